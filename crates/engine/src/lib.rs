@@ -1,0 +1,1 @@
+//! Applying a plan, as a state machine without I/O.

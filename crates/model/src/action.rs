@@ -1,0 +1,392 @@
+//! Actions: guarded transitions, and the edges between them.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::fmt;
+
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+
+use crate::skew::SkewRule;
+use crate::{
+    ActionId, AddonMark, AddonName, AddonVersion, ChannelName, ClusterName, ClusterState, Digest,
+    GroupName, ImageId, InstanceId, KubeVersion, Location, Milestone, Minor, ObjectRef, Period,
+    PoolName, Precheck, ReleaseName, StateGuard, digest_of,
+};
+
+/// One guarded transition of a plan.
+///
+/// Running it starts with a look: is the state already what it would leave, what it expects,
+/// or another one? So an action can be run again at any time.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "kebab-case", deny_unknown_fields)]
+pub struct Action {
+    /// A digest of cluster, kind and hop: planning again keeps it.
+    pub id: ActionId,
+    /// The cluster; none for the end of a wave.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub cluster: Option<ClusterName>,
+    /// What is done.
+    pub kind: ActionKind,
+    /// The state that it expects to find.
+    pub expect: StateGuard,
+    /// The state that it will leave.
+    pub ensure: StateGuard,
+    /// What it must never exceed.
+    pub bounds: Bounds,
+    /// After how long it has failed.
+    pub timeout: Period,
+    /// How long it may be expected to take.
+    pub estimate: Period,
+    /// Whether it can be undone.
+    pub reversible: Reversibility,
+    /// Why it is there.
+    pub why: Why,
+}
+
+impl Action {
+    /// The id of an action of this kind on this cluster.
+    pub fn id_of(cluster: Option<&ClusterName>, kind: &ActionKind) -> ActionId {
+        digest_of(&(cluster, kind.identity())).short().parse().expect("a digest is a valid id")
+    }
+
+    /// Looks whether the action may start.
+    pub fn precheck(&self, live: &ClusterState) -> Precheck {
+        StateGuard::precheck(&self.expect, &self.ensure, live)
+    }
+}
+
+/// What an action does.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "kebab-case")]
+pub enum ActionKind {
+    /// Lets groups launch what their control plane already can take, before anything else.
+    PinGroups {
+        /// The image that each group must launch.
+        images: BTreeMap<GroupName, ImageId>,
+    },
+    /// Replaces the control plane's instances, one at a time.
+    ControlPlaneHop {
+        /// What it runs before.
+        from: BTreeSet<KubeVersion>,
+        /// What it runs after.
+        to: KubeVersion,
+        /// The image of each group.
+        images: BTreeMap<GroupName, ImagePin>,
+        /// How many instances there were when the plan was made.
+        instances: u32,
+    },
+    /// Replaces a pool's nodes within bounds.
+    NodePoolRoll {
+        /// The pool.
+        pool: PoolName,
+        /// What its nodes run before.
+        from: BTreeSet<KubeVersion>,
+        /// What they run after.
+        to: KubeVersion,
+        /// The image of each group.
+        images: BTreeMap<GroupName, ImagePin>,
+        /// How many nodes there were when the plan was made.
+        nodes: u32,
+        /// What makes the roll necessary.
+        cause: RollCause,
+        /// With [`RollCause::Asked`]: the instances that are to be replaced.
+        #[serde(default, skip_serializing_if = "BTreeSet::is_empty")]
+        replace: BTreeSet<InstanceId>,
+    },
+    /// Installs an add-on, or moves it to another version, or repairs it.
+    AddonApply {
+        /// The add-on.
+        addon: AddonName,
+        /// What is there.
+        from: AddonMark,
+        /// What will be there.
+        to: AddonVersion,
+        /// Of the manifests.
+        digest: Digest,
+    },
+    /// Takes over a copy that somebody else installed, then applies.
+    AddonAdopt {
+        /// The add-on.
+        addon: AddonName,
+        /// The foreign copy's version.
+        from: String,
+        /// What will be there.
+        to: AddonVersion,
+        /// Of the manifests.
+        digest: Digest,
+        /// The field managers whose fields are taken.
+        managers: BTreeSet<String>,
+    },
+    /// Removes an add-on that refit installed and that no set names any more.
+    AddonRemove {
+        /// The add-on.
+        addon: AddonName,
+        /// The version that is there.
+        from: AddonVersion,
+        /// What is deleted.
+        objects: BTreeSet<ObjectRef>,
+        /// What is kept, because its kind is not named in the add-on's `prune`.
+        kept: BTreeSet<ObjectRef>,
+    },
+    /// Waits until a wave's clusters are done.
+    FinishWave {
+        /// The channel.
+        channel: ChannelName,
+        /// The wave, from 1.
+        wave: u32,
+        /// How many of its clusters may have failed.
+        max_failed_clusters: u32,
+    },
+}
+
+impl ActionKind {
+    /// What an action's id is made of: the target, the kind and the hop, nothing that churns.
+    fn identity(&self) -> String {
+        match self {
+            Self::PinGroups { images } => {
+                let images: Vec<String> =
+                    images.iter().map(|(group, image)| format!("{group}={image}")).collect();
+                format!("pin {}", images.join(","))
+            }
+            Self::ControlPlaneHop { to, .. } => format!("control-plane {to}"),
+            Self::NodePoolRoll { pool, to, cause, .. } => format!("pool {pool} {to} {cause:?}"),
+            Self::AddonApply { addon, to, digest, from } => {
+                format!(
+                    "addon {addon} {to} {} {}",
+                    digest.short(),
+                    matches!(from, AddonMark::Drifted { .. })
+                )
+            }
+            Self::AddonAdopt { addon, to, .. } => format!("adopt {addon} {to}"),
+            Self::AddonRemove { addon, .. } => format!("remove {addon}"),
+            Self::FinishWave { channel, wave, .. } => format!("wave {channel} {wave}"),
+        }
+    }
+
+    /// The add-on that the action works on.
+    pub fn addon(&self) -> Option<&AddonName> {
+        match self {
+            Self::AddonApply { addon, .. }
+            | Self::AddonAdopt { addon, .. }
+            | Self::AddonRemove { addon, .. } => Some(addon),
+            _ => None,
+        }
+    }
+}
+
+impl fmt::Display for ActionKind {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::PinGroups { images } => write!(f, "pin the image of {} groups", images.len()),
+            Self::ControlPlaneHop { from, to, .. } => {
+                write!(f, "control-plane {} -> {to}", versions(from))
+            }
+            Self::NodePoolRoll { pool, from, to, cause: RollCause::Version, .. } => {
+                write!(f, "{pool} {} -> {to}", versions(from))
+            }
+            Self::NodePoolRoll { pool, to, .. } => write!(f, "{pool} {to}, new nodes"),
+            Self::AddonApply { addon, from, to, .. } => match from {
+                AddonMark::Absent => write!(f, "{addon} install {to}"),
+                AddonMark::Drifted { version, .. } if version == to => {
+                    write!(f, "{addon} {to} repair")
+                }
+                AddonMark::At { version, .. } | AddonMark::Drifted { version, .. } => {
+                    write!(f, "{addon} {version} -> {to}")
+                }
+                AddonMark::Foreign { version } => write!(f, "{addon} {version} -> {to}"),
+            },
+            Self::AddonAdopt { addon, from, to, .. } => write!(f, "{addon} adopt {from} as {to}"),
+            Self::AddonRemove { addon, from, .. } => write!(f, "{addon} remove {from}"),
+            Self::FinishWave { channel, wave, .. } => write!(f, "end of wave {wave} of {channel}"),
+        }
+    }
+}
+
+fn versions(set: &BTreeSet<KubeVersion>) -> String {
+    set.iter().map(ToString::to_string).collect::<Vec<_>>().join("/")
+}
+
+/// What makes a roll of a pool necessary.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "kebab-case")]
+pub enum RollCause {
+    /// Another version.
+    Version,
+    /// A newer image of the same version, where the pool or the command asks for it.
+    NewerImage,
+    /// The command asked for it.
+    Asked,
+}
+
+/// An image as it was found when the plan was made; a run keeps it.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "kebab-case", deny_unknown_fields)]
+pub struct ImagePin {
+    /// Its id.
+    pub id: ImageId,
+    /// Its name.
+    pub name: String,
+}
+
+/// What an action must never exceed.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "kebab-case")]
+pub enum Bounds {
+    /// There is nothing to bound.
+    None,
+    /// Of machines that are replaced.
+    Rolling {
+        /// Nodes more than usual, at any moment.
+        surge: u32,
+        /// Nodes fewer than usual, at any moment.
+        unavailable: u32,
+        /// How long the drain of one node may take.
+        drain_timeout: Period,
+        /// How long a new node may take to be Ready.
+        node_ready_timeout: Period,
+        /// How long to wait after a node before the next.
+        node_interval: Period,
+    },
+}
+
+/// Whether an action can be undone.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "kebab-case")]
+pub enum Reversibility {
+    /// By a plan for the earlier state.
+    Reversible,
+    /// An apiserver of the earlier minor may not read what the new one has stored.
+    ControlPlaneMinor,
+    /// These objects, and what lives in them, are gone.
+    Deletes {
+        /// How many objects.
+        objects: u32,
+    },
+}
+
+/// Why an action is in the plan.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "kebab-case")]
+pub enum Why {
+    /// A release asks for it.
+    Release {
+        /// The release.
+        release: ReleaseName,
+        /// Where it was written.
+        at: Location,
+    },
+    /// A pin of the cluster asks for it.
+    Pin {
+        /// Where it was written.
+        at: Location,
+    },
+    /// The skew policy asks for it on the way.
+    Skew {
+        /// The rule.
+        rule: SkewRule,
+        /// The minor that cannot be reached without it.
+        before: Minor,
+    },
+    /// The version that is there does not support a minor on the way.
+    AddonRange {
+        /// The minor.
+        minor: Minor,
+        /// The range of the version that is there.
+        supports: String,
+    },
+    /// No add-on set names it any more.
+    Unlisted,
+    /// Somebody changed fields that refit had set.
+    Drift {
+        /// Which, at most a few.
+        fields: Vec<String>,
+    },
+    /// A newer image exists, and the pool or the command asks for it.
+    NewerImage,
+    /// The command asked for it.
+    Asked,
+    /// A group would launch nodes that are newer than the control plane.
+    LaunchesTooNew,
+    /// The channel's waves ask for it.
+    Waves,
+}
+
+/// An order between two actions.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "kebab-case", deny_unknown_fields)]
+pub struct Edge {
+    /// Ends first.
+    pub from: ActionId,
+    /// Begins then.
+    pub to: ActionId,
+    /// Why.
+    pub because: Because,
+}
+
+/// Why one action waits for another.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "kebab-case")]
+pub enum Because {
+    /// The skew policy.
+    Skew {
+        /// The rule.
+        rule: SkewRule,
+    },
+    /// An add-on's version does not support a minor.
+    AddonCompatibility {
+        /// The add-on.
+        addon: AddonName,
+        /// The version.
+        version: AddonVersion,
+        /// What it supports.
+        supports: String,
+        /// The minor that it does not.
+        minor: Minor,
+    },
+    /// One add-on requires another.
+    AddonDependency {
+        /// The add-on that requires.
+        addon: AddonName,
+        /// The add-on that is required.
+        requires: AddonName,
+    },
+    /// `addon.toml` says so.
+    Placement {
+        /// The add-on whose file says so.
+        addon: AddonName,
+        /// In relation to what.
+        milestone: Milestone,
+    },
+    /// The same component moves step by step.
+    StepByStep,
+    /// A cluster changes one thing at a time, so that what breaks has one cause.
+    OneAtATime,
+    /// A group is pinned before anything could make it launch a node.
+    PinFirst,
+    /// An earlier wave of the channel comes first.
+    Wave {
+        /// The channel.
+        channel: ChannelName,
+        /// The wave that is waited for, from 1.
+        wave: u32,
+    },
+}
+
+impl fmt::Display for Because {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Skew { rule } => rule.fmt(f),
+            Self::AddonCompatibility { addon, version, supports, minor } => {
+                write!(f, "{addon} {version} supports {supports}, not {minor}")
+            }
+            Self::AddonDependency { addon, requires } => write!(f, "{addon} requires {requires}"),
+            Self::Placement { addon, milestone } => {
+                write!(f, "addons/{addon}/addon.toml places it relative to {milestone}")
+            }
+            Self::StepByStep => f.write_str("one step after the other"),
+            Self::OneAtATime => f.write_str("a cluster changes one thing at a time"),
+            Self::PinFirst => f.write_str("groups are pinned first"),
+            Self::Wave { channel, wave } => write!(f, "wave {wave} of {channel} comes first"),
+        }
+    }
+}

@@ -1,0 +1,81 @@
+//! Add-ons: what a fleet knows of each, and of each of its versions.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::fmt;
+
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+
+use crate::{AddonName, AddonVersion, ManifestSet, Minor, VersionRange, WorkloadRef};
+
+/// A part of a cluster's upgrade that an add-on can be ordered against.
+#[derive(
+    Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize, JsonSchema,
+)]
+#[serde(rename_all = "kebab-case")]
+pub enum Milestone {
+    /// All hops of the control plane.
+    ControlPlane,
+    /// All rolls of node pools.
+    Nodes,
+    /// Every action on this add-on.
+    Addon(AddonName),
+}
+
+impl fmt::Display for Milestone {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::ControlPlane => f.write_str("control-plane"),
+            Self::Nodes => f.write_str("nodes"),
+            Self::Addon(addon) => addon.fmt(f),
+        }
+    }
+}
+
+/// What an add-on's actions come before and after.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Placement {
+    /// Its actions end before these begin.
+    pub before: BTreeSet<Milestone>,
+    /// Its actions begin after these have ended.
+    pub after: BTreeSet<Milestone>,
+}
+
+/// How a copy of an add-on that refit did not install is recognised: a workload, and the
+/// container whose image tag is the version.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Detection {
+    /// The workload to look for.
+    pub workload: WorkloadRef,
+    /// The container whose image tag is the version.
+    pub container: String,
+}
+
+/// An add-on with all the versions that the fleet has manifests for.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Addon {
+    /// Its name.
+    pub name: AddonName,
+    /// When its actions run, relative to others.
+    pub placement: Placement,
+    /// How a foreign copy is recognised; none: never.
+    pub detect: Option<Detection>,
+    /// The kinds beside the ordinary ones that may be pruned: `CustomResourceDefinition`,
+    /// `Namespace`, `PersistentVolumeClaim` are kept unless they are named here.
+    pub prune: BTreeSet<String>,
+    /// The versions.
+    pub versions: BTreeMap<AddonVersion, AddonRelease>,
+}
+
+/// One version of an add-on.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct AddonRelease {
+    /// The minors of the apiserver that it supports.
+    pub kubernetes: VersionRange<Minor>,
+    /// The minors of the kubelets that it supports; none: any.
+    pub kubelets: Option<VersionRange<Minor>>,
+    /// The add-ons that it needs, and in which versions.
+    pub requires: BTreeMap<AddonName, VersionRange<AddonVersion>>,
+    /// Its objects.
+    pub manifests: ManifestSet,
+}

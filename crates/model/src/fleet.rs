@@ -1,0 +1,322 @@
+//! What users declare, validated: the [`Fleet`].
+//!
+//! `refit-config` makes it from TOML. Every reference in it holds: a cluster's
+//! channel, release, add-on sets and versions exist, and each value that a plan
+//! may have to explain carries the place where it was written.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::fmt;
+
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+
+use crate::{
+    Addon, AddonName, AddonVersion, ChannelName, ClusterName, Digest, FleetName, GroupName,
+    IntOrPercent, KubeVersion, Period, PoolName, ReleaseName, Zone,
+};
+
+/// Where something was written: a file relative to the fleet's directory, and a line from 1.
+#[derive(
+    Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize, JsonSchema,
+)]
+#[serde(rename_all = "kebab-case")]
+pub struct Location {
+    /// Relative to the fleet's directory, with `/`.
+    pub file: String,
+    /// From 1.
+    pub line: u32,
+}
+
+impl fmt::Display for Location {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}:{}", self.file, self.line)
+    }
+}
+
+/// Everything that is declared.
+#[derive(Clone, Debug)]
+pub struct Fleet {
+    /// The fleet's name.
+    pub name: FleetName,
+    /// The digest of all files that were read, manifests included.
+    pub digest: Digest,
+    /// Where the state is kept, relative to the fleet's directory.
+    pub state_path: String,
+    /// The versions that a control plane may run on its way, ascending.
+    pub available: Vec<KubeVersion>,
+    /// In order of promotion.
+    pub channels: Vec<Channel>,
+    /// By name.
+    pub releases: BTreeMap<ReleaseName, Release>,
+    /// By name.
+    pub addons: BTreeMap<AddonName, Addon>,
+    /// By name.
+    pub clusters: BTreeMap<ClusterName, Cluster>,
+}
+
+impl Fleet {
+    /// The channel of that name.
+    pub fn channel(&self, name: &ChannelName) -> Option<&Channel> {
+        self.channels.iter().find(|channel| channel.name == *name)
+    }
+
+    /// The newest patch of the minor that a control plane may run on its way.
+    pub fn newest_patch(&self, minor: crate::Minor) -> Option<&KubeVersion> {
+        self.available.iter().filter(|version| version.minor() == minor).max()
+    }
+}
+
+/// A channel: the release that its clusters run, and how it spreads over them.
+#[derive(Clone, Debug)]
+pub struct Channel {
+    /// Its name.
+    pub name: ChannelName,
+    /// The release that it carries.
+    pub release: ReleaseName,
+    /// In order; never empty: without any in the files there is one of 100 %.
+    pub waves: Vec<WaveSpec>,
+    /// How many clusters of it may be worked on at once; none: no limit but `--parallelism`.
+    pub max_parallel_clusters: Option<u32>,
+    /// After how many failed clusters of one wave the next wave still starts.
+    pub max_failed_clusters: u32,
+}
+
+/// Which clusters of a channel a wave takes, of those that no wave before it took.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum WaveSpec {
+    /// These.
+    Clusters(BTreeSet<ClusterName>),
+    /// So many that this share of the channel is reached, by name, rounded up.
+    Percent(u8),
+}
+
+/// An immutable bundle of versions.
+#[derive(Clone, Debug)]
+pub struct Release {
+    /// Its name.
+    pub name: ReleaseName,
+    /// The version of Kubernetes.
+    pub kubernetes: KubeVersion,
+    /// Per set, the version of each add-on in it.
+    pub addon_sets: BTreeMap<String, BTreeMap<AddonName, AddonVersion>>,
+    /// Where the release was written.
+    pub at: Location,
+}
+
+/// A wanted value, who asked for it, and where.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "kebab-case")]
+pub struct Target<T> {
+    /// The value.
+    pub value: T,
+    /// Whether a pin of the cluster decided, instead of its channel's release.
+    pub pinned: bool,
+    /// Where the value was written.
+    pub at: Location,
+}
+
+/// The version of an add-on that a cluster should run, and the set that brings it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct AddonTarget {
+    /// The version.
+    pub version: Target<AddonVersion>,
+    /// The first of the cluster's sets that names the add-on.
+    pub set: String,
+}
+
+/// One cluster.
+#[derive(Clone, Debug)]
+pub struct Cluster {
+    /// Its name.
+    pub name: ClusterName,
+    /// The channel that it follows.
+    pub channel: ChannelName,
+    /// The channel's release.
+    pub release: ReleaseName,
+    /// The version of Kubernetes that it should run.
+    pub kubernetes: Target<KubeVersion>,
+    /// The add-ons that it should run.
+    pub addons: BTreeMap<AddonName, AddonTarget>,
+    /// Who runs its machines.
+    pub provider: Provider,
+    /// Its control plane.
+    pub control_plane: ControlPlane,
+    /// Its node pools, as declared.
+    pub pools: Vec<NodePool>,
+    /// Where the cluster was written.
+    pub at: Location,
+}
+
+impl Cluster {
+    /// The pool of that name.
+    pub fn pool(&self, name: &PoolName) -> Option<&NodePool> {
+        self.pools.iter().find(|pool| pool.name == *name)
+    }
+}
+
+/// Who runs a cluster's machines.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Provider {
+    /// The embedded simulator.
+    Simulated(SimulatedStart),
+}
+
+/// What runs in a simulated cluster before anything was applied to it.
+#[derive(Clone, Debug, PartialEq)]
+pub struct SimulatedStart {
+    /// The zones that its groups span.
+    pub zones: Vec<Zone>,
+    /// What control plane and nodes run.
+    pub kubernetes: KubeVersion,
+    /// The add-ons that refit has installed, by version.
+    pub addons: BTreeMap<AddonName, AddonVersion>,
+    /// The add-ons that somebody else has installed.
+    pub foreign_addons: BTreeMap<AddonName, AddonVersion>,
+    /// Number of instances per group; a group of the control plane has one if it is not named,
+    /// one of a pool three.
+    pub group_sizes: BTreeMap<GroupName, u32>,
+    /// What runs on the nodes.
+    pub workloads: Vec<SimulatedWorkload>,
+}
+
+/// A workload of a simulated cluster.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct SimulatedWorkload {
+    /// `Deployment` or `StatefulSet`, namespace and name.
+    pub workload: crate::WorkloadRef,
+    /// How many pods.
+    pub replicas: u32,
+    /// Its PodDisruptionBudget, if it has one.
+    pub budget: Option<WorkloadBudget>,
+    /// Whether each pod has a volume that lives in one zone.
+    pub zonal_volumes: bool,
+}
+
+/// What a PodDisruptionBudget allows.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum WorkloadBudget {
+    /// At least so many stay available; a percentage rounds up.
+    MinAvailable(IntOrPercent),
+    /// At most so many are unavailable; a percentage rounds up.
+    MaxUnavailable(IntOrPercent),
+}
+
+/// How the members of etcd live.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum EtcdLayout {
+    /// On volumes that a replacement attaches again (kops' etcd-manager).
+    Volumes,
+    /// On machines that refit does not touch.
+    External,
+}
+
+/// A cluster's control plane.
+#[derive(Clone, Debug)]
+pub struct ControlPlane {
+    /// Its Auto Scaling groups.
+    pub groups: Vec<GroupName>,
+    /// Which image carries which version.
+    pub image: ImagePattern,
+    /// How etcd's members live.
+    pub etcd: EtcdLayout,
+    /// Whether kubelet, controller-manager and scheduler of an instance talk to the apiserver
+    /// of that instance (the kops layout), and are bound by the skew policy to that one only.
+    pub local_api: bool,
+    /// How long the drain of one instance may take.
+    pub drain_timeout: Period,
+    /// How long one replacement may take to be Ready, its etcd member included.
+    pub node_ready_timeout: Period,
+}
+
+/// A node pool.
+#[derive(Clone, Debug)]
+pub struct NodePool {
+    /// Its name.
+    pub name: PoolName,
+    /// Its Auto Scaling groups.
+    pub groups: Vec<GroupName>,
+    /// Which image carries which version.
+    pub image: ImagePattern,
+    /// Whether a newer image of the same version is a change.
+    pub images: ImagePolicy,
+    /// How many nodes more than usual there may be.
+    pub max_surge: IntOrPercent,
+    /// How many nodes fewer than usual there may be.
+    pub max_unavailable: IntOrPercent,
+    /// How long the drain of one node may take.
+    pub drain_timeout: Period,
+    /// How long a new node may take to be Ready.
+    pub node_ready_timeout: Period,
+    /// How long to wait after a node before the next.
+    pub node_interval: Period,
+}
+
+/// Which image carries a version of Kubernetes.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub struct ImagePattern {
+    /// With `{version}`, and `*` for anything.
+    pub name: String,
+    /// The account that owns the image, or `self`.
+    pub owner: String,
+    /// `x86_64` or `arm64`.
+    pub architecture: String,
+}
+
+impl ImagePattern {
+    /// Whether `name` is an image of `version`.
+    pub fn matches(&self, version: &KubeVersion, name: &str) -> bool {
+        let pattern = self.name.replace("{version}", &version.plain());
+        glob(pattern.as_bytes(), name.as_bytes())
+    }
+}
+
+/// Whether `text` matches `pattern`, in which `*` stands for anything. Linear backtracking.
+fn glob(pattern: &[u8], text: &[u8]) -> bool {
+    let (mut p, mut t) = (0, 0);
+    let mut star: Option<(usize, usize)> = None;
+    while t < text.len() {
+        if pattern.get(p) == Some(&b'*') {
+            star = Some((p, t));
+            p += 1;
+        } else if pattern.get(p) == Some(&text[t]) {
+            p += 1;
+            t += 1;
+        } else if let Some((star_p, star_t)) = star {
+            p = star_p + 1;
+            t = star_t + 1;
+            star = Some((star_p, t));
+        } else {
+            return false;
+        }
+    }
+    pattern[p..].iter().all(|b| *b == b'*')
+}
+
+/// Whether a newer image of the same version is a change.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum ImagePolicy {
+    /// It is a note; nodes are replaced when their version changes.
+    SameVersion,
+    /// It is a change.
+    Newest,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_image_belongs_to_one_version() {
+        let pattern = ImagePattern {
+            name: "acme-k8s-{version}-*".into(),
+            owner: "self".into(),
+            architecture: "x86_64".into(),
+        };
+        let version = KubeVersion::new(1, 34, 3);
+        assert!(pattern.matches(&version, "acme-k8s-1.34.3-20261101"));
+        assert!(!pattern.matches(&version, "acme-k8s-1.34.31-20261101"));
+        assert!(!pattern.matches(&version, "acme-k8s-1.33.3-20261101"));
+        assert!(glob(b"a*b*c", b"a-b-b-c") && !glob(b"a*b*c", b"a-b-b-d"));
+        assert!(glob(b"*", b"") && glob(b"**", b"x") && !glob(b"", b"x"));
+    }
+}

@@ -1,0 +1,64 @@
+//! The vocabulary of refit.
+//!
+//! Every other crate speaks in these types: what users declare ([`Fleet`]), what
+//! was seen ([`Snapshot`]), what is to be done ([`Plan`], [`Action`]), what an
+//! action is made of ([`Op`]), what was written down while doing it
+//! ([`JournalRecord`]) and what people are told ([`Finding`], [`RunEvent`]).
+//!
+//! The crate is pure. Nothing here reads a clock, a file or the environment, and
+//! everything that is shown or written is ordered, so that the same inputs give
+//! the same bytes.
+
+mod action;
+mod addon;
+mod digest;
+mod event;
+mod finding;
+mod fleet;
+mod guard;
+mod id;
+mod journal;
+mod object;
+mod op;
+mod period;
+mod plan;
+mod quantity;
+mod range;
+pub mod skew;
+mod snapshot;
+mod version;
+
+pub use action::{
+    Action, ActionKind, Because, Bounds, Edge, ImagePin, Reversibility, RollCause, Why,
+};
+pub use addon::{Addon, AddonRelease, Detection, Milestone, Placement};
+pub use digest::{Digest, digest_of};
+pub use event::{Recap, RunEvent, RunEventKind, WaitingOn};
+pub use finding::{Code, Finding, Severity, Subject};
+pub use fleet::{
+    AddonTarget, Channel, Cluster, ControlPlane, EtcdLayout, Fleet, ImagePattern, ImagePolicy,
+    Location, NodePool, Provider, Release, SimulatedStart, SimulatedWorkload, Target, WaveSpec,
+    WorkloadBudget,
+};
+pub use guard::{AddonMark, Precheck, StateGuard};
+pub use id::{
+    ActionId, AddonName, ChannelName, ClusterName, FleetName, GroupName, ImageId, InstanceId,
+    InvalidName, NodeName, PlanId, PoolName, ReleaseName, RunId, Zone,
+};
+pub use journal::{JournalRecord, OpResult, Outcome, Progress, RecordKind, RunOutcome, Stop};
+pub use object::{Manifest, ManifestSet, ObjectRef, WorkloadRef, redact};
+pub use op::{AddonOp, GroupOp, NodeOp, Op, OpId, PodKey, RollTag, Token};
+pub use period::{InvalidPeriod, Period};
+pub use plan::{ClusterPlan, ClusterStatus, Plan, PlanFileError, SavedPlan, WavePlan, readable};
+pub use quantity::{IntOrPercent, InvalidQuantity};
+pub use range::{InvalidRange, VersionRange};
+pub use snapshot::{
+    AddonState, ApplySetParent, BudgetState, ClusterIdentity, ClusterState, ControlPlaneMember,
+    FieldDrift, ForeignCopy, GroupState, ImageState, InstanceState, KubeProxy, LeaseState,
+    Lifecycle, NodeState, Observation, PodOwner, PodState, Snapshot, TargetHealth, WorkloadState,
+    ZonalVolume,
+};
+pub use version::{AddonVersion, InvalidVersion, KubeVersion, Minor};
+
+/// A point in time, UTC, as all of refit's files write it (RFC 3339).
+pub use jiff::Timestamp;

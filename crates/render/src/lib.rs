@@ -1,0 +1,1 @@
+//! Plans, diffs and runs as text and JSON.

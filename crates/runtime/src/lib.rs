@@ -1,0 +1,1 @@
+//! The tokio driver: engine effects to providers and store.

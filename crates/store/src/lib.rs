@@ -1,0 +1,1 @@
+//! Where runs, plans and leases are kept.
