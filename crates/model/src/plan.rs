@@ -7,7 +7,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::{
     Action, ActionId, ChannelName, ClusterIdentity, ClusterName, Digest, Edge, Finding, FleetName,
-    KubeVersion, PlanId, ReleaseName, Timestamp, digest_of,
+    KubeVersion, Period, PlanId, ReleaseName, Timestamp, digest_of,
 };
 
 /// A plan. It is an approval envelope: applying it may do less and never more.
@@ -34,6 +34,8 @@ pub struct Plan {
     pub edges: Vec<Edge>,
     /// The heaviest first.
     pub findings: Vec<Finding>,
+    /// How long the longest chain of actions may be expected to take.
+    pub critical_path: Period,
 }
 
 impl Plan {
@@ -226,6 +228,7 @@ mod tests {
             actions: Vec::new(),
             edges: Vec::new(),
             findings: Vec::new(),
+            critical_path: Period::ZERO,
         }
     }
 
