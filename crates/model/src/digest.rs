@@ -16,8 +16,9 @@ pub struct Digest(String);
 impl Digest {
     /// The digest of these bytes.
     pub fn of_bytes(bytes: &[u8]) -> Self {
-        let hash = Sha256::digest(bytes);
-        Self(hash.iter().map(|byte| format!("{byte:02x}")).collect())
+        const DIGITS: &[u8; 16] = b"0123456789abcdef";
+        let nibbles = Sha256::digest(bytes).into_iter().flat_map(|byte| [byte >> 4, byte & 15]);
+        Self(nibbles.map(|nibble| char::from(DIGITS[usize::from(nibble)])).collect())
     }
 
     /// All 64 digits.

@@ -1,1 +1,100 @@
-//! The second opinion on a plan.
+//! The second opinion: is a plan one that never breaks a rule on its way?
+//!
+//! The verifier shares the vocabulary with the planner and nothing else. It does not replay
+//! one order of the actions: an action has a before, a during, in which both versions live,
+//! and an after, and every rule binds a pair of components of one cluster. Two states can
+//! live together unless the action that ends the one comes before the action that begins the
+//! other, so checking those pairs covers every interleaving that the plan allows, exactly.
+//! What counts (parallelism, surge, budgets) is the engine's, and is checked there.
+
+mod order;
+mod stages;
+mod waves;
+
+use std::collections::BTreeMap;
+use std::fmt;
+
+use refit_model::{ClusterName, ClusterStatus, Fleet, Observation, Plan, Snapshot, digest_of};
+
+/// Something that is wrong with a plan.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Note {
+    /// The cluster, unless the plan as a whole is meant.
+    pub cluster: Option<ClusterName>,
+    /// What is wrong.
+    pub text: String,
+}
+
+impl fmt::Display for Note {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match &self.cluster {
+            Some(cluster) => write!(f, "{cluster}: {}", self.text),
+            None => f.write_str(&self.text),
+        }
+    }
+}
+
+/// More actions than this in one cluster are no upgrade any more; it bounds the memory that
+/// the orders within a cluster take (a bit per pair).
+const CLUSTER_ACTIONS_MAX: usize = 5_000;
+
+/// Checks a plan against the fleet and the snapshot that it was made from. No note: it holds.
+#[must_use = "an unread note is a plan that nobody checked"]
+pub fn verify(fleet: &Fleet, snapshot: &Snapshot, plan: &Plan) -> Vec<Note> {
+    let mut notes = Vec::new();
+    let mut say = |cluster: Option<&ClusterName>, text: String| {
+        notes.push(Note { cluster: cluster.cloned(), text });
+    };
+    if plan.config_digest != fleet.digest {
+        say(None, "was made from other files".into());
+    }
+    if plan.snapshot_digest != digest_of(snapshot) {
+        say(None, "was made from another snapshot".into());
+    }
+    if !plan.actions.is_sorted_by(|a, b| a.id < b.id) {
+        say(None, "its actions are not ordered by id, or not unique".into());
+        return notes;
+    }
+    for text in waves::check(fleet, plan) {
+        say(None, text);
+    }
+
+    let mut by_cluster: BTreeMap<&ClusterName, Vec<usize>> = BTreeMap::new();
+    for (index, action) in plan.actions.iter().enumerate() {
+        if let Some(cluster) = &action.cluster {
+            by_cluster.entry(cluster).or_default().push(index);
+        }
+    }
+    for (name, actions) in by_cluster {
+        let declared = fleet.clusters.get(name);
+        let state = match snapshot.clusters.get(name) {
+            Some(Observation::Fresh(state)) => Some(state),
+            _ => None,
+        };
+        let listed = plan.cluster(name);
+        let (Some(cluster), Some(state), Some(listed)) = (declared, state, listed) else {
+            say(Some(name), "has actions, and is not declared, seen and listed".into());
+            continue;
+        };
+        if listed.status != ClusterStatus::Planned {
+            say(Some(name), "has actions, and is not listed as planned".into());
+        }
+        if listed.identity.as_ref() != Some(&state.identity) {
+            say(Some(name), "is listed with another identity than was seen".into());
+        }
+        if actions.len() > CLUSTER_ACTIONS_MAX {
+            say(Some(name), format!("has more than {CLUSTER_ACTIONS_MAX} actions"));
+            continue;
+        }
+        let Some(order) = order::Order::new(plan, &actions) else {
+            say(Some(name), "its actions wait for each other in a circle".into());
+            continue;
+        };
+        for text in stages::check(fleet, cluster, state, plan, &order) {
+            say(Some(name), text);
+        }
+    }
+    notes.sort();
+    notes.dedup();
+    notes
+}

@@ -1,0 +1,319 @@
+//! What stands in a cluster's way, before anything is planned for it.
+
+use std::collections::BTreeSet;
+use std::fmt::Display;
+
+use refit_model::{
+    Cluster, ClusterState, Code, Finding, GroupName, KubeProxy, KubeVersion, NodeName, NodeState,
+    PodOwner, PodState, Severity, Subject, skew,
+};
+
+use crate::hops::Hop;
+
+/// A finding that is not yet about a cluster.
+#[derive(Clone, Debug)]
+pub(crate) struct Blocker {
+    pub(crate) severity: Severity,
+    pub(crate) code: Code,
+    pub(crate) part: Option<String>,
+    pub(crate) evidence: String,
+    pub(crate) hint: String,
+}
+
+impl Blocker {
+    pub(crate) fn new(code: Code, evidence: impl Display, hint: impl Display) -> Self {
+        Self {
+            severity: Severity::Blocked,
+            code,
+            part: None,
+            evidence: evidence.to_string(),
+            hint: hint.to_string(),
+        }
+    }
+
+    pub(crate) fn of(mut self, part: impl Display) -> Self {
+        self.part = Some(part.to_string());
+        self
+    }
+
+    pub(crate) fn weighing(mut self, severity: Severity) -> Self {
+        self.severity = severity;
+        self
+    }
+
+    pub(crate) fn about(self, cluster: &Cluster) -> Finding {
+        Finding {
+            severity: self.severity,
+            code: self.code,
+            subject: Subject { cluster: cluster.name.clone(), part: self.part },
+            evidence: self.evidence,
+            hint: self.hint,
+        }
+    }
+}
+
+/// Whether the cluster's machines are what its file declares.
+pub(crate) fn machines(cluster: &Cluster, state: &ClusterState) -> Vec<Blocker> {
+    let mut found = Vec::new();
+    let declared =
+        cluster.control_plane.groups.iter().chain(cluster.pools.iter().flat_map(|p| &p.groups));
+    for name in declared {
+        match state.groups.get(name) {
+            None => found.push(
+                Blocker::new(
+                    Code::RF005,
+                    "this Auto Scaling group does not exist",
+                    format!("correct `auto-scaling-groups` ({})", cluster.at),
+                )
+                .of(name),
+            ),
+            Some(group) => found.extend(group.refused.iter().map(|feature| {
+                Blocker::new(
+                    Code::RF006,
+                    format!("uses {feature}, which refit does not roll"),
+                    "remove the feature from the group",
+                )
+                .of(name)
+            })),
+        }
+    }
+    let members: BTreeSet<_> = state.control_plane.iter().map(|member| &member.instance).collect();
+    let ours = cluster
+        .control_plane
+        .groups
+        .iter()
+        .filter_map(|name| state.groups.get(name))
+        .flat_map(|group| &group.instances)
+        .any(|instance| members.contains(&instance.id));
+    if found.is_empty() && !ours {
+        found.push(Blocker::new(
+            Code::RF011,
+            "none of its control plane's instances belongs to the declared groups: this may be another cluster",
+            "check which cluster the file reaches",
+        ));
+    }
+    found
+}
+
+/// Whether the control plane can be worked on.
+pub(crate) fn control_plane(
+    cluster: &Cluster,
+    state: &ClusterState,
+    hops: &[Hop],
+    instances: u32,
+) -> Vec<Blocker> {
+    if hops.is_empty() {
+        return Vec::new();
+    }
+    let mut found = Vec::new();
+    for member in &state.control_plane {
+        if member.api_server.is_none() {
+            found.push(
+                Blocker::new(
+                    Code::RF011,
+                    format!("the apiserver of instance {} does not answer", member.instance),
+                    "bring it back before the upgrade",
+                )
+                .of("control-plane"),
+            );
+        }
+        if member.etcd_ready == Some(false) {
+            found.push(
+                Blocker::new(
+                    Code::RF024,
+                    format!("the etcd member of instance {} is not Ready", member.instance),
+                    "bring it back before the upgrade",
+                )
+                .of("control-plane"),
+            );
+        }
+    }
+    if instances == 1 {
+        found.push(
+            Blocker::new(
+                Code::RF022,
+                "has a single instance: the API is away while it is replaced",
+                "",
+            )
+            .of("control-plane")
+            .weighing(Severity::Warning),
+        );
+    } else if !cluster.control_plane.local_api {
+        found.push(
+            Blocker::new(
+                Code::RF023,
+                "with `local-api = false` a new instance's kubelet would reach older apiservers, and a kubelet is never newer than an apiserver",
+                "only layouts with `local-api = true` can be rolled by image",
+            )
+            .of("control-plane"),
+        );
+    }
+    found
+}
+
+/// Whether the nodes that no pool declares, and what runs there, survive every hop.
+pub(crate) fn skew_of_the_rest(
+    cluster: &Cluster,
+    state: &ClusterState,
+    hops: &[Hop],
+    pool_groups: &BTreeSet<&GroupName>,
+) -> Vec<Blocker> {
+    let mut found = Vec::new();
+    let in_pool = |node: &NodeState| {
+        node.instance
+            .as_ref()
+            .and_then(|id| state.instance(id))
+            .is_some_and(|(group, _)| pool_groups.contains(group))
+    };
+    let proxy_is_ours = cluster.addons.keys().any(|addon| addon.as_str() == "kube-proxy");
+    for hop in hops {
+        let minor = hop.to.minor();
+        for (name, node) in &state.nodes {
+            if !node.control_plane
+                && !in_pool(node)
+                && !skew::kubelet_fits(node.kubelet.minor(), minor)
+            {
+                found.push(
+                    Blocker::new(
+                        Code::RF004,
+                        format!(
+                            "belongs to no declared pool and runs {}, which does not fit apiservers of {minor}",
+                            node.kubelet
+                        ),
+                        "declare its pool, or replace the node",
+                    )
+                    .of(format!("node {name}")),
+                );
+            }
+            if let KubeProxy::DaemonSet(version) = &node.kube_proxy
+                && !proxy_is_ours
+                && !skew::kube_proxy_fits(version.minor(), minor)
+            {
+                found.push(
+                    Blocker::new(
+                        Code::RF028,
+                        format!(
+                            "kube-proxy {version} of node {name} comes from a DaemonSet that no add-on owns, and does not fit apiservers of {minor}"
+                        ),
+                        "make kube-proxy an add-on of the fleet",
+                    )
+                    .of("kube-proxy"),
+                );
+            }
+        }
+    }
+    found.sort_by(|a, b| (&a.part, &a.evidence).cmp(&(&b.part, &b.evidence)));
+    found.dedup_by(|a, b| a.part == b.part && a.code == b.code);
+    found
+}
+
+/// Whether skew holds now: what is broken already has to be mended by hand.
+pub(crate) fn skew_now(
+    cluster: &Cluster,
+    state: &ClusterState,
+    live: &BTreeSet<KubeVersion>,
+) -> Vec<Blocker> {
+    let mut found = Vec::new();
+    let target = &cluster.kubernetes.value;
+    let api_servers: BTreeSet<&KubeVersion> =
+        state.control_plane.iter().filter_map(|member| member.api_server.as_ref()).collect();
+    for (name, node) in state.nodes.iter().filter(|(_, node)| !node.control_plane) {
+        let kubelet = &node.kubelet;
+        if kubelet > target && !kubelet.same_release(target) {
+            found.push(
+                Blocker::new(
+                    Code::RF015,
+                    format!("runs {kubelet}, newer than {target}; refit does not downgrade"),
+                    "declare a version that is not older than what runs",
+                )
+                .of(format!("node {name}")),
+            );
+        } else if let Some(api) =
+            api_servers.iter().find(|api| !skew::kubelet_fits(kubelet.minor(), api.minor()))
+        {
+            found.push(
+                Blocker::new(
+                    Code::RF017,
+                    format!("its kubelet {kubelet} does not fit the apiserver {api}"),
+                    "bring it within the skew policy by hand",
+                )
+                .of(format!("node {name}")),
+            );
+        }
+    }
+    debug_assert!(live.iter().all(|version| api_servers.contains(version)) || !live.is_empty());
+    found
+}
+
+/// Whether the nodes can be drained at all.
+pub(crate) fn drains(state: &ClusterState, nodes: &BTreeSet<&NodeName>) -> Vec<Blocker> {
+    let mut found = Vec::new();
+    let leaving: Vec<&PodState> = state
+        .pods
+        .iter()
+        .filter(|pod| pod.node.as_ref().is_some_and(|node| nodes.contains(node)))
+        .filter(|pod| matches!(pod.owner, PodOwner::Workload(_) | PodOwner::Nobody))
+        .collect();
+    for budget in &state.budgets {
+        let meets = leaving
+            .iter()
+            .any(|pod| pod.namespace == budget.namespace && pod.budgets.contains(&budget.name));
+        if meets && budget.never_allows() {
+            found.push(
+                Blocker::new(
+                    Code::RF012,
+                    format!(
+                        "PodDisruptionBudget never allows an eviction ({} of {} pods must stay healthy)",
+                        budget.desired_healthy, budget.expected_pods
+                    ),
+                    "raise the replicas, or loosen the budget",
+                )
+                .of(format!("{}/{}", budget.namespace, budget.name)),
+            );
+        }
+    }
+    for pod in &leaving {
+        let part = format!("{}/{}", pod.namespace, pod.name);
+        if pod.budgets.len() > 1 {
+            let names: Vec<&str> = pod.budgets.iter().map(String::as_str).collect();
+            found.push(
+                Blocker::new(
+                    Code::RF013,
+                    format!(
+                        "is selected by more than one PodDisruptionBudget ({}): it can never be evicted",
+                        names.join(", ")
+                    ),
+                    "let one budget select it",
+                )
+                .of(&part),
+            );
+        }
+        if pod.owner == PodOwner::Nobody {
+            found.push(
+                Blocker::new(
+                    Code::RF014,
+                    "has no owner: evicted, it is gone",
+                    "delete it, or let a workload own it",
+                )
+                .of(&part),
+            );
+        }
+        if let Some(volume) = &pod.volume {
+            let reachable = state.groups.values().any(|group| group.zones.contains(&volume.zone));
+            if !reachable {
+                found.push(
+                    Blocker::new(
+                        Code::RF029,
+                        format!(
+                            "its volume {} lives in {}, where no declared group launches",
+                            volume.claim, volume.zone
+                        ),
+                        "let a group of its pool span that zone",
+                    )
+                    .of(&part),
+                );
+            }
+        }
+    }
+    found
+}

@@ -1,0 +1,167 @@
+//! Waves: which clusters of a channel come first.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use refit_model::{
+    Action, ActionId, ActionKind, Because, Bounds, Channel, ClusterName, Code, Edge, Finding,
+    Fleet, Period, Reversibility, Severity, StateGuard, Subject, WavePlan, WaveSpec, Why,
+};
+
+use crate::cluster::Planned;
+use crate::graph::Graph;
+
+/// The clusters with their waves tied together.
+pub(crate) struct Tied {
+    /// The ends of waves; the clusters' own actions are still to be added.
+    pub(crate) graph: Graph,
+    pub(crate) waves: Vec<WavePlan>,
+    pub(crate) clusters: BTreeMap<ClusterName, Planned>,
+}
+
+/// How long the end of a wave may wait; it does no work of its own.
+const WAVE_TIMEOUT: Period = Period::MAX;
+
+/// Adds the ends of waves, and what orders clusters by them.
+pub(crate) fn tie(fleet: &Fleet, mut clusters: BTreeMap<ClusterName, Planned>) -> Tied {
+    let mut tied = Tied { graph: Graph::default(), waves: Vec::new(), clusters: BTreeMap::new() };
+    for channel in &fleet.channels {
+        let waves = assign(fleet, channel);
+        block_later(channel, &waves, &mut clusters);
+        let mut last: Option<(u32, ActionId)> = None;
+        let busy: Vec<(u32, BTreeSet<ClusterName>)> = waves
+            .into_iter()
+            .map(|(wave, names)| {
+                (wave, names.into_iter().filter(|name| is_busy(&clusters, name)).collect())
+            })
+            .filter(|(_, names): &(u32, BTreeSet<ClusterName>)| !names.is_empty())
+            .collect();
+        for (position, (wave, names)) in busy.iter().enumerate() {
+            if let Some((before, finish)) = &last {
+                for name in names {
+                    let Some(planned) = clusters.get_mut(name) else { continue };
+                    let because = Because::Wave { channel: channel.name.clone(), wave: *before };
+                    for source in planned.sources() {
+                        planned.edges.push(Edge {
+                            from: finish.clone(),
+                            to: source,
+                            because: because.clone(),
+                        });
+                    }
+                }
+            }
+            if position + 1 < busy.len() {
+                let finish = finish_wave(channel, *wave);
+                let because = Because::Wave { channel: channel.name.clone(), wave: *wave };
+                for name in names {
+                    let Some(planned) = clusters.get_mut(name) else { continue };
+                    for sink in planned.sinks() {
+                        planned.edges.push(Edge {
+                            from: sink,
+                            to: finish.id.clone(),
+                            because: because.clone(),
+                        });
+                    }
+                }
+                last = Some((*wave, finish.id.clone()));
+                tied.graph.extend(vec![finish], Vec::new());
+            }
+            tied.waves.push(WavePlan {
+                channel: channel.name.clone(),
+                wave: *wave,
+                clusters: names.clone(),
+                max_parallel_clusters: channel.max_parallel_clusters,
+                max_failed_clusters: channel.max_failed_clusters,
+            });
+        }
+    }
+    tied.clusters = clusters;
+    tied
+}
+
+fn is_busy(clusters: &BTreeMap<ClusterName, Planned>, name: &ClusterName) -> bool {
+    clusters.get(name).is_some_and(|planned| !planned.is_blocked() && !planned.actions.is_empty())
+}
+
+/// The clusters of each wave, from 1.
+fn assign(fleet: &Fleet, channel: &Channel) -> Vec<(u32, BTreeSet<ClusterName>)> {
+    let mut rest: BTreeSet<ClusterName> = fleet
+        .clusters
+        .values()
+        .filter(|cluster| cluster.channel == channel.name)
+        .map(|cluster| cluster.name.clone())
+        .collect();
+    let total = rest.len();
+    let mut taken = 0;
+    let mut waves = Vec::new();
+    for (wave, spec) in (1..).zip(&channel.waves) {
+        let names: BTreeSet<ClusterName> = match spec {
+            WaveSpec::Clusters(names) => names.intersection(&rest).cloned().collect(),
+            WaveSpec::Percent(percent) => {
+                let reach = (total * usize::from(*percent)).div_ceil(100);
+                rest.iter().take(reach.saturating_sub(taken)).cloned().collect()
+            }
+        };
+        taken += names.len();
+        rest.retain(|name| !names.contains(name));
+        waves.push((wave, names));
+    }
+    waves
+}
+
+/// Blocks clusters whose earlier waves have more blocked clusters than may fail.
+fn block_later(
+    channel: &Channel,
+    waves: &[(u32, BTreeSet<ClusterName>)],
+    clusters: &mut BTreeMap<ClusterName, Planned>,
+) {
+    let mut stuck: Vec<ClusterName> = Vec::new();
+    let allowed = usize::try_from(channel.max_failed_clusters).unwrap_or(usize::MAX);
+    for (wave, names) in waves {
+        if stuck.len() > allowed {
+            for name in
+                names.iter().filter(|name| is_busy(clusters, name)).cloned().collect::<Vec<_>>()
+            {
+                let Some(planned) = clusters.get_mut(&name) else { continue };
+                let shown: Vec<&str> = stuck.iter().take(3).map(ClusterName::as_str).collect();
+                planned.block(Finding {
+                    severity: Severity::Blocked,
+                    code: Code::RF025,
+                    subject: Subject::cluster(&name),
+                    evidence: format!(
+                        "wave {wave} of {} waits for {}, which cannot be planned",
+                        channel.name,
+                        shown.join(", ")
+                    ),
+                    hint: "unblock that cluster, or raise the channel's `max-failed-clusters`"
+                        .into(),
+                });
+            }
+        }
+        stuck.extend(
+            names
+                .iter()
+                .filter(|name| clusters.get(name).is_some_and(Planned::is_blocked))
+                .cloned(),
+        );
+    }
+}
+
+fn finish_wave(channel: &Channel, wave: u32) -> Action {
+    let kind = ActionKind::FinishWave {
+        channel: channel.name.clone(),
+        wave,
+        max_failed_clusters: channel.max_failed_clusters,
+    };
+    Action {
+        id: Action::id_of(None, &kind),
+        cluster: None,
+        kind,
+        expect: StateGuard::Anything,
+        ensure: StateGuard::Anything,
+        bounds: Bounds::None,
+        timeout: WAVE_TIMEOUT,
+        estimate: Period::ZERO,
+        reversible: Reversibility::Reversible,
+        why: Why::Waves,
+    }
+}

@@ -1,0 +1,74 @@
+//! Which action of a cluster comes before which, by whatever chain of edges.
+
+use std::collections::BTreeMap;
+
+use refit_model::{Action, ActionId, Plan};
+
+/// The order between the actions of one cluster: one bit per pair.
+pub(crate) struct Order<'a> {
+    actions: Vec<&'a Action>,
+    /// Row `i`, bit `j`: action `i` ends before action `j` begins.
+    before: Vec<Vec<u64>>,
+}
+
+impl<'a> Order<'a> {
+    /// None when the actions form a circle.
+    pub(crate) fn new(plan: &'a Plan, indexes: &[usize]) -> Option<Self> {
+        let actions: Vec<&Action> = indexes.iter().map(|index| &plan.actions[*index]).collect();
+        let position: BTreeMap<&ActionId, usize> =
+            actions.iter().enumerate().map(|(at, action)| (&action.id, at)).collect();
+        let mut next: Vec<Vec<usize>> = vec![Vec::new(); actions.len()];
+        let mut waits: Vec<usize> = vec![0; actions.len()];
+        for action in &actions {
+            for edge in edges_from(plan, &action.id) {
+                if let (Some(from), Some(to)) = (position.get(&edge.from), position.get(&edge.to)) {
+                    next[*from].push(*to);
+                    waits[*to] += 1;
+                }
+            }
+        }
+        let mut ready: Vec<usize> = (0..actions.len()).filter(|at| waits[*at] == 0).collect();
+        let mut sorted = Vec::new();
+        while let Some(at) = ready.pop() {
+            sorted.push(at);
+            for to in &next[at] {
+                waits[*to] -= 1;
+                if waits[*to] == 0 {
+                    ready.push(*to);
+                }
+            }
+        }
+        if sorted.len() < actions.len() {
+            return None;
+        }
+        let words = actions.len().div_ceil(64);
+        let mut before: Vec<Vec<u64>> = vec![vec![0; words]; actions.len()];
+        for at in sorted.into_iter().rev() {
+            let mut row = std::mem::take(&mut before[at]);
+            for to in &next[at] {
+                row[to / 64] |= 1 << (to % 64);
+                for (word, more) in row.iter_mut().zip(&before[*to]) {
+                    *word |= more;
+                }
+            }
+            before[at] = row;
+        }
+        Some(Self { actions, before })
+    }
+
+    pub(crate) fn actions(&self) -> &[&'a Action] {
+        &self.actions
+    }
+
+    /// Whether action `a` has ended before action `b` begins, in every interleaving.
+    pub(crate) fn precedes(&self, a: usize, b: usize) -> bool {
+        self.before[a][b / 64] & (1 << (b % 64)) != 0
+    }
+}
+
+/// The edges that begin at an action: edges are ordered by their ends.
+fn edges_from<'a>(plan: &'a Plan, id: &ActionId) -> impl Iterator<Item = &'a refit_model::Edge> {
+    let id = id.clone();
+    let first = plan.edges.partition_point(|edge| edge.from < id);
+    plan.edges[first..].iter().take_while(move |edge| edge.from == id)
+}

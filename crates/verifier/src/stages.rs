@@ -1,0 +1,371 @@
+//! The states that each component of a cluster goes through, and which pairs of them may
+//! live together.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use refit_model::{
+    Action, ActionKind, AddonMark, AddonName, AddonVersion, Bounds, Cluster, ClusterState, Fleet,
+    KubeProxy, KubeVersion, NodePool, Plan, PoolName, skew,
+};
+
+use crate::order::Order;
+
+/// A state that a component is in, from the beginning of one action to the end of another.
+#[derive(Debug)]
+struct Stage<T> {
+    value: T,
+    /// The action that brings it; none: it was there before.
+    begins: Option<usize>,
+    /// The action that ends it; none: it stays.
+    ends: Option<usize>,
+}
+
+/// Whether two states live together in some interleaving.
+fn meet<T, U>(order: &Order<'_>, a: &Stage<T>, b: &Stage<U>) -> bool {
+    let over_before = |ends: Option<usize>, begins: Option<usize>| {
+        ends.zip(begins).is_some_and(|(ends, begins)| order.precedes(ends, begins))
+    };
+    !over_before(a.ends, b.begins) && !over_before(b.ends, a.begins)
+}
+
+/// Whether both states were there before the plan: then it is not the plan's doing.
+fn were_there<T, U>(a: &Stage<T>, b: &Stage<U>) -> bool {
+    a.begins.is_none() && b.begins.is_none()
+}
+
+/// Puts the actions on one component in order, and makes stages of them.
+fn chain<T>(
+    order: &Order<'_>,
+    what: &str,
+    initial: T,
+    mut moves: Vec<(usize, T)>,
+    notes: &mut Vec<String>,
+) -> Vec<Stage<T>> {
+    moves.sort_by(|(a, _), (b, _)| {
+        if order.precedes(*a, *b) {
+            std::cmp::Ordering::Less
+        } else if order.precedes(*b, *a) {
+            std::cmp::Ordering::Greater
+        } else {
+            a.cmp(b)
+        }
+    });
+    if moves.windows(2).any(|pair| !order.precedes(pair[0].0, pair[1].0)) {
+        notes.push(format!("two actions on {what} may run at once"));
+    }
+    let mut stages = vec![Stage { value: initial, begins: None, ends: None }];
+    for (action, value) in moves {
+        if let Some(last) = stages.last_mut() {
+            last.ends = Some(action);
+        }
+        stages.push(Stage { value, begins: Some(action), ends: None });
+    }
+    stages
+}
+
+type Versions = BTreeSet<KubeVersion>;
+
+/// Everything that a cluster's components go through.
+struct Stages {
+    /// What apiservers run.
+    api: Vec<Stage<Versions>>,
+    /// What the kubelets and kube-proxies of each pool run.
+    pools: BTreeMap<PoolName, Vec<Stage<Versions>>>,
+    /// What nodes of no pool run: nothing changes them.
+    loose: Vec<Stage<Versions>>,
+    addons: BTreeMap<AddonName, Vec<Stage<Option<AddonVersion>>>>,
+}
+
+/// What is wrong with one cluster's part of a plan.
+pub(crate) fn check(
+    fleet: &Fleet,
+    cluster: &Cluster,
+    state: &ClusterState,
+    plan: &Plan,
+    order: &Order<'_>,
+) -> Vec<String> {
+    let mut notes = Vec::new();
+    let stages = stages(cluster, state, order, &mut notes);
+    control_plane(cluster, state, order, &stages, &mut notes);
+    nodes(order, &stages, &mut notes);
+    for (name, own) in &stages.addons {
+        addon(fleet, order, &stages, name, own, &mut notes);
+    }
+    for action in order.actions() {
+        bounds(cluster, state, action, &mut notes);
+    }
+    reaches(cluster, &stages, &mut notes);
+    for edge in &plan.edges {
+        if edge.from == edge.to {
+            notes.push(format!("action {} waits for itself", edge.from));
+        }
+    }
+    notes
+}
+
+fn stages(
+    cluster: &Cluster,
+    state: &ClusterState,
+    order: &Order<'_>,
+    notes: &mut Vec<String>,
+) -> Stages {
+    let mut hops: Vec<(usize, Versions)> = Vec::new();
+    let mut rolls: BTreeMap<PoolName, Vec<(usize, Versions)>> = BTreeMap::new();
+    let mut moves: BTreeMap<AddonName, Vec<(usize, Option<AddonVersion>)>> = BTreeMap::new();
+    for (at, action) in order.actions().iter().enumerate() {
+        match &action.kind {
+            ActionKind::ControlPlaneHop { to, .. } => hops.push((at, BTreeSet::from([to.clone()]))),
+            ActionKind::NodePoolRoll { pool, to, .. } => {
+                rolls.entry(pool.clone()).or_default().push((at, BTreeSet::from([to.clone()])));
+            }
+            ActionKind::AddonApply { addon, to, .. } | ActionKind::AddonAdopt { addon, to, .. } => {
+                moves.entry(addon.clone()).or_default().push((at, Some(to.clone())));
+            }
+            ActionKind::AddonRemove { addon, .. } => {
+                moves.entry(addon.clone()).or_default().push((at, None));
+            }
+            ActionKind::PinGroups { .. } | ActionKind::FinishWave { .. } => {}
+        }
+    }
+    let api_now: Versions =
+        state.control_plane.iter().filter_map(|m| m.api_server.clone()).collect();
+    let api = chain(order, "the control plane", api_now, hops, notes);
+    let mut pools = BTreeMap::new();
+    let mut claimed = BTreeSet::new();
+    for pool in &cluster.pools {
+        let (names, versions) = pool_now(state, pool);
+        claimed.extend(names);
+        let own = rolls.remove(&pool.name).unwrap_or_default();
+        pools.insert(
+            pool.name.clone(),
+            chain(order, &format!("pool {}", pool.name), versions, own, notes),
+        );
+    }
+    for pool in rolls.keys() {
+        notes.push(format!("pool {pool} is rolled, and is not declared"));
+    }
+    let loose_now: Versions = state
+        .nodes
+        .iter()
+        .filter(|(name, node)| !node.control_plane && !claimed.contains(*name))
+        .map(|(_, node)| node.kubelet.clone())
+        .collect();
+    let names: BTreeSet<AddonName> = state
+        .addons
+        .iter()
+        .filter(|(_, addon)| addon.parent.is_some() || addon.foreign.is_some())
+        .map(|(name, _)| name.clone())
+        .chain(moves.keys().cloned())
+        .chain(cluster.addons.keys().cloned())
+        .collect();
+    let addons = names
+        .into_iter()
+        .map(|name| {
+            let now = match AddonMark::of(state, &name) {
+                AddonMark::Absent => None,
+                AddonMark::At { version, .. } | AddonMark::Drifted { version, .. } => Some(version),
+                AddonMark::Foreign { version } => version.parse().ok(),
+            };
+            let own = moves.remove(&name).unwrap_or_default();
+            let chained = chain(order, &format!("add-on {name}"), now, own, notes);
+            (name, chained)
+        })
+        .collect();
+    Stages { api, pools, loose: vec![Stage { value: loose_now, begins: None, ends: None }], addons }
+}
+
+fn pool_now(state: &ClusterState, pool: &NodePool) -> (BTreeSet<refit_model::NodeName>, Versions) {
+    let mut names = BTreeSet::new();
+    let mut versions = BTreeSet::new();
+    let groups: Vec<_> = pool.groups.iter().filter_map(|name| state.groups.get(name)).collect();
+    for (name, node) in &state.nodes {
+        let inside = node.instance.as_ref().is_some_and(|id| {
+            groups.iter().any(|group| group.instances.iter().any(|instance| instance.id == *id))
+        });
+        if inside {
+            names.insert(name.clone());
+            versions.insert(node.kubelet.clone());
+            if let KubeProxy::StaticPod(version) = &node.kube_proxy {
+                versions.insert(version.clone());
+            }
+        }
+    }
+    (names, versions)
+}
+
+fn control_plane(
+    cluster: &Cluster,
+    state: &ClusterState,
+    order: &Order<'_>,
+    stages: &Stages,
+    notes: &mut Vec<String>,
+) {
+    for (position, a) in stages.api.iter().enumerate() {
+        for b in &stages.api[position + 1..] {
+            for (x, y) in a.value.iter().flat_map(|x| b.value.iter().map(move |y| (x, y))) {
+                if meet(order, a, b) && !skew::api_servers_fit(x.minor(), y.minor()) {
+                    notes.push(format!("apiservers of {x} and {y} may live together"));
+                }
+                if y < x && !y.same_release(x) {
+                    notes.push(format!("the control plane goes back from {x} to {y}"));
+                }
+            }
+        }
+    }
+    for pair in stages.api.windows(2) {
+        let lowest = pair[0].value.first();
+        for (from, to) in lowest.into_iter().flat_map(|a| pair[1].value.iter().map(move |b| (a, b)))
+        {
+            if from.minor().behind(to.minor()) > 1 {
+                notes.push(format!("the control plane skips a minor from {from} to {to}"));
+            }
+        }
+    }
+    if stages.api.len() > 1 && state.control_plane.len() > 1 && !cluster.control_plane.local_api {
+        notes.push("an HA control plane without local apiservers cannot be rolled by image".into());
+    }
+}
+
+fn nodes(order: &Order<'_>, stages: &Stages, notes: &mut Vec<String>) {
+    let pools = stages.pools.iter().map(|(name, own)| (format!("pool {name}"), own));
+    for (what, own) in pools.chain([("nodes of no pool".to_owned(), &stages.loose)]) {
+        for pair in own.windows(2) {
+            if let (Some(before), Some(after)) = (pair[0].value.last(), pair[1].value.first())
+                && after < before
+                && !after.same_release(before)
+            {
+                notes.push(format!("{what} goes back from {before} to {after}"));
+            }
+        }
+        for node in own {
+            for api in
+                stages.api.iter().filter(|api| meet(order, node, api) && !were_there(node, api))
+            {
+                for (kubelet, server) in
+                    node.value.iter().flat_map(|k| api.value.iter().map(move |s| (k, s)))
+                {
+                    if !skew::kubelet_fits(kubelet.minor(), server.minor()) {
+                        notes.push(format!(
+                            "{what}: kubelets of {kubelet} may live with an apiserver of {server}"
+                        ));
+                    }
+                }
+            }
+        }
+    }
+}
+
+fn addon(
+    fleet: &Fleet,
+    order: &Order<'_>,
+    stages: &Stages,
+    name: &AddonName,
+    own: &[Stage<Option<AddonVersion>>],
+    notes: &mut Vec<String>,
+) {
+    let catalogue = fleet.addons.get(name);
+    for stage in own {
+        let Some(version) = &stage.value else { continue };
+        let Some(release) = catalogue.and_then(|addon| addon.versions.get(version)) else {
+            // Of an unknown version nothing is known but that it runs on what was there.
+            if stages.api.iter().any(|api| api.begins.is_some() && meet(order, stage, api)) {
+                notes.push(format!("{name} {version} is unknown, and lives through a hop"));
+            }
+            continue;
+        };
+        for api in
+            stages.api.iter().filter(|api| meet(order, stage, api) && !were_there(stage, api))
+        {
+            for server in api.value.iter().filter(|s| !release.kubernetes.contains(&s.minor())) {
+                notes.push(format!(
+                    "{name} {version} supports {}, and may live with an apiserver of {server}",
+                    release.kubernetes
+                ));
+            }
+        }
+        if let Some(range) = &release.kubelets {
+            for node in stages
+                .pools
+                .values()
+                .flatten()
+                .chain(&stages.loose)
+                .chain(&stages.api)
+                .filter(|node| meet(order, stage, node) && !were_there(stage, node))
+            {
+                for kubelet in node.value.iter().filter(|k| !range.contains(&k.minor())) {
+                    notes.push(format!(
+                        "{name} {version} supports kubelets {range}, and may live with one of {kubelet}"
+                    ));
+                }
+            }
+        }
+        let nothing = vec![Stage { value: None, begins: None, ends: None }];
+        for (other, range) in &release.requires {
+            let theirs = stages.addons.get(other).unwrap_or(&nothing);
+            for there in theirs.iter().filter(|t| meet(order, stage, t) && !were_there(stage, t)) {
+                if !there.value.as_ref().is_some_and(|version| range.contains(version)) {
+                    let shown = there.value.as_ref().map_or("no".to_owned(), ToString::to_string);
+                    notes.push(format!(
+                        "{name} {version} requires {other} {range}, and may live with {shown} {other}"
+                    ));
+                }
+            }
+        }
+    }
+    for pair in own.windows(2) {
+        if let (Some(before), Some(after)) = (&pair[0].value, &pair[1].value)
+            && after < before
+        {
+            notes.push(format!("{name} goes back from {before} to {after}"));
+        }
+    }
+}
+
+fn bounds(cluster: &Cluster, state: &ClusterState, action: &Action, notes: &mut Vec<String>) {
+    match (&action.kind, &action.bounds) {
+        (ActionKind::NodePoolRoll { pool, .. }, Bounds::Rolling { surge, unavailable, .. }) => {
+            let Some(pool) = cluster.pool(pool) else { return };
+            let (names, _) = pool_now(state, pool);
+            let nodes = u32::try_from(names.len()).unwrap_or(u32::MAX);
+            let may_surge = pool.max_surge.of_rounded_up(nodes);
+            let may_miss = pool.max_unavailable.of_rounded_down(nodes);
+            // A percentage that rounds down to none means one, if there is no surge either.
+            let may_miss = if may_surge == 0 { may_miss.max(1) } else { may_miss };
+            if *surge > may_surge || *unavailable > may_miss {
+                notes.push(format!("the roll of pool {} exceeds its bounds", pool.name));
+            }
+            if *surge == 0 && *unavailable == 0 {
+                notes.push(format!("the roll of pool {} can replace nothing", pool.name));
+            }
+        }
+        (ActionKind::ControlPlaneHop { .. }, Bounds::Rolling { surge: 0, unavailable: 1, .. }) => {}
+        (ActionKind::NodePoolRoll { .. } | ActionKind::ControlPlaneHop { .. }, _) => {
+            notes.push(format!("{} has no bounds that fit it", action.kind));
+        }
+        _ => {}
+    }
+}
+
+/// Whether the plan ends where the files say.
+fn reaches(cluster: &Cluster, stages: &Stages, notes: &mut Vec<String>) {
+    let target = &cluster.kubernetes.value;
+    let mut last = |what: String, stages: &[Stage<Versions>]| {
+        let at_target =
+            |stage: &Stage<Versions>| stage.value.iter().all(|v| v.same_release(target));
+        if !stages.last().is_some_and(at_target) {
+            notes.push(format!("{what} does not reach {target}"));
+        }
+    };
+    last("the control plane".to_owned(), &stages.api);
+    for (name, own) in &stages.pools {
+        last(format!("pool {name}"), own);
+    }
+    for (name, own) in &stages.addons {
+        let wanted = cluster.addons.get(name).map(|target| &target.version.value);
+        let reached = own.last().and_then(|stage| stage.value.as_ref());
+        let foreign_elsewhere = wanted.is_none() && own.len() == 1;
+        if reached != wanted && !foreign_elsewhere {
+            notes.push(format!("{name} does not reach what the files say"));
+        }
+    }
+}

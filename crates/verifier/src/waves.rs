@@ -1,0 +1,111 @@
+//! Are the waves of a channel really one after the other?
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use refit_model::{Action, ActionId, ActionKind, ChannelName, ClusterName, Fleet, Plan, WaveSpec};
+
+/// What is wrong with the waves of a plan.
+pub(crate) fn check(fleet: &Fleet, plan: &Plan) -> Vec<String> {
+    let mut notes = Vec::new();
+    let ends: BTreeMap<(&ChannelName, u32), &ActionId> = plan
+        .actions
+        .iter()
+        .filter_map(|action| match &action.kind {
+            ActionKind::FinishWave { channel, wave, .. } => Some(((channel, *wave), &action.id)),
+            _ => None,
+        })
+        .collect();
+    let mut placed: BTreeMap<&ClusterName, (&ChannelName, u32)> = BTreeMap::new();
+    for wave in &plan.waves {
+        for cluster in &wave.clusters {
+            placed.insert(cluster, (&wave.channel, wave.wave));
+        }
+    }
+    let mut edges: BTreeSet<(&ActionId, &ActionId)> = BTreeSet::new();
+    let mut inner_from: BTreeSet<&ActionId> = BTreeSet::new();
+    let mut inner_to: BTreeSet<&ActionId> = BTreeSet::new();
+    for edge in &plan.edges {
+        edges.insert((&edge.from, &edge.to));
+        let cluster_of = |id| plan.action(id).and_then(|action| action.cluster.as_ref());
+        let (from, to) = (cluster_of(&edge.from), cluster_of(&edge.to));
+        if from.is_some() && from == to {
+            inner_from.insert(&edge.from);
+            inner_to.insert(&edge.to);
+        } else if from.is_some() && to.is_some() {
+            notes.push(format!("action {} waits for another cluster's {}", edge.to, edge.from));
+        }
+    }
+    let by_cluster = by_cluster(plan);
+    for (name, actions) in &by_cluster {
+        let Some((channel, wave)) = placed.get(name) else {
+            notes.push(format!("{name} has actions, and is in no wave"));
+            continue;
+        };
+        if fleet.clusters.get(*name).is_some_and(|cluster| cluster.channel != **channel) {
+            notes.push(format!("{name} is in a wave of {channel}, which is not its channel"));
+        }
+        let mut of_channel: Vec<u32> =
+            plan.waves.iter().filter(|w| w.channel == **channel).map(|w| w.wave).collect();
+        of_channel.sort_unstable();
+        let earlier = of_channel.iter().rev().find(|other| *other < wave);
+        let later = of_channel.iter().find(|other| *other > wave);
+        if let Some(earlier) = earlier {
+            let end = ends.get(&(*channel, *earlier));
+            for action in actions.iter().filter(|action| !inner_to.contains(&action.id)) {
+                if !end.is_some_and(|end| edges.contains(&(*end, &action.id))) {
+                    notes.push(format!("{name} does not wait for wave {earlier} of {channel}"));
+                }
+            }
+        }
+        if later.is_some() {
+            let end = ends.get(&(*channel, *wave));
+            for action in actions.iter().filter(|action| !inner_from.contains(&action.id)) {
+                if !end.is_some_and(|end| edges.contains(&(&action.id, *end))) {
+                    notes.push(format!("wave {wave} of {channel} does not wait for {name}"));
+                }
+            }
+        }
+    }
+    notes.extend(named(fleet, &placed));
+    notes
+}
+
+fn by_cluster(plan: &Plan) -> BTreeMap<&ClusterName, Vec<&Action>> {
+    let mut by_cluster: BTreeMap<&ClusterName, Vec<&Action>> = BTreeMap::new();
+    for action in &plan.actions {
+        if let Some(cluster) = &action.cluster {
+            by_cluster.entry(cluster).or_default().push(action);
+        }
+    }
+    by_cluster
+}
+
+/// Clusters that a wave names must be in that wave, or in an earlier one that names them too.
+fn named(fleet: &Fleet, placed: &BTreeMap<&ClusterName, (&ChannelName, u32)>) -> Vec<String> {
+    let mut notes = Vec::new();
+    for channel in &fleet.channels {
+        let mut percent_before = false;
+        let mut seen: BTreeSet<&ClusterName> = BTreeSet::new();
+        for (wave, spec) in (1..).zip(&channel.waves) {
+            match spec {
+                WaveSpec::Percent(_) => percent_before = true,
+                WaveSpec::Clusters(names) => {
+                    for name in names {
+                        let first = seen.insert(name);
+                        if let Some((_, at)) = placed.get(name)
+                            && first
+                            && *at != wave
+                            && !(percent_before && *at < wave)
+                        {
+                            notes.push(format!(
+                                "{name} is in wave {at} of {}, not in wave {wave}",
+                                channel.name
+                            ));
+                        }
+                    }
+                }
+            }
+        }
+    }
+    notes
+}
