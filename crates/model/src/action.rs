@@ -103,6 +103,9 @@ pub enum ActionKind {
         to: AddonVersion,
         /// Of the manifests.
         digest: Digest,
+        /// What is there and not in the manifests, and is deleted.
+        #[serde(default, skip_serializing_if = "BTreeSet::is_empty")]
+        deletes: BTreeSet<ObjectRef>,
     },
     /// Takes over a copy that somebody else installed, then applies.
     AddonAdopt {
@@ -150,7 +153,7 @@ impl ActionKind {
             }
             Self::ControlPlaneHop { to, .. } => format!("control-plane {to}"),
             Self::NodePoolRoll { pool, to, cause, .. } => format!("pool {pool} {to} {cause:?}"),
-            Self::AddonApply { addon, to, digest, from } => {
+            Self::AddonApply { addon, to, digest, from, .. } => {
                 format!(
                     "addon {addon} {to} {} {}",
                     digest.short(),

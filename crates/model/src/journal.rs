@@ -57,8 +57,8 @@ pub enum RecordKind {
     Intent {
         /// The operation's number.
         op: OpId,
-        /// The action that it belongs to; none for a cluster's Lease.
-        action: Option<ActionId>,
+        /// The action that it belongs to.
+        action: ActionId,
         /// The cluster.
         cluster: ClusterName,
         /// Its token.
@@ -130,8 +130,10 @@ pub enum Progress {
     NodeChosen {
         /// The instance.
         instance: InstanceId,
-        /// Its node.
-        node: NodeName,
+        /// Its node, if it has one yet.
+        node: Option<NodeName>,
+        /// Why it has to go.
+        purpose: Purpose,
         /// The readiness that each workload with a pod there has, and the system-critical ones.
         baseline: BTreeMap<WorkloadRef, u32>,
         /// Whether somebody had cordoned it before: it stays cordoned then.
@@ -147,6 +149,16 @@ pub enum Progress {
         /// Why.
         reason: String,
     },
+}
+
+/// Why an instance has to go.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "kebab-case")]
+pub enum Purpose {
+    /// Its replacement takes its place.
+    Replace,
+    /// It is one more than usual, and the action gives up or is over.
+    Surplus,
 }
 
 /// How an action ended.

@@ -11,6 +11,7 @@
 
 mod action;
 mod addon;
+mod call;
 mod digest;
 mod event;
 mod finding;
@@ -32,6 +33,7 @@ pub use action::{
     Action, ActionKind, Because, Bounds, Edge, ImagePin, Reversibility, RollCause, Why,
 };
 pub use addon::{Addon, AddonRelease, Detection, Milestone, Placement};
+pub use call::{CallError, ErrorClass, Scope};
 pub use digest::{Digest, digest_of};
 pub use event::{Recap, RunEvent, RunEventKind, WaitingOn};
 pub use finding::{Code, Finding, Severity, Subject};
@@ -45,7 +47,9 @@ pub use id::{
     ActionId, AddonName, ChannelName, ClusterName, FleetName, GroupName, ImageId, InstanceId,
     InvalidName, NodeName, PlanId, PoolName, ReleaseName, RunId, Zone,
 };
-pub use journal::{JournalRecord, OpResult, Outcome, Progress, RecordKind, RunOutcome, Stop};
+pub use journal::{
+    JournalRecord, OpResult, Outcome, Progress, Purpose, RecordKind, RunOutcome, Stop,
+};
 pub use object::{Manifest, ManifestSet, ObjectRef, WorkloadRef, redact};
 pub use op::{AddonOp, GroupOp, NodeOp, Op, OpId, PodKey, RollTag, Token};
 pub use period::{InvalidPeriod, Period};

@@ -628,6 +628,11 @@ impl ClusterPlanner<'_> {
         let (kind, ensure, reversible) = if let Some(to) = &moved.to {
             let digest = release(to)?.manifests.digest().clone();
             let mark = AddonMark::At { version: to.clone(), digest: digest.clone() };
+            let deletes = self.pruned(name, if first { None } else { moved.from.as_ref() }, to);
+            let reversible = match u32::try_from(deletes.len()).unwrap_or(u32::MAX) {
+                0 => Reversibility::Reversible,
+                objects => Reversibility::Deletes { objects },
+            };
             let kind = match (&from_mark, live.and_then(|live| live.foreign.as_ref())) {
                 (AddonMark::Foreign { version }, Some(copy)) => ActionKind::AddonAdopt {
                     addon: name.clone(),
@@ -641,9 +646,10 @@ impl ClusterPlanner<'_> {
                     from: from_mark.clone(),
                     to: to.clone(),
                     digest,
+                    deletes,
                 },
             };
-            (kind, StateGuard::addon(name, mark), Reversibility::Reversible)
+            (kind, StateGuard::addon(name, mark), reversible)
         } else {
             let (objects, kept) = self.removed(name);
             let count = u32::try_from(objects.len()).unwrap_or(u32::MAX);
@@ -672,14 +678,45 @@ impl ClusterPlanner<'_> {
 
     /// What removing an add-on deletes, and what of it is kept.
     fn removed(&self, name: &AddonName) -> (BTreeSet<ObjectRef>, BTreeSet<ObjectRef>) {
+        let members = self.state.addons.get(name).map(|addon| addon.members.clone());
+        members.unwrap_or_default().into_iter().partition(|object| self.may_prune(name, object))
+    }
+
+    /// Whether refit may delete an object of this kind by itself.
+    fn may_prune(&self, name: &AddonName, object: &ObjectRef) -> bool {
         /// Deleting one of these takes more with it than the object.
         const KEPT: [&str; 3] = ["CustomResourceDefinition", "Namespace", "PersistentVolumeClaim"];
         let prune = self.fleet.addons.get(name).map(|addon| &addon.prune);
-        let members = self.state.addons.get(name).map(|addon| addon.members.clone());
-        members.unwrap_or_default().into_iter().partition(|object| {
-            !KEPT.contains(&object.kind.as_str())
-                || prune.is_some_and(|kinds| kinds.contains(&object.kind))
-        })
+        !KEPT.contains(&object.kind.as_str())
+            || prune.is_some_and(|kinds| kinds.contains(&object.kind))
+    }
+
+    /// What is there before a move and not in the manifests of `to`: the ApplySet's members, or
+    /// the objects of the version that an earlier move of this plan has brought.
+    fn pruned(
+        &self,
+        name: &AddonName,
+        from: Option<&AddonVersion>,
+        to: &AddonVersion,
+    ) -> BTreeSet<ObjectRef> {
+        let versions = self.fleet.addons.get(name).map(|addon| &addon.versions);
+        let objects = |version: &AddonVersion| {
+            versions
+                .and_then(|versions| versions.get(version))
+                .map(|release| release.manifests.objects())
+                .unwrap_or_default()
+        };
+        let there: BTreeSet<ObjectRef> = match from {
+            Some(from) => objects(from).iter().map(|manifest| manifest.object.clone()).collect(),
+            None => self.state.addons.get(name).map(|a| a.members.clone()).unwrap_or_default(),
+        };
+        let stays: BTreeSet<_> =
+            objects(to).iter().map(|manifest| manifest.object.identity()).collect();
+        there
+            .iter()
+            .filter(|object| !stays.contains(&object.identity()) && self.may_prune(name, object))
+            .cloned()
+            .collect()
     }
 
     fn why_addon(&self, name: &AddonName, moved: &Move, from: &AddonMark) -> Why {

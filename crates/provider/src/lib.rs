@@ -6,29 +6,14 @@
 //! the engine's, so that simulation covers it.
 
 use std::collections::BTreeMap;
-use std::fmt;
 use std::future::Future;
 use std::pin::Pin;
 
-use refit_model::{Addon, AddonName, Cluster, ClusterState, Op, Period, PoolName, Token};
+use refit_model::{Addon, AddonName, Cluster, ClusterState, Op, Token};
+pub use refit_model::{CallError as ProviderError, ErrorClass, Scope};
 
 /// What a provider's calls return.
 pub type Answer<'a, T> = Pin<Box<dyn Future<Output = Result<T, ProviderError>> + Send + 'a>>;
-
-/// How much of a cluster a look must show. More is allowed.
-#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub enum Scope {
-    /// Everything: what a plan is made from.
-    Everything,
-    /// Identity and Lease only.
-    Identity,
-    /// The control plane's members, groups, nodes and pods; all workloads and budgets.
-    ControlPlane,
-    /// A pool's groups, nodes and pods; all workloads and budgets.
-    Pool(PoolName),
-    /// One add-on.
-    Addon(AddonName),
-}
 
 /// A look at a cluster.
 #[derive(Clone, Copy, Debug)]
@@ -62,40 +47,4 @@ pub trait Act: Send + Sync {
         op: &'a Op,
         token: &'a Token,
     ) -> Answer<'a, ()>;
-}
-
-/// What an error means for what comes next.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum ErrorClass {
-    /// It may go well in a moment.
-    Transient,
-    /// Too many calls; again, later.
-    Throttled,
-    /// A PodDisruptionBudget forbids it now.
-    Budget,
-    /// The state is not the one that the call was made for: look again.
-    Conflict,
-    /// It will never go well like this.
-    Permanent,
-    /// Nobody knows whether it took effect: look again before anything else.
-    Unknown,
-}
-
-/// A call that did not go well.
-#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("{message}")]
-pub struct ProviderError {
-    /// What it means.
-    pub class: ErrorClass,
-    /// What the API said, and which call it was, in words.
-    pub message: String,
-    /// How long the API asks to wait.
-    pub retry_after: Option<Period>,
-}
-
-impl ProviderError {
-    /// An error of this class.
-    pub fn new(class: ErrorClass, message: impl fmt::Display) -> Self {
-        Self { class, message: message.to_string(), retry_after: None }
-    }
 }

@@ -94,7 +94,7 @@ pub(crate) fn check(
     for action in order.actions() {
         bounds(cluster, state, action, &mut notes);
     }
-    reaches(cluster, &stages, &mut notes);
+    reaches(cluster, state, &stages, &mut notes);
     for edge in &plan.edges {
         if edge.from == edge.to {
             notes.push(format!("action {} waits for itself", edge.from));
@@ -347,7 +347,7 @@ fn bounds(cluster: &Cluster, state: &ClusterState, action: &Action, notes: &mut 
 }
 
 /// Whether the plan ends where the files say.
-fn reaches(cluster: &Cluster, stages: &Stages, notes: &mut Vec<String>) {
+fn reaches(cluster: &Cluster, state: &ClusterState, stages: &Stages, notes: &mut Vec<String>) {
     let target = &cluster.kubernetes.value;
     let mut last = |what: String, stages: &[Stage<Versions>]| {
         let at_target =
@@ -363,8 +363,9 @@ fn reaches(cluster: &Cluster, stages: &Stages, notes: &mut Vec<String>) {
     for (name, own) in &stages.addons {
         let wanted = cluster.addons.get(name).map(|target| &target.version.value);
         let reached = own.last().and_then(|stage| stage.value.as_ref());
-        let foreign_elsewhere = wanted.is_none() && own.len() == 1;
-        if reached != wanted && !foreign_elsewhere {
+        // What somebody else installed and no set names is none of the plan's business.
+        let ours = state.addons.get(name).is_none_or(|addon| addon.parent.is_some());
+        if reached != wanted && (wanted.is_some() || ours) {
             notes.push(format!("{name} does not reach what the files say"));
         }
     }
