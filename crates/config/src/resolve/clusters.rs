@@ -1,0 +1,492 @@
+//! Clusters: what they follow, what they are made of.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::ops::Range;
+use std::str::FromStr;
+
+use refit_model::{
+    AddonName, AddonTarget, AddonVersion, ChannelName, Cluster, ClusterName, ControlPlane,
+    EtcdLayout, GroupName, ImagePattern, ImagePolicy, IntOrPercent, NodePool, Period, Provider,
+    SimulatedStart, SimulatedWorkload, Target, WorkloadBudget, WorkloadRef, Zone,
+};
+
+use super::{KnownChannel, KnownCluster, Resolver};
+use crate::diagnostic::{Diagnostic, known, quoted};
+use crate::load::{Kind, Sited};
+use crate::raw::{
+    ClusterTable, Etcd, IMAGE_OWNER, ImageTable, Images, MAX_SURGE, MAX_UNAVAILABLE, NAMESPACE,
+    NODE_INTERVAL, NODE_TIMEOUT, PoolTable, ProviderTable, WorkloadTable,
+};
+use crate::text::{At, Quantity, Text};
+
+/// Where a name was seen first.
+type Seen = BTreeMap<String, (String, Range<usize>)>;
+/// The Auto Scaling groups of all clusters: a group belongs to one pool of one cluster.
+type Groups = BTreeMap<GroupName, (String, String, Range<usize>)>;
+
+impl Resolver<'_> {
+    pub(super) fn clusters(
+        &mut self,
+        channels: &BTreeMap<ChannelName, KnownChannel>,
+    ) -> BTreeMap<ClusterName, KnownCluster> {
+        let mut clusters = BTreeMap::new();
+        let mut seen: Seen = BTreeMap::new();
+        let mut groups: Groups = BTreeMap::new();
+        let declared = self.declared;
+        for Sited { file, raw } in &declared.clusters {
+            let name = self.parse(file, &raw.name);
+            let new = name.as_ref().is_some_and(|name| {
+                self.is_new(&mut seen, "clusters", name.as_str(), (file, &raw.name.span))
+            });
+            let Some(known) = self.cluster(file, raw, channels, &mut groups) else { continue };
+            if new {
+                clusters.insert(known.cluster.name.clone(), known);
+            }
+        }
+        clusters
+    }
+
+    fn cluster(
+        &mut self,
+        file: &str,
+        raw: &ClusterTable,
+        channels: &BTreeMap<ChannelName, KnownChannel>,
+        groups: &mut Groups,
+    ) -> Option<KnownCluster> {
+        let name: Option<ClusterName> = raw.name.text.parse().ok();
+        let owner = raw.name.text.clone();
+        let channel = self.cluster_channel(file, raw, channels);
+        let pinned = raw.pins.kubernetes.as_ref().map(|text| self.target(file, text));
+        let addon_pins = self.set(file, &raw.pins.addons);
+        let control_groups =
+            self.groups(file, &raw.control_plane.auto_scaling_groups, &owner, groups);
+        let control_plane = self.control_plane(file, raw, control_groups.clone());
+        let mut pool_names: Seen = BTreeMap::new();
+        let mut pools = Vec::new();
+        let mut all_groups: BTreeSet<GroupName> = control_groups.iter().cloned().collect();
+        for pool in &raw.node_pools {
+            let place = (file, &pool.name.span);
+            let what = format!("node pools of {owner}");
+            let new = self.is_new(&mut pool_names, &what, &pool.name.text, place);
+            let label = format!("{owner}/{}", pool.name.text);
+            let names = self.groups(file, &pool.auto_scaling_groups, &label, groups);
+            all_groups.extend(names.iter().cloned());
+            if let Some(pool) = self.pool(file, pool, names).filter(|_| new) {
+                pools.push(pool);
+            }
+        }
+        let provider = self.provider(file, &raw.provider, &control_groups, &all_groups, &owner);
+
+        let known_release = self.release_of(channels, channel.as_ref()?);
+        let (release, version, at) = {
+            let known = known_release?;
+            let at = self.location(&known.file, &known.kubernetes);
+            (known.release.name.clone(), known.release.kubernetes.clone(), at)
+        };
+        let addons = self.cluster_addons(file, raw, &release, &addon_pins);
+        let kubernetes = match (pinned, &raw.pins.kubernetes) {
+            (Some(pinned), Some(text)) => {
+                Target { value: pinned?, pinned: true, at: self.location(file, &text.span) }
+            }
+            _ => Target { value: version, pinned: false, at },
+        };
+        let at = self.location(file, &raw.name.span);
+        let sets = match (raw.addon_sets.first(), raw.addon_sets.last()) {
+            (Some(first), Some(last)) => first.span.start..last.span.end,
+            _ => raw.name.span.clone(),
+        };
+        Some(KnownCluster {
+            cluster: Cluster {
+                name: name?,
+                channel: channel?,
+                release,
+                kubernetes,
+                addons,
+                provider: provider?,
+                control_plane: control_plane?,
+                pools,
+                at,
+            },
+            file: file.to_owned(),
+            sets,
+            kubernetes_pin: raw.pins.kubernetes.as_ref().map(|text| text.span.clone()),
+            addon_pins: addon_pins.into_iter().map(|(name, (_, span))| (name, span)).collect(),
+        })
+    }
+
+    fn cluster_channel(
+        &mut self,
+        file: &str,
+        raw: &ClusterTable,
+        channels: &BTreeMap<ChannelName, KnownChannel>,
+    ) -> Option<ChannelName> {
+        let channel = self.parse(file, &raw.channel)?;
+        let declared = self.declared.channels.iter().any(|c| c.raw.name.text == channel.as_str());
+        if !declared && !self.broken.may_be(Kind::Channel, channel.as_str()) {
+            let hints =
+                known(channel.as_str(), "channels", channels.keys().map(ChannelName::as_str));
+            let message = format!("there is no channel {}", quoted(channel.as_str()));
+            let diagnostic = Diagnostic::error(message)
+                .at(file, &raw.channel.span, "no such channel")
+                .hints(hints);
+            self.report(diagnostic);
+        }
+        Some(channel)
+    }
+
+    /// The add-ons of the cluster's sets, in the versions of its release or its pins.
+    fn cluster_addons(
+        &mut self,
+        file: &str,
+        raw: &ClusterTable,
+        release: &refit_model::ReleaseName,
+        pins: &BTreeMap<AddonName, (AddonVersion, Range<usize>)>,
+    ) -> BTreeMap<AddonName, AddonTarget> {
+        let mut targets: BTreeMap<AddonName, AddonTarget> = BTreeMap::new();
+        let mut reports = Vec::new();
+        let incomplete = self.broken.is(Kind::Release, release.as_str());
+        let Some(known_release) = self.releases.get(release) else { return targets };
+        let mut seen: BTreeMap<&str, &Range<usize>> = BTreeMap::new();
+        for At { span, value: set } in &raw.addon_sets {
+            if let Some(first) = seen.insert(set, span) {
+                reports.push(
+                    Diagnostic::error(format!("the add-on set {} stands here twice", quoted(set)))
+                        .at(file, span, "again here")
+                        .also(file, first, "first here")
+                        .hint("remove one of them"),
+                );
+                continue;
+            }
+            let Some(versions) = known_release.release.addon_sets.get(set) else {
+                if !incomplete {
+                    let names = known_release.release.addon_sets.keys().map(String::as_str);
+                    let message =
+                        format!("the release {release} has no add-on set {}", quoted(set));
+                    reports.push(
+                        Diagnostic::error(message)
+                            .at(file, span, "no such set")
+                            .also(&known_release.file, &known_release.name, "the release")
+                            .hints(known(set, "its sets", names)),
+                    );
+                }
+                continue;
+            };
+            for (addon, version) in versions {
+                let place = known_release.versions.get(&(set.clone(), addon.clone()));
+                let place = place.cloned().unwrap_or(0..0);
+                if let Some(before) = targets.get(addon) {
+                    if before.version.value != *version {
+                        let first = known_release
+                            .versions
+                            .get(&(before.set.clone(), addon.clone()))
+                            .cloned()
+                            .unwrap_or(0..0);
+                        let message = format!(
+                            "{} would run {addon} in two versions, {} and {version}",
+                            raw.name.text, before.version.value
+                        );
+                        reports.push(
+                            Diagnostic::error(message)
+                                .at(file, span, format!("the set {set} brings {version}"))
+                                .also(
+                                    &known_release.file,
+                                    &first,
+                                    format!("in the set {}", before.set),
+                                )
+                                .also(&known_release.file, &place, format!("in the set {set}"))
+                                .hint("use one of the sets, or give both the same version"),
+                        );
+                    }
+                    continue;
+                }
+                let at = self.sources.location(&known_release.file, &place);
+                let target = Target { value: version.clone(), pinned: false, at };
+                targets.insert(addon.clone(), AddonTarget { version: target, set: set.clone() });
+            }
+        }
+        for (addon, (version, span)) in pins {
+            if let Some(target) = targets.get_mut(addon) {
+                let at = self.sources.location(file, span);
+                target.version = Target { value: version.clone(), pinned: true, at };
+            } else if !incomplete {
+                reports.push(
+                    Diagnostic::error(format!("the pin of {addon} has no effect"))
+                        .at(file, span, format!("no add-on set of the cluster names {addon}"))
+                        .hint("remove the pin, or add the set that has it"),
+                );
+            }
+        }
+        self.diagnostics.extend(reports);
+        targets
+    }
+
+    /// Names of Auto Scaling groups that nothing else has.
+    fn groups(
+        &mut self,
+        file: &str,
+        texts: &[Text<GroupName>],
+        owner: &str,
+        groups: &mut Groups,
+    ) -> Vec<GroupName> {
+        let mut names = Vec::new();
+        for text in texts {
+            let Some(name) = self.parse(file, text) else { continue };
+            if let Some((other, other_file, first)) = groups.get(&name) {
+                let message = format!("the group {} is used twice", quoted(name.as_str()));
+                let diagnostic = Diagnostic::error(message)
+                    .at(file, &text.span, format!("by {owner}"))
+                    .also(other_file, first, format!("by {other}"))
+                    .hint("a group belongs to one pool of one cluster");
+                self.report(diagnostic);
+                continue;
+            }
+            groups.insert(name.clone(), (owner.to_owned(), file.to_owned(), text.span.clone()));
+            names.push(name);
+        }
+        names
+    }
+
+    fn control_plane(
+        &mut self,
+        file: &str,
+        raw: &ClusterTable,
+        groups: Vec<GroupName>,
+    ) -> Option<ControlPlane> {
+        let written = &raw.control_plane;
+        let image = self.image(file, &written.image);
+        let drain_timeout = self.period(file, written.drain_timeout.as_ref(), NODE_TIMEOUT);
+        let ready = self.period(file, written.node_ready_timeout.as_ref(), NODE_TIMEOUT);
+        Some(ControlPlane {
+            groups,
+            image: image?,
+            etcd: match written.etcd {
+                Etcd::Volumes => EtcdLayout::Volumes,
+                Etcd::External => EtcdLayout::External,
+            },
+            local_api: written.local_api.unwrap_or(true),
+            drain_timeout: drain_timeout?,
+            node_ready_timeout: ready?,
+        })
+    }
+
+    fn pool(&mut self, file: &str, raw: &PoolTable, groups: Vec<GroupName>) -> Option<NodePool> {
+        let name = self.parse(file, &raw.name);
+        let image = self.image(file, &raw.image);
+        let surge = self.quantity(file, raw.max_surge.as_ref(), MAX_SURGE);
+        let unavailable = self.quantity(file, raw.max_unavailable.as_ref(), MAX_UNAVAILABLE);
+        let drain_timeout = self.period(file, raw.drain_timeout.as_ref(), NODE_TIMEOUT);
+        let ready = self.period(file, raw.node_ready_timeout.as_ref(), NODE_TIMEOUT);
+        let interval = self.period(file, raw.node_interval.as_ref(), NODE_INTERVAL);
+        if surge.is_some_and(IntOrPercent::is_zero)
+            && unavailable.is_some_and(IntOrPercent::is_zero)
+        {
+            let place = raw.max_surge.as_ref().map_or(&raw.name.span, |surge| &surge.span);
+            let message = format!("no node of {} could ever be replaced", quoted(&raw.name.text));
+            let mut diagnostic = Diagnostic::error(message)
+                .at(file, place, "no node more")
+                .hint("make one of `max-surge` and `max-unavailable` at least 1");
+            diagnostic = match &raw.max_unavailable {
+                Some(unavailable) => diagnostic.also(file, &unavailable.span, "and no node fewer"),
+                None => diagnostic.hint("`max-unavailable` is 0 when it is not given"),
+            };
+            self.report(diagnostic);
+        }
+        Some(NodePool {
+            name: name?,
+            groups,
+            image: image?,
+            images: match raw.images {
+                Images::SameVersion => ImagePolicy::SameVersion,
+                Images::Newest => ImagePolicy::Newest,
+            },
+            max_surge: surge?,
+            max_unavailable: unavailable?,
+            drain_timeout: drain_timeout?,
+            node_ready_timeout: ready?,
+            node_interval: interval?,
+        })
+    }
+
+    fn image(&mut self, file: &str, raw: &ImageTable) -> Option<ImagePattern> {
+        const VERSION: &str = "{version}";
+        let At { span, value: name } = &raw.name;
+        let rest = name.replace(VERSION, "");
+        let problem = if rest.contains(['{', '}']) {
+            let open = rest.find('{').unwrap_or(0);
+            let unknown = rest.get(open..).unwrap_or_default();
+            let end = unknown.find('}').map_or(unknown.len(), |end| end + 1);
+            let unknown = unknown.get(..end).unwrap_or_default();
+            Some((
+                format!("the image's name has the unknown placeholder {}", quoted(unknown)),
+                "unknown",
+            ))
+        } else if rest == *name {
+            Some((
+                "the image's name does not say where the version is".to_owned(),
+                "no `{version}`",
+            ))
+        } else {
+            None
+        };
+        if let Some((message, label)) = problem {
+            let diagnostic = Diagnostic::error(message)
+                .at(file, span, label)
+                .hint("write `{version}` for the version, such as \"acme-k8s-{version}-*\"");
+            self.report(diagnostic);
+            return None;
+        }
+        Some(ImagePattern {
+            name: name.clone(),
+            owner: raw.owner.clone().unwrap_or_else(|| IMAGE_OWNER.to_owned()),
+            architecture: raw.architecture.as_str().to_owned(),
+        })
+    }
+
+    fn period(&mut self, file: &str, text: Option<&Text<Period>>, default: &str) -> Option<Period> {
+        match text {
+            Some(text) => self.parse(file, text),
+            None => default.parse().ok(),
+        }
+    }
+
+    fn quantity(
+        &mut self,
+        file: &str,
+        written: Option<&At<Quantity>>,
+        default: u32,
+    ) -> Option<IntOrPercent> {
+        let Some(At { span, value }) = written else { return Some(IntOrPercent::Int(default)) };
+        let text = match value {
+            Quantity::Int(count) => return Some(IntOrPercent::Int(*count)),
+            Quantity::Text(text) => text,
+        };
+        match IntOrPercent::from_str(text) {
+            Ok(quantity) => Some(quantity),
+            Err(error) => {
+                self.report(Diagnostic::error(error.to_string()).at(file, span, ""));
+                None
+            }
+        }
+    }
+
+    fn provider(
+        &mut self,
+        file: &str,
+        raw: &ProviderTable,
+        control: &[GroupName],
+        groups: &BTreeSet<GroupName>,
+        cluster: &str,
+    ) -> Option<Provider> {
+        let mut zones: Vec<Zone> = Vec::new();
+        for text in &raw.zones {
+            let Some(zone) = self.parse(file, text) else { continue };
+            if zones.contains(&zone) {
+                let message = format!("the zone {} stands here twice", quoted(zone.as_str()));
+                let diagnostic =
+                    Diagnostic::error(message).at(file, &text.span, "again").hint("remove it");
+                self.report(diagnostic);
+                continue;
+            }
+            zones.push(zone);
+        }
+        let start = &raw.start;
+        let kubernetes = self.parse(file, &start.kubernetes);
+        let addons = self.set(file, &start.addons);
+        let foreign = self.set(file, &start.foreign_addons);
+        for (addon, (_, span)) in &foreign {
+            if let Some((_, first)) = addons.get(addon) {
+                let message = format!("{addon} is installed twice at the start");
+                let diagnostic = Diagnostic::error(message)
+                    .at(file, span, "by somebody else")
+                    .also(file, first, "by refit")
+                    .hint("remove one of them");
+                self.report(diagnostic);
+            }
+        }
+        let mut group_sizes = BTreeMap::new();
+        for (text, size) in &start.group_sizes {
+            let Some(name) = self.parse(file, text) else { continue };
+            if !groups.contains(&name) {
+                let names = groups.iter().map(GroupName::as_str);
+                let hints = known(name.as_str(), "its groups", names);
+                let message = format!("{cluster} has no group {}", quoted(name.as_str()));
+                let diagnostic =
+                    Diagnostic::error(message).at(file, &text.span, "no such group").hints(hints);
+                self.report(diagnostic);
+            } else if size.value == 0 && control.contains(&name) {
+                let message = format!("the group {} has no instance", quoted(name.as_str()));
+                let diagnostic = Diagnostic::error(message)
+                    .at(file, &size.span, "part of the control plane")
+                    .hint("a group of a control plane has at least one");
+                self.report(diagnostic);
+            }
+            group_sizes.insert(name, size.value);
+        }
+        let mut seen: Seen = BTreeMap::new();
+        let mut workloads = Vec::new();
+        for written in &start.workloads {
+            let Some(workload) = self.workload(file, written) else { continue };
+            let text = workload.workload.to_string();
+            let what = format!("workloads of {cluster}");
+            if self.is_new(&mut seen, &what, &text, (file, &written.name.span)) {
+                workloads.push(workload);
+            }
+        }
+        let versions = |set: BTreeMap<AddonName, (AddonVersion, Range<usize>)>| {
+            set.into_iter().map(|(name, (version, _))| (name, version)).collect()
+        };
+        Some(Provider::Simulated(SimulatedStart {
+            zones,
+            kubernetes: kubernetes?,
+            addons: versions(addons),
+            foreign_addons: versions(foreign),
+            group_sizes,
+            workloads,
+        }))
+    }
+
+    fn workload(&mut self, file: &str, raw: &WorkloadTable) -> Option<SimulatedWorkload> {
+        let namespace = raw.namespace.as_deref().unwrap_or(NAMESPACE);
+        let name = &raw.name.value;
+        let plain = |text: &str| {
+            !text.is_empty()
+                && text.len() <= 253
+                && text
+                    .bytes()
+                    .all(|b| b.is_ascii_lowercase() || b.is_ascii_digit() || b == b'-' || b == b'.')
+        };
+        if !plain(namespace) || !plain(name) {
+            let message =
+                format!("{} is no name of a workload", quoted(&format!("{namespace}/{name}")));
+            let diagnostic = Diagnostic::error(message)
+                .at(file, &raw.name.span, "")
+                .hint("namespace and name have lower-case letters, digits and `-`");
+            self.report(diagnostic);
+            return None;
+        }
+        let budget = match (&raw.min_available, &raw.max_unavailable) {
+            (Some(minimum), Some(maximum)) => {
+                let message = "a budget has `min-available` or `max-unavailable`, not both";
+                let diagnostic = Diagnostic::error(message)
+                    .at(file, &maximum.span, "")
+                    .also(file, &minimum.span, "")
+                    .hint("remove one of them");
+                self.report(diagnostic);
+                return None;
+            }
+            (Some(minimum), None) => {
+                Some(WorkloadBudget::MinAvailable(self.quantity(file, Some(minimum), 0)?))
+            }
+            (None, Some(maximum)) => {
+                Some(WorkloadBudget::MaxUnavailable(self.quantity(file, Some(maximum), 0)?))
+            }
+            (None, None) => None,
+        };
+        Some(SimulatedWorkload {
+            workload: WorkloadRef::new(raw.kind.as_str(), namespace, name),
+            replicas: raw.replicas,
+            budget,
+            zonal_volumes: raw.zonal_volumes,
+        })
+    }
+}

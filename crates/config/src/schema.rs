@@ -1,0 +1,163 @@
+//! JSON Schemas: of the files that users write, and of the files that refit writes.
+//!
+//! They are generated from the types that read and write those files, and the check of a
+//! file's shape walks the same schema, so the three cannot drift apart.
+
+use refit_model::{RunEvent, SavedPlan, Snapshot};
+use schemars::JsonSchema;
+use schemars::generate::SchemaSettings;
+use serde_json::{Map, Value, json};
+
+use crate::raw::{AddonFile, ClusterFile, FleetFile, ReleaseFile};
+
+/// Which of a fleet's TOML files.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(crate) enum FileKind {
+    Fleet,
+    Release,
+    Cluster,
+    Addon,
+}
+
+impl FileKind {
+    pub(crate) const ALL: [Self; 4] = [Self::Fleet, Self::Release, Self::Cluster, Self::Addon];
+
+    /// Where such files are.
+    pub(crate) const fn place(self) -> &'static str {
+        match self {
+            Self::Fleet => "fleet.toml",
+            Self::Release => "releases/<name>.toml",
+            Self::Cluster => "clusters/<name>.toml",
+            Self::Addon => "addons/<name>/addon.toml",
+        }
+    }
+
+    /// The name of the schema's file.
+    pub(crate) const fn schema_file(self) -> &'static str {
+        match self {
+            Self::Fleet => "fleet.schema.json",
+            Self::Release => "release.schema.json",
+            Self::Cluster => "cluster.schema.json",
+            Self::Addon => "addon.schema.json",
+        }
+    }
+
+    /// The schema.
+    pub(crate) fn schema(self) -> Value {
+        match self {
+            Self::Fleet => schema_of::<FleetFile>(self.place()),
+            Self::Release => schema_of::<ReleaseFile>(self.place()),
+            Self::Cluster => schema_of::<ClusterFile>(self.place()),
+            Self::Addon => schema_of::<AddonFile>(self.place()),
+        }
+    }
+}
+
+/// Every schema, by the name of its file in `schemas/`.
+pub fn schemas() -> Vec<(&'static str, Value)> {
+    let mut all: Vec<(&'static str, Value)> =
+        FileKind::ALL.iter().map(|kind| (kind.schema_file(), kind.schema())).collect();
+    all.push(("snapshot.schema.json", schema_of::<Snapshot>("A snapshot of a fleet")));
+    all.push(("plan.schema.json", schema_of::<SavedPlan>("A saved plan")));
+    all.push(("event.schema.json", schema_of::<RunEvent>("An event of a run, one JSON per line")));
+    all
+}
+
+fn schema_of<T: JsonSchema>(title: &str) -> Value {
+    let generator = SchemaSettings::draft2020_12().into_generator();
+    let mut schema = generator.into_root_schema_for::<T>().to_value();
+    tidy(&mut schema);
+    if let Value::Object(root) = &mut schema {
+        root.insert("title".to_owned(), json!(title));
+    }
+    schema
+}
+
+/// Removes what the generator adds for Rust's sake: `null` for optional keys, which neither
+/// TOML nor refit's JSON has, and names of number formats, which become bounds.
+fn tidy(schema: &mut Value) {
+    match schema {
+        Value::Array(items) => items.iter_mut().for_each(tidy),
+        Value::Object(map) => {
+            for (key, value) in &mut *map {
+                // A property may be called like a keyword; then its value is a schema too.
+                if !matches!(key.as_str(), "enum" | "const" | "default" | "examples") {
+                    tidy(value);
+                }
+            }
+            tidy_object(map);
+        }
+        _ => {}
+    }
+}
+
+fn tidy_object(map: &mut Map<String, Value>) {
+    if let Some(Value::Array(types)) = map.get_mut("type") {
+        types.retain(|name| name != "null");
+        if let [only] = types.as_slice() {
+            let only = only.clone();
+            map.insert("type".to_owned(), only);
+        }
+    }
+    if let Some(Value::Array(options)) = map.get_mut("anyOf") {
+        options.retain(|option| *option != json!({ "type": "null" }));
+        if let [Value::Object(only)] = options.as_slice() {
+            let only = only.clone();
+            map.remove("anyOf");
+            for (key, value) in only {
+                map.entry(key).or_insert(value);
+            }
+        }
+    }
+    if map.get("default") == Some(&Value::Null) {
+        map.remove("default");
+    }
+    let largest = match map.get("format").and_then(Value::as_str) {
+        Some("uint8") => Some(u64::from(u8::MAX)),
+        Some("uint16") => Some(u64::from(u16::MAX)),
+        Some("uint32") => Some(u64::from(u32::MAX)),
+        _ => None,
+    };
+    if let Some(largest) = largest {
+        map.remove("format");
+        map.entry("maximum").or_insert_with(|| json!(largest));
+    }
+    if let Some(Value::String(description)) = map.get_mut("description") {
+        *description = reflow(description);
+    }
+}
+
+/// One line per paragraph: where the source's lines end says nothing.
+fn reflow(text: &str) -> String {
+    let paragraphs = text
+        .split("\n\n")
+        .map(|paragraph| paragraph.lines().map(str::trim).collect::<Vec<_>>().join(" "));
+    paragraphs.collect::<Vec<_>>().join("\n\n")
+}
+
+/// The schema that `schema` refers to, or itself.
+pub(crate) fn follow<'a>(root: &'a Value, schema: &'a Value) -> &'a Value {
+    // References are not nested deeper than types; the bound guards against a circle.
+    let mut current = schema;
+    for _ in 0..8 {
+        let Some(reference) = current.get("$ref").and_then(Value::as_str) else { break };
+        let Some(next) = reference.strip_prefix('#').and_then(|path| root.pointer(path)) else {
+            break;
+        };
+        current = next;
+    }
+    current
+}
+
+/// The values that are allowed, when the schema lists them.
+pub(crate) fn allowed(schema: &Value) -> Option<Vec<&str>> {
+    if let Some(values) = schema.get("enum").and_then(Value::as_array) {
+        return values.iter().map(Value::as_str).collect();
+    }
+    if let Some(value) = schema.get("const") {
+        return value.as_str().map(|only| vec![only]);
+    }
+    let options = schema.get("oneOf").and_then(Value::as_array)?;
+    let lists: Option<Vec<Vec<&str>>> = options.iter().map(allowed).collect();
+    Some(lists?.concat())
+}
