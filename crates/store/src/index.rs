@@ -375,8 +375,8 @@ impl Drop for Index {
         if self.has_failed() {
             // Closing it would touch the damage again. The process is about to end.
             std::mem::forget(trees);
-        } else {
-            let _ = catch_unwind(AssertUnwindSafe(|| drop(trees)));
+        } else if let Err(panic) = catch_unwind(AssertUnwindSafe(|| drop(trees))) {
+            self.fail("close", panic_text(panic.as_ref()));
         }
     }
 }

@@ -44,7 +44,7 @@ impl MemoryDisk {
 pub enum CrashPoint {
     /// Nothing of it is on the disk.
     Before,
-    /// Half of its bytes are, cut anywhere: whole records first, then a torn one.
+    /// Two thirds of its bytes are: whole records first, then usually a torn one.
     Partway,
     /// All of it is, and nobody was told.
     After,
@@ -138,7 +138,7 @@ impl MemoryStore {
                 kept = match point {
                     CrashPoint::After => bytes,
                     // A new journal gets its name when it is whole.
-                    CrashPoint::Partway if !whole => &bytes[..bytes.len() / 2],
+                    CrashPoint::Partway if !whole => &bytes[..bytes.len() * 2 / 3],
                     CrashPoint::Before | CrashPoint::Partway => &[],
                 };
             }

@@ -83,7 +83,6 @@ impl SledStore {
         let lock = Lock::acquire(dir, holder, lock_timeout, waiting)?;
 
         remove_unfinished(&runs)?;
-        index::wait_until_free(dir)?;
         let (index, recovery) = open_index(dir, probe.as_ref())?;
         let runs = runs_with(dir, &index)?;
         // Some runs may be unreadable, and the file may have been deleted: the highest counts.
@@ -295,15 +294,19 @@ fn open_index(dir: &Path, probe: Option<&Probe>) -> Result<(Index, Recovery), St
     let path = index::index_path(dir);
     let mut problem = None;
     if index::is_suspect(dir) {
+        // Nothing is waited for: it may be this very process that cannot let go of it.
         problem = Some("it failed when it was last in use".to_owned());
-    } else if let Some(probe) = probe
-        && path.exists()
-    {
-        if let ProbeResult::Damaged { problem: found } = probe(&path) {
-            problem = Some(found);
-        }
-        // A child that was given up may still be about to end.
+    } else {
         index::wait_until_free(dir)?;
+        if let Some(probe) = probe
+            && path.exists()
+        {
+            if let ProbeResult::Damaged { problem: found } = probe(&path) {
+                problem = Some(found);
+            }
+            // A child that was given up may still be about to end.
+            index::wait_until_free(dir)?;
+        }
     }
     if problem.is_none() {
         match Index::open(dir) {
