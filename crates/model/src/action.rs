@@ -187,6 +187,9 @@ impl fmt::Display for ActionKind {
             Self::NodePoolRoll { pool, from, to, cause: RollCause::Version, .. } => {
                 write!(f, "{pool} {} -> {to}", versions(from))
             }
+            Self::NodePoolRoll { pool, to, cause: RollCause::LeftBehind, .. } => {
+                write!(f, "{pool} {to}, tidy up")
+            }
             Self::NodePoolRoll { pool, to, .. } => write!(f, "{pool} {to}, new nodes"),
             Self::AddonApply { addon, from, to, .. } => match from {
                 AddonMark::Absent => write!(f, "{addon} install {to}"),
@@ -219,6 +222,8 @@ pub enum RollCause {
     NewerImage,
     /// The command asked for it.
     Asked,
+    /// A run that did not end left cordons or settings behind.
+    LeftBehind,
 }
 
 /// An image as it was found when the plan was made; a run keeps it.
@@ -308,6 +313,8 @@ pub enum Why {
     NewerImage,
     /// The command asked for it.
     Asked,
+    /// A run that did not end left cordons or settings behind.
+    LeftBehind,
     /// A group would launch nodes that are newer than the control plane.
     LaunchesTooNew,
     /// The channel's waves ask for it.

@@ -38,7 +38,7 @@ pub enum RecordKind {
         fleet: FleetName,
         /// The plan that is carried out.
         plan: PlanId,
-        /// Of that plan, whose bytes are in the store.
+        /// Of that plan's file: its bytes are in the store under this digest.
         plan_digest: Digest,
         /// Who started it: `user@host`.
         who: String,
@@ -92,7 +92,7 @@ pub enum RecordKind {
         /// How soon.
         stop: Stop,
     },
-    /// The run has ended. Always the last record.
+    /// The run has ended. Always the last record; a run that was interrupted has none.
     RunClosed {
         /// How.
         outcome: RunOutcome,
@@ -136,8 +136,6 @@ pub enum Progress {
         purpose: Purpose,
         /// The readiness that each workload with a pod there has, and the system-critical ones.
         baseline: BTreeMap<WorkloadRef, u32>,
-        /// Whether somebody had cordoned it before: it stays cordoned then.
-        was_cordoned: bool,
     },
     /// The instance is gone, and what ran there is back.
     NodeDone {
@@ -147,8 +145,21 @@ pub enum Progress {
     /// The action gives up and puts things back.
     Healing {
         /// Why.
+        why: GivingUp,
+    },
+}
+
+/// Why an action gives up.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "kebab-case")]
+pub enum GivingUp {
+    /// It cannot go on.
+    Failed {
+        /// In words.
         reason: String,
     },
+    /// Somebody cancelled the run.
+    Cancelled,
 }
 
 /// Why an instance has to go.

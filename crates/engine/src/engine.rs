@@ -1,0 +1,818 @@
+//! The machine itself: events in, effects out.
+
+use std::collections::{BTreeMap, VecDeque};
+
+use refit_model::{
+    Action, ActionId, ActionKind, CallError, ClusterName, ClusterState, Digest, ErrorClass,
+    GivingUp, JournalRecord, Op, OpId, OpResult, Outcome, Period, Plan, PlanId, Precheck, Progress,
+    Recap, RecordKind, RunEvent, RunEventKind, RunId, RunOutcome, Stop, Timestamp, Token,
+    WaitingOn, digest_of,
+};
+
+use crate::decision::{Decision, Mode, Next, POLL, SOON, after};
+use crate::lease::{self, Lease};
+use crate::memory::Memory;
+use crate::schedule::{Schedule, Standing};
+use crate::worker::{self, Call, Worker};
+use crate::{Effect, Event, LookId};
+
+/// How a run is to go.
+#[derive(Clone, Debug)]
+pub struct Settings {
+    /// The run.
+    pub run: RunId,
+    /// Who started it: `user@host`.
+    pub who: String,
+    /// How many actions may run at once.
+    pub parallelism: u32,
+}
+
+/// How long the last calls (giving Leases back) may take.
+const GOODBYE_MAX: Period = Period::seconds(15);
+/// A decision that only notes something is followed by another one on the same look, at most
+/// so often: choosing, counting, giving up.
+const NOTES_MAX: usize = 4;
+
+/// Applies one plan.
+pub struct Engine {
+    plan: Plan,
+    plan_id: PlanId,
+    settings: Settings,
+    schedule: Schedule,
+    workers: BTreeMap<usize, Worker>,
+    memories: BTreeMap<ActionId, Memory>,
+    leases: BTreeMap<ClusterName, Lease>,
+    /// Calls whose intents the journal has not confirmed, oldest first.
+    unconfirmed: VecDeque<Confirm>,
+    next_op: u64,
+    next_look: u64,
+    /// How often a call was answered for sure: the next one like it is another call.
+    ordinals: BTreeMap<Digest, u32>,
+    changed: bool,
+    stop: Option<Stop>,
+    started: bool,
+    goodbye: Option<Goodbye>,
+    finished: bool,
+    /// Collected during a step.
+    records: Vec<RecordKind>,
+    after_records: Confirm,
+    effects: Vec<Effect>,
+}
+
+/// What happens when a batch of records is durable.
+#[derive(Debug, Default)]
+struct Confirm {
+    /// These workers may send their calls.
+    workers: Vec<usize>,
+    /// The run is over.
+    finish: Option<RunOutcome>,
+}
+
+/// The end of a run.
+#[derive(Debug)]
+struct Goodbye {
+    until: Timestamp,
+    calls: Vec<OpId>,
+    closing: bool,
+}
+
+impl Engine {
+    /// A run of `plan` from its beginning.
+    pub fn new(plan: Plan, settings: Settings) -> Self {
+        Self {
+            plan_id: plan.id(),
+            schedule: Schedule::new(&plan),
+            plan,
+            settings,
+            workers: BTreeMap::new(),
+            memories: BTreeMap::new(),
+            leases: BTreeMap::new(),
+            unconfirmed: VecDeque::new(),
+            next_op: 1,
+            next_look: 1,
+            ordinals: BTreeMap::new(),
+            changed: false,
+            stop: None,
+            started: false,
+            goodbye: None,
+            finished: false,
+            records: Vec::new(),
+            after_records: Confirm::default(),
+            effects: Vec::new(),
+        }
+    }
+
+    /// A run that goes on from its journal. What has succeeded stays so; everything else is
+    /// looked at again.
+    pub fn resume(plan: Plan, settings: Settings, records: &[JournalRecord]) -> Self {
+        let mut engine = Self::new(plan, settings);
+        let mut calls: BTreeMap<OpId, (ActionId, Digest, Op)> = BTreeMap::new();
+        for record in records {
+            match &record.kind {
+                RecordKind::ActionStarted { action } => {
+                    let memory = engine.memories.entry(action.clone()).or_default();
+                    *memory = Memory { started_at: Some(record.at), ..Memory::default() };
+                }
+                RecordKind::Intent { op, action, cluster, call, .. } => {
+                    engine.next_op = engine.next_op.max(op.0 + 1);
+                    engine.memories.entry(action.clone()).or_default().intend(call);
+                    calls.insert(*op, (action.clone(), digest_of(&(cluster, call)), call.clone()));
+                }
+                RecordKind::Settled { op, result } => {
+                    if let (Some((action, digest, call)), true) =
+                        (calls.remove(op), !matches!(result, OpResult::Unknown { .. }))
+                    {
+                        *engine.ordinals.entry(digest).or_default() += 1;
+                        if *result == OpResult::Ok {
+                            engine.changed = true;
+                            engine.memories.entry(action).or_default().settle(&call);
+                        }
+                    }
+                }
+                RecordKind::Progress { action, progress } => {
+                    engine.memories.entry(action.clone()).or_default().note(progress, record.at);
+                }
+                RecordKind::ActionEnded { action, outcome } => {
+                    let at = engine.plan.actions.iter().position(|a| a.id == *action);
+                    match at {
+                        Some(at) if outcome.is_success() => {
+                            engine.schedule.end(&engine.plan, at, outcome.clone());
+                        }
+                        // Another attempt begins anew: what healing has put back stays put back.
+                        Some(_) if !matches!(outcome, Outcome::Stopped) => {
+                            engine.memories.remove(action);
+                        }
+                        _ => engine.take_heart(),
+                    }
+                }
+                RecordKind::RunContinued { .. } => engine.take_heart(),
+                RecordKind::RunOpened { .. }
+                | RecordKind::StopAsked { .. }
+                | RecordKind::RunClosed { .. } => {}
+            }
+        }
+        engine
+    }
+
+    /// What was cancelled goes on when the run is continued.
+    fn take_heart(&mut self) {
+        for memory in self.memories.values_mut() {
+            if matches!(memory.healing, Some((GivingUp::Cancelled, _))) {
+                memory.healing = None;
+                memory.current = None;
+            }
+        }
+    }
+
+    /// The plan that is applied.
+    pub fn plan(&self) -> &Plan {
+        &self.plan
+    }
+
+    /// Where the run stands.
+    pub fn recap(&self) -> Recap {
+        let mut recap = Recap::default();
+        for (action, standing) in self.plan.actions.iter().zip(&self.schedule.standing) {
+            if matches!(action.kind, ActionKind::FinishWave { .. }) {
+                continue;
+            }
+            let list = match standing {
+                Standing::Ended(Outcome::Done) => &mut recap.done,
+                Standing::Ended(Outcome::AlreadySatisfied) => &mut recap.satisfied,
+                Standing::Ended(Outcome::Failed { .. } | Outcome::Conflict { .. }) => {
+                    &mut recap.failed
+                }
+                Standing::Ended(Outcome::Stopped) => &mut recap.stopped,
+                Standing::Ended(Outcome::Skipped { .. }) => &mut recap.skipped,
+                Standing::Waiting | Standing::Running => &mut recap.not_started,
+            };
+            list.push(action.id.clone());
+        }
+        recap
+    }
+
+    /// How an action ended, if it has.
+    pub fn outcome(&self, id: &ActionId) -> Option<&Outcome> {
+        let at = self.plan.actions.binary_search_by(|action| action.id.cmp(id)).ok()?;
+        match &self.schedule.standing[at] {
+            Standing::Ended(outcome) => Some(outcome),
+            _ => None,
+        }
+    }
+
+    /// Takes in what has happened and says what is to be done.
+    pub fn step(&mut self, now: Timestamp, event: Event) -> Vec<Effect> {
+        if self.finished {
+            return Vec::new();
+        }
+        if !self.started {
+            self.started = true;
+            self.emit(
+                now,
+                RunEventKind::RunStarted {
+                    format_version: RunEvent::FORMAT.to_owned(),
+                    run: self.settings.run.clone(),
+                    plan: self.plan_id.clone(),
+                    actions: u32::try_from(self.plan.actions.len()).unwrap_or(u32::MAX),
+                    continued: !self.memories.is_empty() || self.changed,
+                },
+            );
+        }
+        match event {
+            Event::Journaled => self.confirmed(now),
+            Event::JournalFailed { reason } => {
+                self.emit(
+                    now,
+                    RunEventKind::Warning {
+                        text: format!("the journal cannot be written: {reason}"),
+                    },
+                );
+                self.end_run(now, RunOutcome::Interrupted);
+            }
+            Event::Looked { look, result } => self.looked(now, look, result),
+            Event::Settled { op, result } => self.settled(now, op, result),
+            Event::Stop(stop) => self.ask_to_stop(now, stop),
+            Event::Tick => {}
+        }
+        if !self.finished {
+            self.drive(now);
+        }
+        self.flush();
+        std::mem::take(&mut self.effects)
+    }
+
+    // ---- Small things ----------------------------------------------------------------------
+
+    fn emit(&mut self, at: Timestamp, kind: RunEventKind) {
+        self.effects.push(Effect::Emit(RunEvent { at, kind }));
+    }
+
+    /// Hands the collected records over to the journal.
+    fn flush(&mut self) {
+        if self.records.is_empty() {
+            debug_assert!(
+                self.after_records.workers.is_empty() && self.after_records.finish.is_none()
+            );
+            return;
+        }
+        let records = std::mem::take(&mut self.records);
+        // The journal comes before what people are told, and before looks.
+        self.effects.insert(0, Effect::Journal(records));
+        self.unconfirmed.push_back(std::mem::take(&mut self.after_records));
+    }
+
+    fn mode(&self) -> Mode {
+        match self.stop {
+            None => Mode::Go,
+            Some(Stop::Finish) => Mode::Finish,
+            Some(Stop::Cancel) => Mode::Cancel,
+            Some(Stop::Leave) => Mode::Leave,
+        }
+    }
+
+    fn action(&self, at: usize) -> &Action {
+        &self.plan.actions[at]
+    }
+
+    fn ask_to_stop(&mut self, now: Timestamp, stop: Stop) {
+        if self.stop.is_some_and(|before| before >= stop) {
+            return;
+        }
+        self.stop = Some(stop);
+        self.records.push(RecordKind::StopAsked { stop });
+        self.emit(now, RunEventKind::StopAsked { stop });
+        for worker in self.workers.values_mut() {
+            worker.look_at = now;
+        }
+    }
+
+    fn next_op(&mut self) -> OpId {
+        let op = OpId(self.next_op);
+        self.next_op += 1;
+        op
+    }
+
+    fn token(&self, cluster: &ClusterName, call: &Op) -> Token {
+        let ordinal = self.ordinals.get(&digest_of(&(cluster, call))).copied().unwrap_or_default();
+        let digest = digest_of(&(&self.settings.run, cluster, call, ordinal));
+        Token(digest.as_str()[..32].to_owned())
+    }
+
+    // ---- Driving ---------------------------------------------------------------------------
+
+    fn drive(&mut self, now: Timestamp) {
+        self.give_up_on_leases(now);
+        self.begin(now);
+        self.renew_leases(now);
+        self.send_queued(now);
+        self.take_looks(now);
+        if self.workers.is_empty() && (self.schedule.is_over() || self.stop.is_some()) {
+            self.say_goodbye(now);
+        }
+        if !self.finished
+            && let Some(at) = self.wake_at(now)
+        {
+            self.effects.push(Effect::WakeAt(at));
+        }
+    }
+
+    /// Begins what may be begun.
+    fn begin(&mut self, now: Timestamp) {
+        loop {
+            let (ready, hopeless) = self.schedule.look(&self.plan);
+            let mut moved = false;
+            for (at, because_of) in hopeless {
+                self.schedule.end(&self.plan, at, Outcome::Skipped { because_of });
+                moved = true;
+            }
+            for at in ready {
+                let is_wave = matches!(self.action(at).kind, ActionKind::FinishWave { .. });
+                if is_wave {
+                    self.schedule.end(&self.plan, at, Outcome::Done);
+                    moved = true;
+                    continue;
+                }
+                let room = self.workers.len() < self.settings.parallelism.max(1) as usize;
+                if self.stop.is_some() || !room {
+                    continue;
+                }
+                let memory = self.memories.get(&self.action(at).id).cloned().unwrap_or_default();
+                self.workers.insert(at, Worker::new(memory, now));
+                self.schedule.standing[at] = Standing::Running;
+                moved = true;
+            }
+            if !moved {
+                return;
+            }
+        }
+    }
+
+    fn busy_clusters(&self) -> Vec<ClusterName> {
+        let mut names: Vec<ClusterName> = self
+            .workers
+            .iter()
+            // Nobody needs a Lease for a first look.
+            .filter(|(_, worker)| worker.prechecked)
+            .filter_map(|(at, _)| self.action(*at).cluster.clone())
+            .collect();
+        names.sort();
+        names.dedup();
+        names
+    }
+
+    fn renew_leases(&mut self, now: Timestamp) {
+        for cluster in self.busy_clusters() {
+            if self.leases.entry(cluster.clone()).or_default().is_due(now) {
+                let op = self.next_op();
+                let call = Op::HoldLease {
+                    run: self.settings.run.clone(),
+                    holder: self.settings.who.clone(),
+                    ttl: lease::TTL,
+                };
+                let token = Token(format!("lease-{}", op.0));
+                if let Some(lease) = self.leases.get_mut(&cluster) {
+                    lease.ask(op, now);
+                }
+                self.effects.push(Effect::Submit { op, cluster, call, token });
+            }
+        }
+    }
+
+    /// A Lease that cannot be had, or was lost, ends everything in its cluster.
+    fn give_up_on_leases(&mut self, now: Timestamp) {
+        let refused: Vec<(ClusterName, String)> = self
+            .leases
+            .iter()
+            .filter_map(|(name, lease)| Some((name.clone(), lease.refused.clone()?)))
+            .collect();
+        for (cluster, reason) in refused {
+            let ours: Vec<usize> = self
+                .workers
+                .keys()
+                .copied()
+                .filter(|at| self.action(*at).cluster.as_ref() == Some(&cluster))
+                .collect();
+            for at in ours {
+                // Without the Lease nothing may be put back either: the next run does.
+                let left = vec!["what was half done is put back by the next run".to_owned()];
+                self.end(now, at, Outcome::Failed { reason: reason.clone(), left });
+            }
+        }
+    }
+
+    /// Sends journaled calls: evictions all at once, everything else one after the other.
+    fn send_queued(&mut self, now: Timestamp) {
+        for (at, worker) in &mut self.workers {
+            let Some(cluster) = &self.plan.actions[*at].cluster else { continue };
+            let held = self.leases.get(cluster);
+            if worker.journaling || worker.queue.is_empty() {
+                continue;
+            }
+            if !held.is_some_and(|lease| lease.allows(now)) {
+                let what = match held.and_then(|lease| lease.held_by_other.clone()) {
+                    Some(holder) => format!("the Lease of {cluster}: {holder}"),
+                    None => format!("the Lease of {cluster}"),
+                };
+                worker.waiting = Some(WaitingOn { what, since: now, until: now });
+                continue;
+            }
+            while let Some(call) = worker.queue.front() {
+                let together = worker::is_eviction(&call.op)
+                    && worker.sent.iter().all(|sent| worker::is_eviction(&sent.op));
+                if !worker.sent.is_empty() && !together {
+                    break;
+                }
+                let Some(call) = worker.queue.pop_front() else { break };
+                self.effects.push(Effect::Submit {
+                    op: call.id,
+                    cluster: cluster.clone(),
+                    call: call.op.clone(),
+                    token: call.token.clone(),
+                });
+                worker.sent.push(call);
+            }
+        }
+    }
+
+    fn take_looks(&mut self, now: Timestamp) {
+        let due: Vec<usize> = self
+            .workers
+            .iter()
+            .filter(|(_, worker)| worker.is_idle() && worker.look_at <= now)
+            .map(|(at, _)| *at)
+            .collect();
+        for at in due {
+            let Some(cluster) = self.action(at).cluster.clone() else { continue };
+            let scope = worker::scope(self.action(at));
+            let look = LookId(self.next_look);
+            self.next_look += 1;
+            if let Some(worker) = self.workers.get_mut(&at) {
+                worker.look = Some(look);
+            }
+            self.effects.push(Effect::Look { look, cluster, scope });
+        }
+    }
+
+    /// When something is due next.
+    fn wake_at(&self, now: Timestamp) -> Option<Timestamp> {
+        let looks = self.workers.values().filter(|w| w.is_idle()).map(|w| w.look_at);
+        let leases = self
+            .busy_clusters()
+            .into_iter()
+            .filter_map(|cluster| self.leases.get(&cluster).and_then(|lease| lease.due_at(now)));
+        let goodbye = self.goodbye.iter().map(|goodbye| goodbye.until);
+        looks.chain(leases).chain(goodbye).min().map(|at| at.max(now))
+    }
+
+    // ---- Answers ---------------------------------------------------------------------------
+
+    fn confirmed(&mut self, now: Timestamp) {
+        let Some(confirm) = self.unconfirmed.pop_front() else { return };
+        for at in confirm.workers {
+            if let Some(worker) = self.workers.get_mut(&at) {
+                worker.journaling = false;
+            }
+        }
+        if let Some(outcome) = confirm.finish {
+            self.end_run(now, outcome);
+        }
+    }
+
+    fn looked(
+        &mut self,
+        now: Timestamp,
+        look: LookId,
+        result: Result<Box<ClusterState>, CallError>,
+    ) {
+        let found = self.workers.iter_mut().find(|(_, worker)| worker.look == Some(look));
+        let Some((at, worker)) = found else { return };
+        let at = *at;
+        worker.look = None;
+        match result {
+            Ok(state) => self.decide(now, at, &state),
+            Err(error) => {
+                let hopeless = worker.troubled(error.class, error.retry_after, now);
+                if hopeless || error.class == ErrorClass::Permanent {
+                    let reason = format!("the cluster cannot be read: {}", error.message);
+                    let left = if worker.memory.started_at.is_some() {
+                        vec!["what was half done is put back by the next run".to_owned()]
+                    } else {
+                        Vec::new()
+                    };
+                    self.end(now, at, Outcome::Failed { reason, left });
+                } else {
+                    let what = format!("the cluster to answer: {}", error.message);
+                    worker.waiting = Some(WaitingOn { what, since: now, until: worker.look_at });
+                    self.tell(now, at);
+                }
+            }
+        }
+    }
+
+    fn decide(&mut self, now: Timestamp, at: usize, state: &ClusterState) {
+        if !self.precheck(now, at, state) {
+            return;
+        }
+        let mode = self.mode();
+        let mut noted = 0;
+        loop {
+            let action = &self.plan.actions[at];
+            let Some(worker) = self.workers.get_mut(&at) else { return };
+            let decision =
+                worker::decide(action, &self.settings.run, state, &mut worker.memory, mode, now);
+            let Decision { notes, next, step } = decision;
+            if !step.is_empty() {
+                worker.step = step;
+            }
+            let only_notes = !notes.is_empty() && next == Next::Do(Vec::new());
+            for progress in notes {
+                worker.memory.note(&progress, now);
+                self.records.push(RecordKind::Progress { action: action.id.clone(), progress });
+            }
+            noted += 1;
+            if only_notes && noted < NOTES_MAX {
+                continue;
+            }
+            match next {
+                Next::Do(ops) => self.queue(now, at, ops),
+                Next::Wait(wait) => {
+                    let still =
+                        Some(WaitingOn { what: wait.what, since: wait.since, until: wait.until });
+                    worker.waiting = still;
+                    worker.look_at = after(now, POLL).min(wait.until).max(after(now, SOON));
+                }
+                Next::End(outcome) => {
+                    self.end(now, at, outcome);
+                    return;
+                }
+            }
+            break;
+        }
+        self.tell(now, at);
+    }
+
+    /// The first look: is it the right cluster, and is there something to do? Whether to go on.
+    fn precheck(&mut self, now: Timestamp, at: usize, state: &ClusterState) -> bool {
+        let Some(worker) = self.workers.get(&at) else { return false };
+        if worker.prechecked {
+            return true;
+        }
+        let action = self.action(at).clone();
+        let planned = action.cluster.as_ref().and_then(|cluster| self.plan.cluster(cluster));
+        let outcome = match planned.and_then(|planned| planned.identity.as_ref()) {
+            Some(identity) if *identity != state.identity => Some(Outcome::Conflict {
+                expected: format!("the cluster with UID {}", identity.uid),
+                found: format!("the cluster with UID {}", state.identity.uid),
+            }),
+            _ => match worker::precheck(&action, state) {
+                Precheck::AlreadySatisfied => Some(Outcome::AlreadySatisfied),
+                Precheck::Conflict { expected, found } => {
+                    Some(Outcome::Conflict { expected, found })
+                }
+                Precheck::Ready => None,
+            },
+        };
+        if let Some(outcome) = outcome {
+            self.end(now, at, outcome);
+            return false;
+        }
+        if self.stop.is_some() && worker.memory.started_at.is_none() {
+            // It has not begun anything: as if it had never been looked at.
+            self.workers.remove(&at);
+            self.schedule.standing[at] = Standing::Waiting;
+            return false;
+        }
+        if let Some(worker) = self.workers.get_mut(&at) {
+            worker.prechecked = true;
+            if worker.memory.started_at.is_none() {
+                worker.memory.started_at = Some(now);
+                self.records.push(RecordKind::ActionStarted { action: action.id.clone() });
+            }
+        }
+        self.emit(
+            now,
+            RunEventKind::ActionStarted {
+                action: action.id.clone(),
+                cluster: action.cluster.clone(),
+                what: action.kind.to_string(),
+            },
+        );
+        true
+    }
+
+    /// Journals calls; they are sent when that is durable.
+    fn queue(&mut self, now: Timestamp, at: usize, ops: Vec<Op>) {
+        let action = self.action(at).id.clone();
+        let Some(cluster) = self.action(at).cluster.clone() else { return };
+        let mut calls = Vec::new();
+        for call in ops {
+            let op = self.next_op();
+            let token = self.token(&cluster, &call);
+            self.records.push(RecordKind::Intent {
+                op,
+                action: action.clone(),
+                cluster: cluster.clone(),
+                token: token.clone(),
+                call: call.clone(),
+            });
+            calls.push(Call { id: op, op: call, token });
+        }
+        let Some(worker) = self.workers.get_mut(&at) else { return };
+        worker.waiting = None;
+        worker.look_at = after(now, SOON);
+        if calls.is_empty() {
+            return;
+        }
+        for call in &calls {
+            worker.memory.intend(&call.op);
+        }
+        worker.queue.extend(calls);
+        worker.journaling = true;
+        self.after_records.workers.push(at);
+    }
+
+    fn settled(&mut self, now: Timestamp, op: OpId, result: Result<(), CallError>) {
+        if let Some(goodbye) = &mut self.goodbye
+            && goodbye.calls.contains(&op)
+        {
+            goodbye.calls.retain(|call| *call != op);
+            return;
+        }
+        if let Some(lease) = self.leases.values_mut().find(|lease| lease.is_asked_by(op)) {
+            lease.answer(result, now);
+            return;
+        }
+        let found =
+            self.workers.iter().find(|(_, worker)| worker.sent.iter().any(|call| call.id == op));
+        let Some((at, _)) = found else { return };
+        let at = *at;
+        let cluster = self.action(at).cluster.clone();
+        let Some(worker) = self.workers.get_mut(&at) else { return };
+        let Some(position) = worker.sent.iter().position(|call| call.id == op) else { return };
+        let call = worker.sent.remove(position);
+        let record = match &result {
+            Ok(()) => OpResult::Ok,
+            Err(error) if error.class == ErrorClass::Unknown => {
+                OpResult::Unknown { reason: error.message.clone() }
+            }
+            Err(error) => OpResult::Refused { reason: error.message.clone() },
+        };
+        if !matches!(record, OpResult::Unknown { .. })
+            && let Some(cluster) = cluster
+        {
+            *self.ordinals.entry(digest_of(&(cluster, &call.op))).or_default() += 1;
+        }
+        self.records.push(RecordKind::Settled { op, result: record });
+        match result {
+            Ok(()) => {
+                self.changed = true;
+                worker.memory.settle(&call.op);
+                worker.well();
+            }
+            Err(error) => self.refused(now, at, &call, error),
+        }
+    }
+
+    fn refused(&mut self, now: Timestamp, at: usize, call: &Call, error: CallError) {
+        let action = self.action(at).id.clone();
+        let rolls = matches!(
+            self.action(at).kind,
+            ActionKind::ControlPlaneHop { .. } | ActionKind::NodePoolRoll { .. }
+        );
+        let Some(worker) = self.workers.get_mut(&at) else { return };
+        // What was to come after it was decided in the belief that it goes well.
+        worker.queue.retain(|queued| worker::is_eviction(&queued.op));
+        if error.class == ErrorClass::Budget {
+            worker.look_at = after(now, error.retry_after.unwrap_or(POLL));
+            let since = worker.memory.current.as_ref().map_or(now, |current| current.since);
+            worker.waiting = Some(WaitingOn { what: error.message, since, until: worker.look_at });
+            self.tell(now, at);
+            return;
+        }
+        let hopeless = worker.troubled(error.class, error.retry_after, now);
+        if error.class != ErrorClass::Permanent && !hopeless {
+            let what = format!("another attempt to {}: {}", call.op, error.message);
+            worker.waiting = Some(WaitingOn { what, since: now, until: worker.look_at });
+            self.tell(now, at);
+            return;
+        }
+        let reason = format!("could not {}: {}", call.op, error.message);
+        let healing = worker.memory.healing.is_some();
+        if rolls && !healing {
+            worker.well();
+            worker.look_at = now;
+            let progress = Progress::Healing { why: GivingUp::Failed { reason } };
+            worker.memory.note(&progress, now);
+            self.records.push(RecordKind::Progress { action, progress });
+        } else {
+            let mut left = worker.memory.left.clone();
+            let reason = match &worker.memory.healing {
+                Some((GivingUp::Failed { reason: first }, _)) => {
+                    left.push(reason);
+                    first.clone()
+                }
+                _ => reason,
+            };
+            self.end(now, at, Outcome::Failed { reason, left });
+        }
+    }
+
+    /// Tells people where an action stands, if that is new.
+    fn tell(&mut self, now: Timestamp, at: usize) {
+        let action = &self.plan.actions[at];
+        let Some(worker) = self.workers.get_mut(&at) else { return };
+        let (done, total) = worker::extent(action, &worker.memory);
+        let what = worker.waiting.as_ref().map(|waiting| waiting.what.clone());
+        let news = Some((worker.step.clone(), what, done));
+        if worker.told == news {
+            return;
+        }
+        worker.told = news;
+        let kind = RunEventKind::ActionProgress {
+            action: action.id.clone(),
+            done,
+            total,
+            step: worker.step.clone(),
+            waiting: worker.waiting.clone(),
+        };
+        self.emit(now, kind);
+    }
+
+    fn end(&mut self, now: Timestamp, at: usize, outcome: Outcome) {
+        self.workers.remove(&at);
+        let action = self.action(at).id.clone();
+        self.records
+            .push(RecordKind::ActionEnded { action: action.clone(), outcome: outcome.clone() });
+        self.emit(now, RunEventKind::ActionEnded { action, outcome: outcome.clone() });
+        self.schedule.end(&self.plan, at, outcome);
+    }
+
+    // ---- The end ---------------------------------------------------------------------------
+
+    fn say_goodbye(&mut self, now: Timestamp) {
+        if self.goodbye.is_none() {
+            let held: Vec<ClusterName> = self
+                .leases
+                .iter_mut()
+                .filter_map(|(name, lease)| lease.release().then(|| name.clone()))
+                .collect();
+            let mut calls = Vec::new();
+            for cluster in held {
+                let op = self.next_op();
+                calls.push(op);
+                let call = Op::ReleaseLease { run: self.settings.run.clone() };
+                let token = Token(format!("lease-{}", op.0));
+                self.effects.push(Effect::Submit { op, cluster, call, token });
+            }
+            self.goodbye = Some(Goodbye { until: after(now, GOODBYE_MAX), calls, closing: false });
+        }
+        let outcome = self.run_outcome();
+        let Some(goodbye) = &mut self.goodbye else { return };
+        if goodbye.closing || (!goodbye.calls.is_empty() && now < goodbye.until) {
+            return;
+        }
+        goodbye.closing = true;
+        if outcome == RunOutcome::Interrupted {
+            // The run stays open: the same command goes on with it.
+            self.end_run(now, outcome);
+        } else {
+            self.records.push(RecordKind::RunClosed { outcome });
+            self.after_records.finish = Some(outcome);
+        }
+    }
+
+    fn run_outcome(&self) -> RunOutcome {
+        let ended = || {
+            self.schedule.standing.iter().filter_map(|standing| match standing {
+                Standing::Ended(outcome) => Some(outcome),
+                _ => None,
+            })
+        };
+        let all = ended().count() == self.schedule.standing.len();
+        if all && ended().all(Outcome::is_success) {
+            return RunOutcome::Done;
+        }
+        if self.stop.is_some() {
+            return RunOutcome::Interrupted;
+        }
+        let waves = self.plan.actions.iter().zip(&self.schedule.standing);
+        let done = waves
+            .filter(|(action, _)| !matches!(action.kind, ActionKind::FinishWave { .. }))
+            .any(|(_, standing)| *standing == Standing::Ended(Outcome::Done));
+        let failed = ended().any(|outcome| matches!(outcome, Outcome::Failed { .. }));
+        match (done || self.changed, failed) {
+            (true, _) => RunOutcome::Partly,
+            (false, true) => RunOutcome::Failed,
+            (false, false) => RunOutcome::Stale,
+        }
+    }
+
+    fn end_run(&mut self, now: Timestamp, outcome: RunOutcome) {
+        self.finished = true;
+        self.records.clear();
+        self.after_records = Confirm::default();
+        let recap = self.recap();
+        self.emit(now, RunEventKind::RunEnded { outcome, recap });
+        self.effects.push(Effect::Finish(outcome));
+    }
+}

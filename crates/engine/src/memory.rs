@@ -1,0 +1,102 @@
+//! What an action remembers of itself: read from the journal after a crash, kept up to date
+//! while it runs.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use refit_model::{
+    AddonOp, GivingUp, InstanceId, NodeName, NodeOp, Op, Progress, Purpose, Timestamp, WorkloadRef,
+};
+
+/// The memory of one action.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Memory {
+    /// When it began.
+    pub(crate) started_at: Option<Timestamp>,
+    /// How many members of etcd were Ready then.
+    pub(crate) etcd_baseline: Option<u32>,
+    /// The instance that is being replaced.
+    pub(crate) current: Option<Current>,
+    /// The instances that are gone, and whose workloads are back.
+    pub(crate) done: BTreeSet<InstanceId>,
+    /// When the last of them was.
+    pub(crate) last_done_at: Option<Timestamp>,
+    /// Why it gives up, and since when.
+    pub(crate) healing: Option<(GivingUp, Timestamp)>,
+    /// What healing could not put back.
+    pub(crate) left: Vec<String>,
+    /// Whether the add-on's objects were applied.
+    pub(crate) applied: bool,
+    /// Whether a foreign copy's fields were taken.
+    pub(crate) adopted: bool,
+    /// Since when something is waited for, by what: not journaled, a new process counts anew.
+    pub(crate) waits: BTreeMap<String, Timestamp>,
+}
+
+/// An instance that has to go.
+#[derive(Clone, Debug)]
+pub(crate) struct Current {
+    pub(crate) instance: InstanceId,
+    pub(crate) node: Option<NodeName>,
+    pub(crate) purpose: Purpose,
+    pub(crate) baseline: BTreeMap<WorkloadRef, u32>,
+    pub(crate) since: Timestamp,
+    /// Whether something was evicted from it.
+    pub(crate) evicted: bool,
+}
+
+impl Memory {
+    /// Takes in what the action has chosen or reached.
+    pub(crate) fn note(&mut self, progress: &Progress, at: Timestamp) {
+        match progress {
+            Progress::EtcdBaseline { ready } => self.etcd_baseline = Some(*ready),
+            Progress::NodeChosen { instance, node, purpose, baseline } => {
+                self.waits.clear();
+                self.current = Some(Current {
+                    instance: instance.clone(),
+                    node: node.clone(),
+                    purpose: *purpose,
+                    baseline: baseline.clone(),
+                    since: at,
+                    evicted: false,
+                });
+            }
+            Progress::NodeDone { instance } => {
+                self.waits.clear();
+                self.current = None;
+                self.done.insert(instance.clone());
+                self.last_done_at = Some(at);
+            }
+            Progress::Healing { why } => {
+                self.waits.clear();
+                self.healing = Some((why.clone(), at));
+            }
+        }
+    }
+
+    /// Takes in an operation that is about to be sent.
+    pub(crate) fn intend(&mut self, op: &Op) {
+        if let (Op::Node { op: NodeOp::Evict { .. }, .. }, Some(current)) = (op, &mut self.current)
+        {
+            current.evicted = true;
+        }
+    }
+
+    /// Takes in an operation that has taken effect.
+    pub(crate) fn settle(&mut self, op: &Op) {
+        match op {
+            Op::Addon { op: AddonOp::Apply { .. }, .. } => self.applied = true,
+            Op::Addon { op: AddonOp::Adopt { .. }, .. } => self.adopted = true,
+            _ => {}
+        }
+    }
+
+    /// Since when `what` is waited for: since now, if it is new.
+    pub(crate) fn waiting_since(&mut self, what: &str, now: Timestamp) -> Timestamp {
+        *self.waits.entry(what.to_owned()).or_insert(now)
+    }
+
+    /// `what` is not waited for any more.
+    pub(crate) fn stop_waiting(&mut self, what: &str) {
+        self.waits.remove(what);
+    }
+}

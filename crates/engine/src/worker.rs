@@ -1,0 +1,170 @@
+//! One running action: it looks, decides, has its calls journaled and sent, and looks again.
+
+use std::collections::VecDeque;
+
+use refit_model::{
+    Action, ActionKind, ClusterState, ErrorClass, NodeOp, Op, OpId, Outcome, Period, Precheck,
+    RollTag, RunId, Scope, Timestamp, Token, WaitingOn,
+};
+
+use crate::decision::{Decision, Mode, after};
+use crate::memory::Memory;
+use crate::{LookId, addon, pin, roll};
+
+/// How long calls may keep failing before the action gives up.
+const TROUBLE_MAX: Period = Period::minutes(10);
+/// The longest pause between two attempts.
+const PAUSE_MAX: Period = Period::seconds(60);
+
+/// A call that is journaled or about to be.
+#[derive(Clone, Debug)]
+pub(crate) struct Call {
+    pub(crate) id: OpId,
+    pub(crate) op: Op,
+    pub(crate) token: Token,
+}
+
+/// A running action.
+#[derive(Debug)]
+pub(crate) struct Worker {
+    pub(crate) memory: Memory,
+    /// Whether the first look was taken.
+    pub(crate) prechecked: bool,
+    /// The look that has not been answered.
+    pub(crate) look: Option<LookId>,
+    /// Journaled, not yet sent.
+    pub(crate) queue: VecDeque<Call>,
+    /// Sent, not yet answered.
+    pub(crate) sent: Vec<Call>,
+    /// Whether the journal has to answer first.
+    pub(crate) journaling: bool,
+    /// Not before this time again.
+    pub(crate) look_at: Timestamp,
+    /// Since when calls fail, and how many in a row.
+    trouble: Option<(Timestamp, u32)>,
+    /// What people were told last.
+    pub(crate) told: Option<(String, Option<String>, u32)>,
+    pub(crate) waiting: Option<WaitingOn>,
+    pub(crate) step: String,
+}
+
+impl Worker {
+    pub(crate) fn new(memory: Memory, now: Timestamp) -> Self {
+        Self {
+            memory,
+            prechecked: false,
+            look: None,
+            queue: VecDeque::new(),
+            sent: Vec::new(),
+            journaling: false,
+            look_at: now,
+            trouble: None,
+            told: None,
+            waiting: None,
+            step: "look".to_owned(),
+        }
+    }
+
+    /// Whether it neither waits for the journal nor for an answer.
+    pub(crate) fn is_idle(&self) -> bool {
+        self.look.is_none() && self.queue.is_empty() && self.sent.is_empty() && !self.journaling
+    }
+
+    /// Things go well again.
+    pub(crate) fn well(&mut self) {
+        self.trouble = None;
+    }
+
+    /// Something failed: pauses, a little longer each time. Whether it is time to give up.
+    #[must_use = "who gives up must end the action"]
+    pub(crate) fn troubled(
+        &mut self,
+        class: ErrorClass,
+        retry_after: Option<Period>,
+        now: Timestamp,
+    ) -> bool {
+        let (since, times) = self.trouble.unwrap_or((now, 0));
+        self.trouble = Some((since, times.saturating_add(1)));
+        let pause = match class {
+            ErrorClass::Conflict | ErrorClass::Unknown => Period::seconds(1).times(times.max(1)),
+            _ => Period::seconds(1).times(1 << times.min(6)),
+        };
+        let pause = retry_after.unwrap_or_else(|| pause.min(PAUSE_MAX));
+        self.look_at = self.look_at.max(after(now, pause));
+        now >= after(since, TROUBLE_MAX)
+    }
+}
+
+/// How much of the cluster an action has to see.
+pub(crate) fn scope(action: &Action) -> Scope {
+    match &action.kind {
+        ActionKind::ControlPlaneHop { .. } => Scope::ControlPlane,
+        ActionKind::NodePoolRoll { pool, .. } => Scope::Pool(pool.clone()),
+        ActionKind::AddonApply { addon, .. }
+        | ActionKind::AddonAdopt { addon, .. }
+        | ActionKind::AddonRemove { addon, .. } => Scope::Addon(addon.clone()),
+        ActionKind::PinGroups { .. } | ActionKind::FinishWave { .. } => Scope::Everything,
+    }
+}
+
+/// What the first look says. What an earlier run has left behind is work, even when the
+/// versions are right already.
+pub(crate) fn precheck(action: &Action, state: &ClusterState) -> Precheck {
+    match action.precheck(state) {
+        Precheck::AlreadySatisfied if left_behind(action, state) => Precheck::Ready,
+        other => other,
+    }
+}
+
+fn left_behind(action: &Action, state: &ClusterState) -> bool {
+    let (ActionKind::ControlPlaneHop { images, .. } | ActionKind::NodePoolRoll { images, .. }) =
+        &action.kind
+    else {
+        return false;
+    };
+    images.keys().filter_map(|name| state.groups.get(name)).any(|group| {
+        let cordoned = |id| {
+            state
+                .node_of(id)
+                .is_some_and(|(_, node)| node.annotations.contains_key(RollTag::CORDONED))
+        };
+        group.tags.contains_key(RollTag::KEY)
+            || group.instances.iter().any(|instance| cordoned(&instance.id))
+    })
+}
+
+/// Decides what comes next.
+pub(crate) fn decide(
+    action: &Action,
+    run: &RunId,
+    state: &ClusterState,
+    memory: &mut Memory,
+    mode: Mode,
+    now: Timestamp,
+) -> Decision {
+    match &action.kind {
+        ActionKind::ControlPlaneHop { .. } | ActionKind::NodePoolRoll { .. } => {
+            roll::decide(action, run, state, memory, mode, now)
+        }
+        ActionKind::AddonApply { .. }
+        | ActionKind::AddonAdopt { .. }
+        | ActionKind::AddonRemove { .. } => addon::decide(action, state, memory, mode, now),
+        ActionKind::PinGroups { .. } => pin::decide(action, state, memory, mode, now),
+        ActionKind::FinishWave { .. } => Decision::end(Outcome::Done),
+    }
+}
+
+/// How much of an action is done, of how much.
+pub(crate) fn extent(action: &Action, memory: &Memory) -> (u32, u32) {
+    let done = u32::try_from(memory.done.len()).unwrap_or(u32::MAX);
+    match &action.kind {
+        ActionKind::ControlPlaneHop { instances, .. } => (done, (*instances).max(done)),
+        ActionKind::NodePoolRoll { nodes, .. } => (done, (*nodes).max(done)),
+        _ => (0, 1),
+    }
+}
+
+/// Whether a call is an eviction: those of one drain are sent at once, everything else in turn.
+pub(crate) fn is_eviction(op: &Op) -> bool {
+    matches!(op, Op::Node { op: NodeOp::Evict { .. }, .. })
+}
