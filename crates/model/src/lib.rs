@@ -48,7 +48,7 @@ pub use id::{
     InvalidName, NodeName, PlanId, PoolName, ReleaseName, RunId, Zone,
 };
 pub use journal::{
-    JournalRecord, OpResult, Outcome, Progress, Purpose, RecordKind, RunOutcome, Stop,
+    GivingUp, JournalRecord, OpResult, Outcome, Progress, Purpose, RecordKind, RunOutcome, Stop,
 };
 pub use object::{Manifest, ManifestSet, ObjectRef, WorkloadRef, redact};
 pub use op::{AddonOp, GroupOp, NodeOp, Op, OpId, PodKey, RollTag, Token};
