@@ -1,0 +1,574 @@
+//! The judge: what refit must never do, checked when it happens.
+//!
+//! It judges what refit did and what refit's doing led to, and nothing else: a machine that fails
+//! or a group that chooses its own victims is no fault of refit's. What changed within the last
+//! [`GRACE`] seconds without refit is not held against a call that was decided before.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use refit_model::{
+    ActionKind, Addon, AddonName, AddonRelease, AddonVersion, BudgetState, ClusterName, GroupName,
+    InstanceId, KubeProxy, Minor, NodeName, ObjectRef, Op, Plan, PodKey, PoolName, RollTag, RunId,
+    TargetHealth, Timestamp, skew,
+};
+use serde::{Deserialize, Serialize};
+
+use crate::addons::may_delete;
+use crate::cluster::{ClusterWorld, Instance, Who};
+use crate::queue::seconds_between;
+
+/// How old something must be, in seconds, before refit had to know it: a look, a call that is
+/// tried again, and a little.
+const GRACE: u64 = 30;
+
+/// Something that must never happen.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case", deny_unknown_fields)]
+pub struct Violation {
+    /// When.
+    pub at: Timestamp,
+    /// Where.
+    pub cluster: ClusterName,
+    /// Which rule was broken.
+    pub rule: Rule,
+    /// How, in words.
+    pub text: String,
+}
+
+impl std::fmt::Display for Violation {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        let Self { at, cluster, rule, text } = self;
+        write!(f, "{at} {cluster}: {text} ({rule:?})")
+    }
+}
+
+/// The rules.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Rule {
+    /// An eviction leaves a PodDisruptionBudget with as many healthy pods as it asks for.
+    Budget,
+    /// Components that can reach each other keep within the version skew policy.
+    Skew,
+    /// An add-on's version supports every live apiserver, and every worker's kubelet.
+    AddonRange,
+    /// At most one instance of a control plane is missing.
+    ControlPlaneMissing,
+    /// A control plane with three or more members of etcd keeps its quorum.
+    EtcdQuorum,
+    /// A pool keeps as many Ready nodes as it had, less what may be unavailable.
+    Unavailable,
+    /// A pool never wants more nodes than it had, plus what it may surge.
+    Surge,
+    /// Desired is never lowered by a number.
+    DesiredLowered,
+    /// Only what a plan names is touched.
+    Target,
+    /// Only nodes that are cordoned and drained, and out of their target groups, are ended.
+    Undrained,
+    /// Only pods that are replaced elsewhere are evicted.
+    NotEvictable,
+    /// What others cordoned stays cordoned.
+    ForeignCordon,
+    /// An add-on is sealed only when its manifests were applied whole.
+    Seal,
+    /// Only members are deleted, and only kinds that may be.
+    Deletes,
+    /// Nothing is written without the cluster's Lease, where that is asked for.
+    Lease,
+}
+
+/// What a plan may touch.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case", deny_unknown_fields)]
+pub struct Targets {
+    /// The Auto Scaling groups, and the nodes in them.
+    pub groups: BTreeMap<ClusterName, BTreeSet<GroupName>>,
+    /// The add-ons.
+    pub addons: BTreeMap<ClusterName, BTreeSet<AddonName>>,
+}
+
+impl Targets {
+    /// What the actions of a plan name.
+    pub fn of_plan(plan: &Plan) -> Self {
+        let mut targets = Self::default();
+        for action in &plan.actions {
+            let Some(cluster) = &action.cluster else { continue };
+            let groups: Vec<&GroupName> = match &action.kind {
+                ActionKind::PinGroups { images } => images.keys().collect(),
+                ActionKind::ControlPlaneHop { images, .. }
+                | ActionKind::NodePoolRoll { images, .. } => images.keys().collect(),
+                _ => Vec::new(),
+            };
+            let entry = targets.groups.entry(cluster.clone()).or_default();
+            entry.extend(groups.into_iter().cloned());
+            let entry = targets.addons.entry(cluster.clone()).or_default();
+            entry.extend(action.kind.addon().cloned());
+        }
+        targets
+    }
+}
+
+/// How far a pool may be from what it had.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case", deny_unknown_fields)]
+struct Allowance {
+    surge: u32,
+    unavailable: u32,
+    /// How many usable nodes it had when the bound was set.
+    had: u32,
+}
+
+/// What the judge of one cluster remembers.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case", deny_unknown_fields)]
+pub(crate) struct Judge {
+    /// How many instances the control plane has.
+    pub(crate) control_plane_size: usize,
+    /// The newest minor that an apiserver has run.
+    pub(crate) newest: Minor,
+    pub(crate) needs_lease: bool,
+    allowances: BTreeMap<PoolName, Allowance>,
+    targets: Option<(BTreeSet<GroupName>, BTreeSet<AddonName>)>,
+    /// So that a state that lasts is told once.
+    told: BTreeSet<(Rule, String)>,
+    /// What was found since the world last asked.
+    pub(crate) found: Vec<Violation>,
+}
+
+impl Judge {
+    pub(crate) fn new(newest: Minor) -> Self {
+        Self {
+            control_plane_size: 0,
+            newest,
+            needs_lease: false,
+            allowances: BTreeMap::new(),
+            targets: None,
+            told: BTreeSet::new(),
+            found: Vec::new(),
+        }
+    }
+
+    pub(crate) fn set_targets(&mut self, groups: BTreeSet<GroupName>, addons: BTreeSet<AddonName>) {
+        self.targets = Some((groups, addons));
+    }
+}
+
+impl ClusterWorld {
+    fn violate(&mut self, rule: Rule, text: String) {
+        if self.judge.told.insert((rule, text.clone())) {
+            let (at, cluster) = (self.now, self.name.clone());
+            self.judge.found.push(Violation { at, cluster, rule, text });
+        }
+    }
+
+    fn is_recent(&self, since: Option<Timestamp>) -> bool {
+        since.is_some_and(|since| seconds_between(since, self.now) < GRACE)
+    }
+
+    /// Whether the call may be made at all.
+    pub(crate) fn judge_target(&mut self, op: &Op) {
+        let declared = match (&self.judge.targets, op) {
+            (Some((groups, _)), Op::Group { group, .. }) => groups.contains(group),
+            (Some((groups, _)), Op::Node { node, .. }) => match self.nodes.get(node) {
+                Some(node) => {
+                    let instance = node.instance.as_ref().and_then(|id| self.instances.get(id));
+                    instance.is_some_and(|instance| groups.contains(&instance.group))
+                }
+                None => true,
+            },
+            (Some((_, addons)), Op::Addon { addon, .. }) => addons.contains(addon),
+            _ => true,
+        };
+        if !declared {
+            self.violate(Rule::Target, format!("no plan names what this touches: {op}"));
+        }
+        let writes = !matches!(op, Op::HoldLease { .. } | Op::ReleaseLease { .. });
+        let held = self.lease.as_ref().is_some_and(|lease| lease.until > self.now);
+        if self.judge.needs_lease && writes && !held {
+            self.violate(Rule::Lease, format!("no run holds the Lease: {op}"));
+        }
+    }
+
+    pub(crate) fn judge_run(&mut self, run: &RunId, does: &str) {
+        let other = self.lease.as_ref().filter(|lease| lease.run != *run && lease.until > self.now);
+        if let (true, Some(lease)) = (self.judge.needs_lease, other) {
+            let text = format!("run {run} {does} while run {} holds the Lease", lease.run);
+            self.violate(Rule::Lease, text);
+        }
+    }
+
+    // Skew and ranges.
+
+    /// An apiserver has begun to answer.
+    pub(crate) fn judge_api_server(&mut self, id: &InstanceId) {
+        let Some(instance) = self.instances.get(id) else { return };
+        let (api, judged) = (instance.version.minor(), instance.judged);
+        if !judged {
+            self.judge.newest = self.judge.newest.max(api);
+            return;
+        }
+        let mut broken: Vec<String> = Vec::new();
+        if api > self.judge.newest.next() {
+            let newest = self.judge.newest;
+            broken.push(format!("the control plane goes from {newest} to {api}"));
+        }
+        self.judge.newest = self.judge.newest.max(api);
+        for other in self.live_minors() {
+            if !skew::api_servers_fit(api, other) {
+                broken.push(format!("apiservers of {other} and {api} serve at once"));
+            }
+        }
+        for (name, node) in &self.nodes {
+            let machine = node.instance.as_ref().and_then(|id| self.instances.get(id));
+            if machine.is_some_and(|machine| machine.dead) || (node.control_plane && self.local_api)
+            {
+                continue;
+            }
+            let kubelet = node.kubelet.minor();
+            if !skew::kubelet_fits(kubelet, api) {
+                broken.push(format!("{name}: kubelet {kubelet} talks to an apiserver of {api}"));
+            }
+            if let KubeProxy::DaemonSet(version) = self.kube_proxy(node)
+                && !skew::kube_proxy_fits(version.minor(), api)
+            {
+                broken.push(format!("{name}: kube-proxy {version} talks to an apiserver of {api}"));
+            }
+        }
+        if !self.local_api {
+            let others = self.instances.values().filter(|other| other.api_up);
+            for other in others.map(|other| other.version.minor()) {
+                if !skew::controller_fits(other, api) || !skew::controller_fits(api, other) {
+                    broken.push(format!("controllers of {other} and {api} reach each apiserver"));
+                }
+            }
+        }
+        for text in broken {
+            self.violate(Rule::Skew, text);
+        }
+        self.judge_all_addons();
+    }
+
+    /// The node of an instance has registered.
+    pub(crate) fn judge_node(&mut self, id: &InstanceId) {
+        let Some(instance) = self.instances.get(id) else { return };
+        if instance.control_plane && self.local_api {
+            return;
+        }
+        let (kubelet, judged) = (instance.version.minor(), instance.judged);
+        if !judged {
+            return;
+        }
+        for api in self.live_minors() {
+            if !skew::kubelet_fits(kubelet, api) {
+                let text = format!("{id}: a new kubelet {kubelet} talks to an apiserver of {api}");
+                self.violate(Rule::Skew, text);
+            }
+        }
+        self.judge_all_addons();
+    }
+
+    fn judge_all_addons(&mut self) {
+        let names: Vec<AddonName> = self.addons.keys().cloned().collect();
+        for name in names {
+            self.judge_addon(&name);
+        }
+    }
+
+    pub(crate) fn judge_addon(&mut self, name: &AddonName) {
+        let running = self.addons.get(name).and_then(|addon| addon.running.as_ref());
+        if running.is_some_and(|running| running.judged)
+            && let Some(text) = self.addon_misfit(name)
+        {
+            self.violate(Rule::AddonRange, text);
+        }
+    }
+
+    /// What the add-on's running version does not support.
+    pub(crate) fn addon_misfit(&self, name: &AddonName) -> Option<String> {
+        let running = self.addons.get(name)?.running.as_ref()?;
+        let range = &running.kubernetes;
+        // A version that serves one minor only moves right after the hop: it may be one behind.
+        let single = range.low().filter(|low| range.high() == Some(*low));
+        let late = |minor: Minor| single.is_some_and(|low| low.next() == minor);
+        let version = &running.version;
+        if let Some(minor) =
+            self.live_minors().into_iter().find(|minor| !range.contains(minor) && !late(*minor))
+        {
+            return Some(format!("{name} {version} supports {range}; an apiserver runs {minor}"));
+        }
+        let kubelets = running.kubelets.as_ref()?;
+        let workers = self.nodes.values().filter(|node| !node.control_plane);
+        let minor = workers.map(|node| node.kubelet.minor()).find(|m| !kubelets.contains(m))?;
+        Some(format!("{name} {version} supports kubelets {kubelets}; one is {minor}"))
+    }
+
+    // Machines.
+
+    pub(crate) fn judge_desired(&mut self, name: &GroupName, from: u32, to: u32) {
+        if to < from {
+            let text = format!("desired of {name} is lowered from {from} to {to}");
+            self.violate(Rule::DesiredLowered, text);
+        }
+        let Some(group) = self.groups.get(name) else { return };
+        let Some(pool) = group.pool.clone() else {
+            if to > group.usual {
+                let text = format!("{name}: a control plane is rolled without surge");
+                self.violate(Rule::Surge, text);
+            }
+            return;
+        };
+        let Some(allowance) = self.judge.allowances.get(&pool) else { return };
+        let of_pool = || self.groups.values().filter(|group| group.pool.as_ref() == Some(&pool));
+        let desired: u32 = of_pool().map(|group| group.desired).sum();
+        let most = of_pool().map(|group| group.usual).sum::<u32>() + allowance.surge;
+        if desired > most {
+            let text = format!("pool {pool} wants {desired} nodes; {most} are allowed");
+            self.violate(Rule::Surge, text);
+        }
+    }
+
+    /// Sets how far a pool may be from what it has now.
+    pub(crate) fn allow(&mut self, pool: &PoolName, surge: u32, unavailable: u32) {
+        let had = self.usable_nodes(pool);
+        self.judge.allowances.insert(pool.clone(), Allowance { surge, unavailable, had });
+    }
+
+    /// Ready nodes of a pool that refit has not cordoned. One that was lost a moment ago counts.
+    fn usable_nodes(&self, pool: &PoolName) -> u32 {
+        let of_pool = |instance: &Instance| {
+            let group = self.groups.get(&instance.group);
+            group.is_some_and(|group| group.pool.as_ref() == Some(pool))
+        };
+        let count = self.nodes.values().filter(|node| {
+            let instance = node.instance.as_ref().and_then(|id| self.instances.get(id));
+            instance.is_some_and(|instance| {
+                let lost_lately =
+                    instance.ended_by != Some(Who::Refit) && self.is_recent(instance.down_since);
+                let here = (node.ready && instance.is_active()) || lost_lately;
+                of_pool(instance) && here && !node.annotations.contains_key(RollTag::CORDONED)
+            })
+        });
+        u32::try_from(count.count()).unwrap_or(u32::MAX)
+    }
+
+    fn judge_unavailable(&mut self, group: &GroupName, what: &str) {
+        let Some(pool) = self.groups.get(group).and_then(|group| group.pool.clone()) else {
+            return;
+        };
+        let Some(allowance) = self.judge.allowances.get(&pool) else { return };
+        let least = allowance.had.saturating_sub(allowance.unavailable);
+        let usable = self.usable_nodes(&pool);
+        if usable < least {
+            let text = format!("{what} leaves pool {pool} {usable} nodes of at least {least}");
+            self.violate(Rule::Unavailable, text);
+        }
+    }
+
+    pub(crate) fn judge_cordon(&mut self, name: &NodeName) {
+        let Some(node) = self.nodes.get(name).filter(|node| node.ready) else { return };
+        let instance = node.instance.as_ref().and_then(|id| self.instances.get(id));
+        // What ends anyway is not made unavailable by being cordoned.
+        if let Some(instance) = instance.filter(|instance| instance.is_active()) {
+            let group = instance.group.clone();
+            self.judge_unavailable(&group, &format!("cordoning {name}"));
+        }
+    }
+
+    pub(crate) fn judge_uncordon(&mut self, name: &NodeName) {
+        let text = format!("{name} was cordoned by somebody else, and is uncordoned");
+        self.violate(Rule::ForeignCordon, text);
+    }
+
+    /// Before an instance is ended.
+    pub(crate) fn judge_terminate(&mut self, id: &InstanceId) {
+        let Some(instance) = self.instances.get(id) else { return };
+        if instance.dead {
+            return; // Nothing that runs there can be asked any more.
+        }
+        let mut broken: Vec<String> = Vec::new();
+        if let Some(target) = instance.target.filter(|_| instance.api_up)
+            && target != TargetHealth::Unused
+        {
+            broken.push(format!("{id} is ended while its target groups have it as {target:?}"));
+        }
+        let named = instance.node.as_ref().and_then(|name| Some((name, self.nodes.get(name)?)));
+        if let Some((name, node)) = named {
+            if !node.unschedulable {
+                broken.push(format!("{name} is ended and was not cordoned"));
+            }
+            let left = node.pods.iter().filter_map(|pod| self.pods.get(pod));
+            if let Some(pod) = left.into_iter().find(|pod| !pod.is_daemon()) {
+                let PodKey { namespace, name: pod, .. } = PodKey {
+                    namespace: pod.namespace.clone(),
+                    name: pod.name.clone(),
+                    uid: String::new(),
+                };
+                broken.push(format!("{name} is ended with {namespace}/{pod} on it"));
+            }
+        }
+        for text in broken {
+            self.violate(Rule::Undrained, text);
+        }
+    }
+
+    /// After the end of an instance has begun.
+    pub(crate) fn judge_after_terminate(&mut self, id: &InstanceId) {
+        let Some(instance) = self.instances.get(id) else { return };
+        let was_up = instance.down_since == Some(self.now);
+        let (group, control_plane) = (instance.group.clone(), instance.control_plane);
+        let had_etcd = instance.etcd_ready;
+        if !was_up {
+            return; // It did not do its work before either.
+        }
+        if !control_plane {
+            self.judge_unavailable(&group, &format!("ending {id}"));
+            return;
+        }
+        let here = |instance: &Instance| {
+            let lost_lately = self.is_recent(instance.down_since);
+            instance.ended_by != Some(Who::Refit) && (instance.down_since.is_none() || lost_lately)
+        };
+        let members = self.instances.values().filter(|instance| instance.control_plane);
+        let up = members.filter(|instance| here(instance)).count();
+        let size = self.judge.control_plane_size;
+        let etcd_keeps = self
+            .instances
+            .values()
+            .filter(|instance| {
+                let lost_lately = self.is_recent(instance.down_since);
+                instance.control_plane
+                    && instance.ended_by != Some(Who::Refit)
+                    && (instance.etcd_ready || (instance.dead && lost_lately))
+            })
+            .count();
+        if up + 1 < size {
+            let text = format!("{id} is ended while only {up} of {size} others work");
+            self.violate(Rule::ControlPlaneMissing, text);
+        }
+        // With fewer than three members every replacement costs the quorum.
+        if had_etcd && self.etcd.len() >= 3 && etcd_keeps < self.etcd_quorum() {
+            let text = format!("{id} is ended, which leaves etcd {etcd_keeps} members");
+            self.violate(Rule::EtcdQuorum, text);
+        }
+    }
+
+    // Pods.
+
+    pub(crate) fn judge_daemon_evicted(&mut self, pod: &PodKey) {
+        self.violate(Rule::NotEvictable, format!("{pod} belongs to its node, and is evicted"));
+    }
+
+    pub(crate) fn judge_eviction(&mut self, pod: &PodKey, before: &[BudgetState]) {
+        for was in before {
+            let key = format!("{}/{}", was.namespace, was.name);
+            let Some(now) = self.budgets.get(&key).map(|budget| self.budget_status(budget)) else {
+                continue;
+            };
+            if now.current_healthy < was.current_healthy
+                && now.current_healthy < now.desired_healthy
+            {
+                let (left, least) = (now.current_healthy, now.desired_healthy);
+                let text = format!("evicting {pod} leaves {key} {left} of {least} healthy pods");
+                self.violate(Rule::Budget, text);
+            }
+        }
+    }
+
+    // Add-ons.
+
+    pub(crate) fn judge_seal(
+        &mut self,
+        name: &AddonName,
+        version: &AddonVersion,
+        release: &AddonRelease,
+    ) {
+        let addon = self.addons.get(name);
+        let digest = release.manifests.digest();
+        let fits = addon.is_some_and(|addon| {
+            let sealed = addon.parent.as_ref().filter(|_| addon.applying.is_none());
+            let applied = addon.applying.as_ref().filter(|_| addon.applied_whole);
+            applied.is_some_and(|(v, d)| v == version && d == digest)
+                || sealed
+                    .is_some_and(|parent| parent.version == *version && parent.digest == *digest)
+        });
+        if !fits {
+            self.violate(Rule::Seal, format!("{name} {version} is sealed and was not applied"));
+        }
+    }
+
+    pub(crate) fn judge_prune(
+        &mut self,
+        name: &AddonName,
+        release: &AddonRelease,
+        objects: &BTreeSet<ObjectRef>,
+    ) {
+        let kept = release.manifests.objects().iter().map(|manifest| &manifest.object);
+        let wrong: Vec<String> = kept
+            .filter(|kept| objects.iter().any(|object| object.same_object(kept)))
+            .map(|object| format!("{name}: {object} is deleted, and the version has it"))
+            .collect();
+        for text in wrong {
+            self.violate(Rule::Deletes, text);
+        }
+    }
+
+    pub(crate) fn judge_deletes(
+        &mut self,
+        addon: Option<&Addon>,
+        name: &AddonName,
+        objects: &BTreeSet<ObjectRef>,
+    ) {
+        let empty = BTreeSet::new();
+        let members = self.addons.get(name).map_or(&empty, |addon| &addon.members);
+        let mut wrong: Vec<String> = Vec::new();
+        for object in objects {
+            let live = self.objects.contains_key(&crate::cluster::object_key(object));
+            if live && !members.contains(object) {
+                wrong.push(format!("{name}: {object} is deleted, and is no member"));
+            }
+            if !may_delete(addon, object) {
+                wrong.push(format!("{name}: {object} is of a kind that is kept"));
+            }
+        }
+        for text in wrong {
+            self.violate(Rule::Deletes, text);
+        }
+    }
+
+    /// What still differs from the beginning, apart from what operators did.
+    pub(crate) fn settings_given_back(&self, differs: &mut Vec<String>) {
+        let cluster = &self.name;
+        let mut differ = |text: String| differs.push(format!("{cluster}: {text}"));
+        for (name, group) in &self.groups {
+            if group.desired != group.usual {
+                differ(format!("desired of {name} is {}, was {}", group.desired, group.usual));
+            }
+            if group.suspended != group.usual_suspended {
+                differ(format!(
+                    "{name} has suspended {:?}, had {:?}",
+                    group.suspended, group.usual_suspended
+                ));
+            }
+            for key in group.tags.keys() {
+                differ(format!("{name} has the tag {key}"));
+            }
+        }
+        for (id, instance) in self.instances.iter().filter(|(_, instance)| instance.is_active()) {
+            if instance.protected {
+                differ(format!("{id} is protected from scale-in"));
+            }
+            if matches!(instance.target, Some(TargetHealth::Draining | TargetHealth::Unused)) {
+                differ(format!("{id} is not in its target groups"));
+            }
+        }
+        for (name, node) in &self.nodes {
+            if node.annotations.contains_key(RollTag::CORDONED) {
+                differ(format!("{name} is cordoned by refit"));
+            }
+        }
+        if let Some(lease) = &self.lease {
+            differ(format!("run {} holds the Lease", lease.run));
+        }
+    }
+}

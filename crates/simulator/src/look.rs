@@ -1,0 +1,310 @@
+//! Looks: what a provider would have read, exactly as much as the scope asks for.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use refit_model::{
+    Addon, AddonName, AddonState, ClusterIdentity, ClusterState, ControlPlaneMember, FieldDrift,
+    GroupName, GroupState, ImagePattern, ImageState, InstanceState, NodeName, NodeState, PodOwner,
+    PodState, WorkloadState, ZonalVolume, redact,
+};
+use refit_provider::{ErrorClass, Look, ProviderError, Scope};
+
+use crate::cluster::{ClusterWorld, Group, Node, object_key};
+use crate::dice::hash;
+use crate::pods::Pod;
+
+/// What runs as static pods on every instance of a control plane.
+const STATIC_PODS: [&str; 3] = ["kube-apiserver", "kube-controller-manager", "kube-scheduler"];
+
+impl ClusterWorld {
+    pub(crate) fn look(&mut self, look: Look<'_>) -> Result<ClusterState, ProviderError> {
+        if let Some(error) = self.look_fault() {
+            return Err(error);
+        }
+        if !self.api_answers() {
+            let text = format!("look: connection refused: no apiserver of {} answers", self.name);
+            return Err(ProviderError::new(ErrorClass::Transient, text));
+        }
+        let mut state = ClusterState {
+            identity: ClusterIdentity {
+                uid: self.uid.clone(),
+                account: Some("123456789012".to_owned()),
+                region: Some(self.region()),
+            },
+            control_plane: Vec::new(),
+            groups: BTreeMap::new(),
+            nodes: BTreeMap::new(),
+            pods: Vec::new(),
+            workloads: Vec::new(),
+            budgets: Vec::new(),
+            images: Vec::new(),
+            addons: BTreeMap::new(),
+            lease: self.lease.clone(),
+        };
+        match look.scope {
+            Scope::Identity => {}
+            Scope::Everything => {
+                self.show_machines(look, None, &mut state);
+                self.show_control_plane(&mut state);
+                self.show_images(look, &mut state);
+                let known = look.addons.keys().chain(self.addons.keys());
+                for name in known.collect::<BTreeSet<_>>() {
+                    let shown = self.show_addon(look.addons.get(name), name);
+                    state.addons.insert(name.clone(), shown);
+                }
+            }
+            Scope::ControlPlane => {
+                let groups = look.cluster.control_plane.groups.iter().collect();
+                self.show_machines(look, Some(&groups), &mut state);
+                self.show_control_plane(&mut state);
+            }
+            Scope::Pool(pool) => {
+                let pool = look.cluster.pool(pool);
+                let groups = pool.into_iter().flat_map(|pool| &pool.groups).collect();
+                self.show_machines(look, Some(&groups), &mut state);
+            }
+            Scope::Addon(name) => {
+                let shown = self.show_addon(look.addons.get(name), name);
+                state.addons.insert(name.clone(), shown);
+            }
+        }
+        Ok(state)
+    }
+
+    fn region(&self) -> String {
+        let zone = self.zones.first().map(ToString::to_string).unwrap_or_default();
+        zone.trim_end_matches(|c: char| c.is_ascii_lowercase()).to_owned()
+    }
+
+    /// Groups, nodes and pods, of some groups or of all; all workloads and budgets.
+    fn show_machines(
+        &self,
+        look: Look<'_>,
+        only: Option<&BTreeSet<&GroupName>>,
+        state: &mut ClusterState,
+    ) {
+        let cluster = look.cluster;
+        let declared: BTreeSet<&GroupName> = cluster
+            .control_plane
+            .groups
+            .iter()
+            .chain(cluster.pools.iter().flat_map(|pool| &pool.groups))
+            .collect();
+        let shown = only.unwrap_or(&declared);
+        for (name, group) in &self.groups {
+            if shown.contains(name) {
+                state.groups.insert(name.clone(), self.group_state(group));
+            }
+        }
+        for (name, node) in &self.nodes {
+            let instance = node.instance.as_ref().and_then(|id| self.instances.get(id));
+            let group = instance.map(|instance| &instance.group);
+            if only.is_some() && !group.is_some_and(|group| shown.contains(group)) {
+                continue;
+            }
+            let is_declared = group.is_some_and(|group| declared.contains(group));
+            state.nodes.insert(name.clone(), self.node_state(node, is_declared));
+            self.show_static_pods(name, node, &mut state.pods);
+            for id in &node.pods {
+                state.pods.extend(self.pods.get(id).map(|pod| self.pod_state(pod)));
+            }
+        }
+        for id in &self.pending {
+            state.pods.extend(self.pods.get(id).map(|pod| self.pod_state(pod)));
+        }
+        state.workloads = self
+            .workloads
+            .iter()
+            .filter(|(_, workload)| !workload.deleted)
+            .map(|(of, workload)| WorkloadState {
+                workload: of.clone(),
+                replicas: match of.kind.as_str() {
+                    "DaemonSet" => u32::try_from(self.nodes.len()).unwrap_or(u32::MAX),
+                    _ => workload.replicas,
+                },
+                ready: workload.ready,
+                critical: workload.critical,
+            })
+            .collect();
+        state.budgets = self.budgets.values().map(|budget| self.budget_status(budget)).collect();
+    }
+
+    fn group_state(&self, group: &Group) -> GroupState {
+        let instances = group.instances.iter().filter_map(|id| {
+            let instance = self.instances.get(id)?;
+            Some(InstanceState {
+                id: id.clone(),
+                zone: instance.zone.clone(),
+                lifecycle: instance.lifecycle,
+                template_version: instance.template,
+                image: instance.image.clone(),
+                protected: instance.protected,
+                target_health: instance.target,
+            })
+        });
+        GroupState {
+            min: group.min,
+            max: group.max,
+            desired: group.desired,
+            zones: group.zones.iter().cloned().collect(),
+            template_version: group.template,
+            template_images: group.templates.clone(),
+            suspended: group.suspended.clone(),
+            target_groups: group.target_groups.clone(),
+            instances: instances.collect(),
+            tags: group.tags.clone(),
+            refused: BTreeSet::new(),
+        }
+    }
+
+    fn node_state(&self, node: &Node, is_declared: bool) -> NodeState {
+        NodeState {
+            instance: node.instance.clone().filter(|_| is_declared),
+            zone: node.zone.clone(),
+            kubelet: node.kubelet.clone(),
+            kube_proxy: self.kube_proxy(node),
+            ready: node.ready,
+            unschedulable: node.unschedulable,
+            control_plane: node.control_plane,
+            annotations: node.annotations.clone(),
+        }
+    }
+
+    fn pod_state(&self, pod: &Pod) -> PodState {
+        let workload = pod.owner.as_ref().and_then(|owner| self.workloads.get(owner));
+        let budgets = workload.into_iter().flat_map(|workload| &workload.budgets);
+        let zone = |claim: &String| self.volumes.get(claim)?.zone.clone();
+        PodState {
+            namespace: pod.namespace.clone(),
+            name: pod.name.clone(),
+            uid: pod.uid.clone(),
+            node: pod.node.clone(),
+            ready: pod.ready,
+            terminating: pod.terminating,
+            owner: match &pod.owner {
+                None => PodOwner::Nobody,
+                Some(owner) if pod.is_daemon() => PodOwner::DaemonSet(owner.clone()),
+                Some(owner) => PodOwner::Workload(owner.clone()),
+            },
+            budgets: budgets.filter_map(|key| Some(self.budgets.get(key)?.name.clone())).collect(),
+            volume: pod.claim.as_ref().and_then(|claim| {
+                let name = claim.rsplit_once('/').map_or(claim.as_str(), |(_, name)| name);
+                Some(ZonalVolume { claim: name.to_owned(), zone: zone(claim)? })
+            }),
+            critical: pod.critical,
+        }
+    }
+
+    /// Static pods are files on the machine; the API shows mirrors of them.
+    fn show_static_pods(&self, name: &NodeName, node: &Node, pods: &mut Vec<PodState>) {
+        let instance = node.instance.as_ref().and_then(|id| self.instances.get(id));
+        let mut show = |component: &str, ready: bool| {
+            let name_of_pod = format!("{component}-{name}");
+            pods.push(PodState {
+                namespace: "kube-system".to_owned(),
+                uid: format!("{:016x}", hash(name_of_pod.as_bytes())),
+                name: name_of_pod,
+                node: Some(name.clone()),
+                ready,
+                terminating: false,
+                owner: PodOwner::Mirror,
+                budgets: BTreeSet::new(),
+                volume: None,
+                critical: true,
+            });
+        };
+        if let Some(instance) = instance.filter(|instance| instance.control_plane) {
+            for component in STATIC_PODS {
+                show(component, instance.api_up);
+            }
+            if !self.etcd.is_empty() {
+                show("etcd", instance.etcd_ready);
+            }
+        }
+        if matches!(self.kube_proxy(node), refit_model::KubeProxy::StaticPod(_)) {
+            show("kube-proxy", node.ready);
+        }
+    }
+
+    fn show_control_plane(&self, state: &mut ClusterState) {
+        let members = self.instances.iter().filter(|(_, instance)| instance.control_plane);
+        for (id, instance) in members {
+            let version = instance.api_up.then(|| instance.version.clone());
+            state.control_plane.push(ControlPlaneMember {
+                instance: id.clone(),
+                api_server: version.clone(),
+                controller_manager: version.clone(),
+                scheduler: version,
+                etcd_ready: (!self.etcd.is_empty()).then_some(instance.etcd_ready),
+            });
+        }
+    }
+
+    fn show_images(&self, look: Look<'_>, state: &mut ClusterState) {
+        let cluster = look.cluster;
+        let patterns: BTreeSet<&ImagePattern> = std::iter::once(&cluster.control_plane.image)
+            .chain(cluster.pools.iter().map(|pool| &pool.image))
+            .collect();
+        let images = self.images.iter().filter(|(_, image)| {
+            patterns.iter().any(|pattern| {
+                pattern.name == image.pattern
+                    && pattern.owner == image.owner
+                    && pattern.architecture == image.architecture
+            })
+        });
+        state.images = images
+            .map(|(id, image)| ImageState {
+                id: id.clone(),
+                name: image.name.clone(),
+                owner: image.owner.clone(),
+                architecture: image.architecture.clone(),
+                created: image.created,
+            })
+            .collect();
+    }
+
+    fn show_addon(&self, declared: Option<&Addon>, name: &AddonName) -> AddonState {
+        let mut shown = AddonState::default();
+        let installed = self.addons.get(name);
+        if let Some(addon) = installed {
+            shown.parent.clone_from(&addon.parent);
+            shown.foreign.clone_from(&addon.foreign);
+            shown.members.clone_from(&addon.members);
+            shown.not_ready = self.not_ready(addon);
+            for member in &addon.members {
+                match self.objects.get(&object_key(member)) {
+                    Some(live) => {
+                        let fields = live.drift.iter();
+                        shown.drift.extend(fields.map(|(field, manager)| FieldDrift {
+                            object: member.clone(),
+                            field: field.clone(),
+                            manager: manager.clone(),
+                        }));
+                    }
+                    // Only a sealed add-on has to have all of its members.
+                    None if addon.parent.is_some() && addon.applying.is_none() => {
+                        shown.drift.push(FieldDrift {
+                            object: member.clone(),
+                            field: ".".to_owned(),
+                            manager: None,
+                        });
+                    }
+                    None => {}
+                }
+            }
+        }
+        let named = declared
+            .into_iter()
+            .flat_map(|addon| addon.versions.values())
+            .flat_map(|release| release.manifests.objects())
+            .map(|manifest| &manifest.object);
+        let members = installed.into_iter().flat_map(|addon| &addon.members);
+        let keys: BTreeSet<String> = named.chain(members).map(object_key).collect();
+        shown.live = keys
+            .iter()
+            .filter_map(|key| self.objects.get(key))
+            .map(|live| (live.object.clone(), redact(&live.value)))
+            .collect();
+        shown
+    }
+}

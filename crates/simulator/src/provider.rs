@@ -1,0 +1,92 @@
+//! The world behind the provider traits.
+
+use std::collections::BTreeMap;
+use std::io;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use refit_model::{Addon, AddonName, Cluster, ClusterState, Op, Timestamp, Token};
+use refit_provider::{Act, Answer, ErrorClass, Look, Observe, ProviderError};
+
+use crate::world::World;
+
+type Clock = dyn Fn() -> Timestamp + Send + Sync;
+type Save = dyn Fn(&World) -> io::Result<()> + Send + Sync;
+
+/// A [`World`] behind [`Observe`] and [`Act`], with a clock, and a hook that keeps the world.
+#[derive(Clone)]
+pub struct Simulated {
+    world: Arc<Mutex<World>>,
+    clock: Arc<Clock>,
+    save: Option<Arc<Save>>,
+}
+
+impl Simulated {
+    /// A world that lives by this clock.
+    pub fn new(world: World, clock: impl Fn() -> Timestamp + Send + Sync + 'static) -> Self {
+        Self { world: Arc::new(Mutex::new(world)), clock: Arc::new(clock), save: None }
+    }
+
+    /// Keeps the world after every look and every operation, for instance in a file.
+    #[must_use]
+    pub fn saving(
+        mut self,
+        save: impl Fn(&World) -> io::Result<()> + Send + Sync + 'static,
+    ) -> Self {
+        self.save = Some(Arc::new(save));
+        self
+    }
+
+    /// Does something with the world itself, at the clock's time.
+    pub fn with_world<T>(&self, f: impl FnOnce(&mut World) -> T) -> T {
+        f(&mut self.at_now())
+    }
+
+    /// Keeps the world.
+    ///
+    /// # Errors
+    /// When the hook cannot.
+    pub fn save(&self) -> io::Result<()> {
+        let world = self.at_now();
+        self.save.as_ref().map_or(Ok(()), |save| save(&world))
+    }
+
+    fn at_now(&self) -> MutexGuard<'_, World> {
+        // A panic in between is a defect; the world itself is consistent between two events.
+        let mut world = self.world.lock().unwrap_or_else(PoisonError::into_inner);
+        world.advance_to((self.clock)());
+        world
+    }
+
+    fn call<T>(
+        &self,
+        f: impl FnOnce(&mut World) -> Result<T, ProviderError>,
+    ) -> Result<T, ProviderError> {
+        let mut world = self.at_now();
+        let answer = f(&mut world);
+        if let Some(save) = &self.save {
+            save(&world).map_err(|error| {
+                let text = format!("the simulated world cannot be saved: {error}");
+                ProviderError::new(ErrorClass::Permanent, text)
+            })?;
+        }
+        answer
+    }
+}
+
+impl Observe for Simulated {
+    fn look<'a>(&'a self, look: Look<'a>) -> Answer<'a, ClusterState> {
+        Box::pin(async move { self.call(|world| world.look(look)) })
+    }
+}
+
+impl Act for Simulated {
+    fn submit<'a>(
+        &'a self,
+        cluster: &'a Cluster,
+        addons: &'a BTreeMap<AddonName, Addon>,
+        op: &'a Op,
+        token: &'a Token,
+    ) -> Answer<'a, ()> {
+        Box::pin(async move { self.call(|world| world.submit(cluster, addons, op, token)) })
+    }
+}
