@@ -65,7 +65,7 @@ impl Diagnostic {
 
     pub(crate) fn at(mut self, file: &str, span: &Range<usize>, label: impl Into<String>) -> Self {
         let label = label.into();
-        self.primary = Some(Mark { file: file.to_owned(), span: Some(span.clone()), label });
+        self.primary = Some(Mark { file: file.to_owned(), span: place(span), label });
         self
     }
 
@@ -81,7 +81,7 @@ impl Diagnostic {
         label: impl Into<String>,
     ) -> Self {
         let label = label.into();
-        self.secondary.push(Mark { file: file.to_owned(), span: Some(span.clone()), label });
+        self.secondary.push(Mark { file: file.to_owned(), span: place(span), label });
         self
     }
 
@@ -109,6 +109,12 @@ impl Diagnostic {
         let mark = self.primary.as_ref()?;
         sources.position(&mark.file, mark.span.as_ref()?.start)
     }
+}
+
+/// Nothing at the very beginning stands for the file as a whole, such as for the name of an
+/// add-on that its directory gives.
+fn place(span: &Range<usize>) -> Option<Range<usize>> {
+    (*span != (0..0)).then(|| span.clone())
 }
 
 /// The texts of the files that were read, for excerpts and line numbers.

@@ -42,6 +42,7 @@ pub fn load(files: &dyn Files) -> Loaded {
         diagnostics: Vec::new(),
         read: Vec::new(),
         total: 0,
+        unused: Vec::new(),
         full: false,
     };
     let declared = reader.declared();
@@ -140,6 +141,8 @@ pub(crate) struct Reader<'a> {
     /// Each file that was read, and the digest of its bytes.
     read: Vec<(String, Digest)>,
     total: u64,
+    /// Warnings of directories that nothing uses.
+    pub(crate) unused: Vec<Diagnostic>,
     /// Whether a limit on all files together was reached; it is reported once.
     full: bool,
 }
@@ -172,6 +175,10 @@ impl Reader<'_> {
         for addon in &declared.addons {
             self.manifests_of(addon, &mut declared.manifests);
         }
+        // While something is wrong with the add-ons, a directory may well be unused.
+        if self.diagnostics.is_empty() {
+            self.diagnostics.append(&mut self.unused);
+        }
         Some(declared)
     }
 
@@ -189,18 +196,17 @@ impl Reader<'_> {
         };
         // A list whose key was wrong as a whole is gone; `whole` alone does not say which.
         declared.broken.available = !parsed.whole && head.kubernetes.available.is_empty();
-        let sited = |file: &str| file.to_owned();
         for raw in std::mem::take(&mut head.channels) {
-            declared.channels.push(Sited { file: sited(FLEET_FILE), raw });
+            declared.channels.push(Sited { file: FLEET_FILE.to_owned(), raw });
         }
         for raw in std::mem::take(&mut head.releases) {
-            declared.releases.push(Sited { file: sited(FLEET_FILE), raw });
+            declared.releases.push(Sited { file: FLEET_FILE.to_owned(), raw });
         }
         for raw in std::mem::take(&mut head.addons) {
-            declared.addons.push(Sited { file: sited(FLEET_FILE), raw });
+            declared.addons.push(Sited { file: FLEET_FILE.to_owned(), raw });
         }
         for raw in std::mem::take(&mut head.clusters) {
-            declared.clusters.push(Sited { file: sited(FLEET_FILE), raw });
+            declared.clusters.push(Sited { file: FLEET_FILE.to_owned(), raw });
         }
         declared.head = Some(head);
     }
@@ -238,7 +244,16 @@ impl Reader<'_> {
             }
             let directory = entry.name;
             let path = format!("addons/{directory}/addon.toml");
-            let exists = self.files.read(&path, TOML_BYTES_MAX) != Err(FileError::Missing);
+            let own = format!("addons/{directory}");
+            let entries = match self.entries(&own) {
+                Ok(entries) => entries,
+                Err(error) => {
+                    declared.broken.note(Kind::Addon, Some(directory));
+                    self.diagnostics.push(unreadable(&own, &error));
+                    continue;
+                }
+            };
+            let exists = entries.iter().any(|entry| entry.name == "addon.toml");
             if !exists {
                 // With its declaration in fleet.toml, an add-on needs no file of its own.
                 if !inline.contains(&directory) && !declared.broken.may_be(Kind::Addon, &directory)
@@ -336,7 +351,7 @@ impl Reader<'_> {
             Ok(text) => Some(text),
             Err(error) => {
                 let at = error.utf8_error().valid_up_to();
-                let line = 1 + error.as_bytes()[..at].iter().filter(|b| **b == b'\n').count();
+                let line = error.as_bytes()[..at].split(|byte| *byte == b'\n').count();
                 self.diagnostics.push(
                     Diagnostic::error(format!("`{path}` is not text in UTF-8: line {line}"))
                         .in_file(path)

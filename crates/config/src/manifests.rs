@@ -1,12 +1,13 @@
 //! The manifests of an add-on's version: YAML or JSON files to objects.
 
 use std::collections::BTreeMap;
+use std::collections::btree_map::Entry;
 use std::ops::Range;
 
 use refit_model::{Manifest, ObjectRef};
 use serde_json::Value;
 
-use crate::diagnostic::{Diagnostic, quoted};
+use crate::diagnostic::{Diagnostic, nearest, quoted};
 use crate::files::{EntryKind, FileError, MANIFEST_BYTES_MAX};
 use crate::load::{Reader, Sited, has_extension};
 use crate::raw::AddonTable;
@@ -62,29 +63,33 @@ impl Reader<'_> {
                 continue;
             };
             used.extend(below.split('/').next().map(str::to_owned));
-            if !found.contains_key(&directory) {
-                let read = self.directory(&addon.file, span, &directory);
-                found.insert(directory, read);
+            // Two versions may share their manifests.
+            if let Entry::Vacant(slot) = found.entry(directory.clone()) {
+                slot.insert(self.directory(&addon.file, span, &directory));
             }
         }
-        self.unused(name, &used);
+        let unused = self.unused(&addon.file, name, &used);
+        self.unused.extend(unused);
     }
 
     /// Warns of directories that no version names: their manifests are never applied.
-    fn unused(&mut self, addon: &str, used: &[String]) {
+    fn unused(&self, file: &str, addon: &str, used: &[String]) -> Vec<Diagnostic> {
         let base = format!("addons/{addon}");
+        let mut warnings = Vec::new();
         for entry in self.entries(&base).unwrap_or_default() {
             if entry.kind == EntryKind::Directory && !used.contains(&entry.name) {
-                self.diagnostics.push(
+                warnings.push(
                     Diagnostic::warning(format!(
                         "no version of {} uses the directory `{base}/{}`",
                         quoted(addon),
                         entry.name
                     ))
+                    .in_file(file)
                     .hint("declare the version in `versions`, or remove the directory"),
                 );
             }
         }
+        warnings
     }
 
     fn directory(&mut self, declared_in: &str, span: &Range<usize>, directory: &str) -> Found {
@@ -96,11 +101,16 @@ impl Reader<'_> {
                     FileError::Missing => format!("there is no directory `{directory}`"),
                     error => format!("`{directory}` cannot be read: {error}"),
                 };
-                self.diagnostics.push(
-                    Diagnostic::error(message)
-                        .at(declared_in, span, "its manifests should be there")
-                        .hint(format!("put the manifests into `{directory}/`")),
+                let mut diagnostic = Diagnostic::error(message).at(
+                    declared_in,
+                    span,
+                    "its manifests should be there",
                 );
+                if let Some(near) = self.near(directory) {
+                    diagnostic = diagnostic.hint(format!("did you mean `{near}`?"));
+                }
+                self.diagnostics
+                    .push(diagnostic.hint(format!("put the manifests into `{directory}/`")));
                 return Found { whole: false, ..found };
             }
         };
@@ -135,6 +145,15 @@ impl Reader<'_> {
         found
     }
 
+    /// A directory beside the one that is missing, of nearly that name.
+    fn near(&self, directory: &str) -> Option<String> {
+        let (base, name) = directory.rsplit_once('/')?;
+        let entries = self.entries(base).ok()?;
+        let directories = entries.iter().filter(|entry| entry.kind == EntryKind::Directory);
+        let near = nearest(name, directories.map(|entry| entry.name.as_str()))?;
+        Some(format!("{base}/{near}"))
+    }
+
     fn manifest_file(&mut self, path: &str, found: &mut Found) {
         let Some(text) = self.text(path, MANIFEST_BYTES_MAX) else {
             found.whole = false;
@@ -154,11 +173,14 @@ impl Reader<'_> {
                 found.whole = false;
                 let what = if has_extension(path, &["json"]) { "JSON" } else { "YAML" };
                 let span = self.sources.line_span(path, line);
-                let label = if open { reason } else { String::new() };
-                self.diagnostics.push(
-                    Diagnostic::error(format!("`{path}` is not {what} that refit reads"))
-                        .at(path, &span, label),
-                );
+                let message = format!("`{path}` is not {what} that refit reads");
+                self.diagnostics.push(if open {
+                    Diagnostic::error(message).at(path, &span, reason)
+                } else {
+                    Diagnostic::error(message)
+                        .at(path, &span, "")
+                        .hint("nothing of it is shown, because there is a Secret in it")
+                });
                 return;
             }
         };
@@ -232,12 +254,30 @@ fn yaml_documents(text: &str) -> Result<Vec<(u64, Value)>, Unreadable> {
         })
         .map_err(|error| {
             let line = error.location().map_or(1, |location| location.line());
+            if is_too_much(&error) {
+                let reason = "nested too deep, or made too large by aliases".to_owned();
+                return Unreadable { line, reason };
+            }
             let text = error.without_snippet().to_string();
             // The place is shown by the excerpt.
             let reason = text.split(" at line ").next().unwrap_or(&text);
             let reason = reason.lines().next().unwrap_or(reason);
             Unreadable { line, reason: reason.to_owned() }
         })
+}
+
+/// Whether a limit was reached, as opposed to a mistake in the text.
+fn is_too_much(error: &serde_saphyr::Error) -> bool {
+    use serde_saphyr::Error;
+    match error {
+        Error::AliasError { error, .. } | Error::WithSnippet { error, .. } => is_too_much(error),
+        Error::Budget { .. }
+        | Error::AliasReplayCounterOverflow { .. }
+        | Error::AliasReplayLimitExceeded { .. }
+        | Error::AliasExpansionLimitExceeded { .. }
+        | Error::AliasReplayStackDepthExceeded { .. } => true,
+        _ => false,
+    }
 }
 
 fn json_documents(text: &str) -> Result<Vec<(u64, Value)>, Unreadable> {
@@ -270,7 +310,7 @@ fn flatten(value: Value, objects: &mut Vec<(ObjectRef, Value)>) -> Result<(), Fl
         let Some(Value::Array(items)) = items else { return Ok(()) };
         for item in items {
             // A list in a list is none of Kubernetes' and would be without bound.
-            if item.get("items").is_some_and(Value::is_array) && !item.get("metadata").is_some() {
+            if item.get("items").is_some_and(Value::is_array) && item.get("metadata").is_none() {
                 return Err(Flaw { message: "a list holds another list".into(), hint: None });
             }
             objects.push(identify(item)?);

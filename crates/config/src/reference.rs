@@ -25,7 +25,7 @@ pub fn reference() -> String {
     for kind in FileKind::ALL {
         let root = kind.schema();
         let _ = write!(page, "\n## `{}`\n", kind.place());
-        paragraph(&mut page, strip_place(description(&root, &root)));
+        paragraph(&mut page, &strip_place(description(&root, &root)));
         tables(&mut page, &root, &root, &mut Vec::new(), false);
     }
     page
@@ -39,7 +39,7 @@ fn strip_place(text: &str) -> String {
     chars.next().map_or_else(String::new, |first| first.to_uppercase().chain(chars).collect())
 }
 
-fn paragraph(page: &mut String, text: String) {
+fn paragraph(page: &mut String, text: &str) {
     if !text.is_empty() {
         let _ = write!(page, "\n{text}\n");
     }
@@ -60,7 +60,7 @@ fn tables(page: &mut String, root: &Value, schema: &Value, path: &mut Vec<String
         let name = path.join(".");
         let header = if list { format!("[[{name}]]") } else { format!("[{name}]") };
         let _ = write!(page, "\n### `{header}`\n");
-        paragraph(page, description(root, schema).to_owned());
+        paragraph(page, description(root, schema));
     }
     let required: Vec<&str> = schema
         .get("required")

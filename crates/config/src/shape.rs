@@ -167,12 +167,14 @@ impl<'a> Check<'a> {
             .unwrap_or_default();
         let mut sound = true;
         let mut cut: Vec<String> = Vec::new();
+        let mut unknown = 0;
         let mut failed_required = false;
         for (key, value) in table.iter_mut() {
             let name = key.get_ref().as_ref();
             let named = properties.and_then(|properties| properties.get(name));
             let Some(expected) = named.or_else(|| any_other(schema)) else {
                 self.unknown(name, &key.span(), properties);
+                unknown += 1;
                 cut.push(name.to_owned());
                 continue;
             };
@@ -196,13 +198,20 @@ impl<'a> Check<'a> {
                 None => diagnostic.in_file(self.file),
             };
             let property = properties.and_then(|properties| properties.get(name));
-            self.report(self.describe(diagnostic, property));
+            let whole = property.map(|property| follow(self.root, property));
+            let is_table = whole.is_some_and(|schema| schema.get("properties").is_some());
+            self.report(if is_table && self.path.is_empty() {
+                diagnostic.hint(format!("begin it with the line `[{name}]`"))
+            } else {
+                self.describe(diagnostic, property)
+            });
             sound = false;
         }
+        let named = table.len() - unknown;
         for name in cut {
             table.remove(name.as_str());
         }
-        self.count(table, span, schema) && sound
+        self.count(named, span, schema) && sound
     }
 
     /// Adds what the schema says about a key.
@@ -217,9 +226,9 @@ impl<'a> Check<'a> {
         }
     }
 
-    fn count(&mut self, table: &DeTable<'_>, span: Option<&Span>, schema: &'a Value) -> bool {
+    fn count(&mut self, named: usize, span: Option<&Span>, schema: &'a Value) -> bool {
         let bound = |name: &str| schema.get(name).and_then(Value::as_u64);
-        let count = table.len() as u64;
+        let count = named as u64;
         let few = bound("minProperties").is_some_and(|least| count < least);
         let many = bound("maxProperties").is_some_and(|most| count > most);
         if !few && !many {
@@ -373,8 +382,12 @@ impl<'a> Check<'a> {
         let list = list.join(" or ");
         let not_yet = key.is_some_and(|key| VALUES_NOT_YET.contains(&(key, text)));
         let diagnostic = if not_yet {
-            Diagnostic::error(format!("{} {} is not supported yet", self.subject(), quoted(text)))
-                .at(self.file, span, format!("use {list}"))
+            let key = key.unwrap_or_default();
+            Diagnostic::error(format!("`{key} = \"{text}\"` is not supported yet")).at(
+                self.file,
+                span,
+                format!("use {list}"),
+            )
         } else {
             let message = format!("{} cannot be {}", self.subject(), quoted(text));
             let diagnostic =
@@ -472,5 +485,24 @@ fn found_words(value: &DeValue<'_>) -> &'static str {
         DeValue::Datetime(_) => "a date",
         DeValue::Array(_) => "a list",
         DeValue::Table(_) => "a table",
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_not_supported_yet_is_in_no_schema() {
+        let shapes = Shapes::new();
+        for key in KEYS_NOT_YET {
+            assert!(!shapes.places.contains_key(key), "{key} is accepted");
+        }
+        for kind in FileKind::ALL {
+            let text = kind.schema().to_string();
+            for (key, value) in VALUES_NOT_YET {
+                assert!(!text.contains(&format!("\"{value}\"")), "{key} = {value} is accepted");
+            }
+        }
     }
 }

@@ -70,6 +70,7 @@ impl<T: Ord> Ord for At<T> {
 
 /// A string that stands for a `T`, and its place.
 #[derive(Debug)]
+#[expect(clippy::struct_field_names, reason = "it is the text, as opposed to what it stands for")]
 pub(crate) struct Text<T> {
     pub(crate) span: Span,
     pub(crate) text: String,
@@ -122,6 +123,8 @@ pub(crate) trait Format {
     const NAME: &'static str;
     /// A regular expression for editors. The parser of the type decides, and says it better.
     const PATTERN: &'static str;
+    /// How to write it, when the parser does not say.
+    const HINT: &'static str;
 }
 
 impl<T: Format> JsonSchema for Text<T> {
@@ -137,6 +140,7 @@ impl<T: Format> JsonSchema for Text<T> {
 }
 
 const PLAIN_NAME: &str = "^[A-Za-z0-9._-]{1,255}$";
+const PLAIN_HINT: &str = "a name has letters, digits, `-`, `_` and `.`";
 const KUBE_VERSION: &str = r"^v?(0|[1-9]\d*)\.(0|[1-9]\d*)\.(0|[1-9]\d*)([-+][0-9A-Za-z.+_-]+)?$";
 const SEMVER: &str =
     r"^v?(0|[1-9]\d*)\.(0|[1-9]\d*)\.(0|[1-9]\d*)(-[0-9A-Za-z.-]+)?(\+[0-9A-Za-z.-]+)?$";
@@ -144,29 +148,30 @@ const MINOR_RANGE: &str = r"^\s*(>=|>|<=|<|=)\s*v?\d+\.\d+\s*(,\s*(>=|>|<=|<|=)\
 const VERSION_RANGE: &str = r"^\s*(>=|>|<=|<|=)\s*v?\d+\.\d+\.\d+[0-9A-Za-z.+-]*\s*(,\s*(>=|>|<=|<|=)\s*v?\d+\.\d+\.\d+[0-9A-Za-z.+-]*\s*)*$";
 
 macro_rules! formats {
-    ($($name:ty, $label:literal, $pattern:expr;)*) => {$(
+    ($($name:ty, $label:literal, $pattern:expr, $hint:expr;)*) => {$(
         impl Format for $name {
             const NAME: &'static str = $label;
             const PATTERN: &'static str = $pattern;
+            const HINT: &'static str = $hint;
         }
     )*};
 }
 
 formats! {
-    FleetName, "FleetName", PLAIN_NAME;
-    ClusterName, "ClusterName", PLAIN_NAME;
-    ChannelName, "ChannelName", PLAIN_NAME;
-    ReleaseName, "ReleaseName", PLAIN_NAME;
-    AddonName, "AddonName", PLAIN_NAME;
-    PoolName, "PoolName", PLAIN_NAME;
-    Zone, "Zone", PLAIN_NAME;
-    GroupName, "GroupName", "^.{1,255}$";
-    KubeVersion, "KubernetesVersion", KUBE_VERSION;
-    AddonVersion, "AddonVersion", SEMVER;
-    VersionRange<Minor>, "KubernetesRange", MINOR_RANGE;
-    VersionRange<AddonVersion>, "AddonRange", VERSION_RANGE;
-    Period, "Duration", r"^(\d+d)?(\d+h)?(\d+m)?(\d+s)?$";
-    WorkloadRef, "Workload", "^[^/]+/[^/]+/[^/]+$";
+    FleetName, "FleetName", PLAIN_NAME, PLAIN_HINT;
+    ClusterName, "ClusterName", PLAIN_NAME, PLAIN_HINT;
+    ChannelName, "ChannelName", PLAIN_NAME, PLAIN_HINT;
+    ReleaseName, "ReleaseName", PLAIN_NAME, PLAIN_HINT;
+    AddonName, "AddonName", PLAIN_NAME, PLAIN_HINT;
+    PoolName, "PoolName", PLAIN_NAME, PLAIN_HINT;
+    Zone, "Zone", PLAIN_NAME, PLAIN_HINT;
+    GroupName, "GroupName", "^.{1,255}$", "";
+    KubeVersion, "KubernetesVersion", KUBE_VERSION, "";
+    AddonVersion, "AddonVersion", SEMVER, "";
+    VersionRange<Minor>, "KubernetesRange", MINOR_RANGE, "a range is written as `>=1.29, <=1.33`";
+    VersionRange<AddonVersion>, "AddonRange", VERSION_RANGE, "a range is written as `>=1.2.0, <2.0.0`";
+    Period, "Duration", r"^(\d+d)?(\d+h)?(\d+m)?(\d+s)?$", "";
+    WorkloadRef, "Workload", "^[^/]+/[^/]+/[^/]+$", "";
 }
 
 /// A number of nodes, or a percentage of them.

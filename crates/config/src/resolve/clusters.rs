@@ -83,6 +83,9 @@ impl Resolver<'_> {
             let at = self.location(&known.file, &known.kubernetes);
             (known.release.name.clone(), known.release.kubernetes.clone(), at)
         };
+        let sets_known = self.releases.get(&release).is_some_and(|known| {
+            raw.addon_sets.iter().all(|set| known.release.addon_sets.contains_key(&set.value))
+        });
         let addons = self.cluster_addons(file, raw, &release, &addon_pins);
         let kubernetes = match (pinned, &raw.pins.kubernetes) {
             (Some(pinned), Some(text)) => {
@@ -109,6 +112,7 @@ impl Resolver<'_> {
             },
             file: file.to_owned(),
             sets,
+            doubtful: !sets_known,
             kubernetes_pin: raw.pins.kubernetes.as_ref().map(|text| text.span.clone()),
             addon_pins: addon_pins.into_iter().map(|(name, (_, span))| (name, span)).collect(),
         })
@@ -175,7 +179,8 @@ impl Resolver<'_> {
                 let place = known_release.versions.get(&(set.clone(), addon.clone()));
                 let place = place.cloned().unwrap_or(0..0);
                 if let Some(before) = targets.get(addon) {
-                    if before.version.value != *version {
+                    let told = (release.clone(), addon.clone(), before.set.clone(), set.clone());
+                    if before.version.value != *version && self.disagreeing.insert(told) {
                         let first = known_release
                             .versions
                             .get(&(before.set.clone(), addon.clone()))

@@ -5,7 +5,9 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use refit_model::{AddonName, AddonRelease, AddonVersion, ClusterName, KubeVersion, ReleaseName};
+use refit_model::{
+    AddonName, AddonRelease, AddonVersion, ClusterName, KubeVersion, ReleaseName, VersionRange,
+};
 
 use super::{KnownCluster, Resolver};
 use crate::diagnostic::Diagnostic;
@@ -41,9 +43,9 @@ impl Resolver<'_> {
                     let Some(place) = place.filter(|_| told.insert((addon, version))) else {
                         continue;
                     };
-                    if let Some(refusal) =
-                        refusal(addon, version, candidate, &known.release.kubernetes)
-                    {
+                    let available = self.is_available(&known.release.kubernetes);
+                    let refused = refusal(addon, version, candidate, &known.release.kubernetes);
+                    if let Some(refusal) = refused.filter(|_| available) {
                         let label = format!("with Kubernetes {}", known.release.kubernetes);
                         reports.push(
                             Diagnostic::error(refusal)
@@ -59,7 +61,7 @@ impl Resolver<'_> {
                             .filter_map(|set| set.get(other))
                             .collect();
                         let met = versions.iter().any(|version| range.contains(version));
-                        if met || self.unsure(name, other) {
+                        if met || self.unsure(name, other) || !self.can_be(other, range) {
                             continue;
                         }
                         unmet.insert((name.clone(), addon.clone(), other.clone()));
@@ -86,12 +88,13 @@ impl Resolver<'_> {
         unmet: &BTreeSet<(ReleaseName, AddonName, AddonName)>,
         reports: &mut Vec<Diagnostic>,
     ) {
-        let KnownCluster { cluster, file, sets, kubernetes_pin, addon_pins } = known;
+        let KnownCluster { cluster, file, sets, kubernetes_pin, addon_pins, doubtful } = known;
+        let available = self.is_available(&cluster.kubernetes.value);
         for (addon, target) in &cluster.addons {
             let version = &target.version.value;
             let Some(candidate) = self.candidate(addon, version) else { continue };
             let pin = addon_pins.get(addon).or(kubernetes_pin.as_ref());
-            if let Some(pin) = pin
+            if let Some(pin) = pin.filter(|_| available)
                 && let Some(refusal) = refusal(addon, version, candidate, &cluster.kubernetes.value)
             {
                 reports.push(
@@ -105,7 +108,9 @@ impl Resolver<'_> {
                 let met = found.is_some_and(|found| range.contains(&found.version.value));
                 let told = unmet.contains(&(cluster.release.clone(), addon.clone(), other.clone()));
                 let pinned = addon_pins.get(addon).or_else(|| addon_pins.get(other));
-                if met || self.unsure(&cluster.release, other) || (told && pinned.is_none()) {
+                let unsure =
+                    *doubtful || self.unsure(&cluster.release, other) || !self.can_be(other, range);
+                if met || unsure || (told && pinned.is_none()) {
                     continue;
                 }
                 let message =
@@ -129,24 +134,13 @@ impl Resolver<'_> {
         self.broken.is(Kind::Release, release.as_str())
             || self.broken.may_be(Kind::Addon, addon.as_str())
             || self.addons.get(addon).is_none_or(|known| known.doubtful)
-            || self.diagnosed(release, addon)
+            || self.releases.get(release).is_none_or(|known| known.doubtful)
     }
 
-    /// Whether the release names the add-on with a version that was refused already.
-    fn diagnosed(&self, release: &ReleaseName, addon: &AddonName) -> bool {
-        let declared =
-            self.declared.releases.iter().find(|known| known.raw.name.text == release.as_str());
-        declared.is_some_and(|declared| {
-            declared.raw.addon_sets.iter().any(|(set, table)| {
-                let named = table.keys().any(|name| name.text == addon.as_str());
-                let understood = self
-                    .releases
-                    .get(release)
-                    .and_then(|known| known.release.addon_sets.get(&set.value))
-                    .is_some_and(|set| set.contains_key(addon));
-                named && !understood
-            })
-        })
+    /// Whether any version meets a requirement; if none does, the requirement was reported.
+    fn can_be(&self, addon: &AddonName, range: &VersionRange<AddonVersion>) -> bool {
+        let known = self.addons.get(addon);
+        known.is_some_and(|known| known.addon.versions.keys().any(|v| range.contains(v)))
     }
 
     /// Which versions of an add-on would do.

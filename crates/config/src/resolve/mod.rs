@@ -23,7 +23,7 @@ use refit_model::{
 use crate::diagnostic::{Diagnostic, Sources, known, quoted};
 use crate::load::{Broken, Declared, FLEET_FILE, Kind};
 use crate::raw::{STATE_PATH, SetTable};
-use crate::text::{At, Text};
+use crate::text::{At, Format, Text};
 
 pub(crate) use addons::KnownAddon;
 
@@ -43,6 +43,7 @@ pub(crate) fn resolve(
         available_known: !declared.broken.available,
         addons: BTreeMap::new(),
         releases: BTreeMap::new(),
+        disagreeing: BTreeSet::new(),
     };
     resolver.available();
     let state_path = resolver.state_path();
@@ -54,33 +55,23 @@ pub(crate) fn resolve(
     resolver.consistency(&clusters);
     let head = declared.head.as_ref()?;
     let name = resolver.parse(FLEET_FILE, &head.fleet.name)?;
+    let Resolver { available, releases, addons, .. } = resolver;
+    // In the order of the file, which is that of promotion.
+    let mut by_name = channels;
+    let channels = declared
+        .channels
+        .iter()
+        .filter_map(|written| by_name.remove(&written.raw.name.text.parse().ok()?))
+        .map(|known| known.channel)
+        .collect();
     Some(Fleet {
         name,
         digest,
         state_path: state_path?,
-        available: resolver.available.into_iter().collect(),
-        channels: channels
-            .into_values()
-            .map(|known| known.channel)
-            .fold(vec![None; declared.channels.len()], |mut ordered, channel| {
-                let place = declared
-                    .channels
-                    .iter()
-                    .position(|raw| raw.raw.name.text == channel.name.as_str());
-                if let Some(slot) = place.and_then(|place| ordered.get_mut(place)) {
-                    *slot = Some(channel);
-                }
-                ordered
-            })
-            .into_iter()
-            .flatten()
-            .collect(),
-        releases: resolver
-            .releases
-            .into_iter()
-            .map(|(name, known)| (name, known.release))
-            .collect(),
-        addons: resolver.addons.into_iter().map(|(name, known)| (name, known.addon)).collect(),
+        available: available.into_iter().collect(),
+        channels,
+        releases: releases.into_iter().map(|(name, known)| (name, known.release)).collect(),
+        addons: addons.into_iter().map(|(name, known)| (name, known.addon)).collect(),
         clusters: clusters.into_iter().map(|(name, known)| (name, known.cluster)).collect(),
     })
 }
@@ -93,6 +84,8 @@ pub(crate) struct KnownRelease {
     kubernetes: Range<usize>,
     /// By set and add-on: where the version stands.
     versions: BTreeMap<(String, AddonName), Range<usize>>,
+    /// Whether part of its sets was not understood, and has been reported.
+    doubtful: bool,
 }
 
 /// A cluster, and where its parts stand.
@@ -101,6 +94,8 @@ pub(crate) struct KnownCluster {
     file: String,
     /// Where the list of its add-on sets stands, or its name.
     sets: Range<usize>,
+    /// Whether a set of it was not understood, and has been reported.
+    doubtful: bool,
     kubernetes_pin: Option<Range<usize>>,
     addon_pins: BTreeMap<AddonName, Range<usize>>,
 }
@@ -121,6 +116,8 @@ struct Resolver<'a> {
     available_known: bool,
     addons: BTreeMap<AddonName, KnownAddon>,
     releases: BTreeMap<ReleaseName, KnownRelease>,
+    /// Two sets of a release that disagree on an add-on, told once for all clusters.
+    disagreeing: BTreeSet<(ReleaseName, AddonName, String, String)>,
 }
 
 impl Resolver<'_> {
@@ -135,14 +132,14 @@ impl Resolver<'_> {
     /// What a text stands for. What is wrong with it is reported.
     fn parse<T>(&mut self, file: &str, text: &Text<T>) -> Option<T>
     where
-        T: FromStr,
+        T: FromStr + Format,
         T::Err: Display,
     {
-        match text.text.parse() {
+        match text.text.parse::<T>() {
             Ok(value) => Some(value),
             Err(error) => {
-                let error: T::Err = error;
-                self.report(Diagnostic::error(error.to_string()).at(file, &text.span, ""));
+                let diagnostic = Diagnostic::error(error.to_string()).at(file, &text.span, "");
+                self.report(if T::HINT.is_empty() { diagnostic } else { diagnostic.hint(T::HINT) });
                 None
             }
         }
@@ -215,10 +212,15 @@ impl Resolver<'_> {
         None
     }
 
+    /// Whether a control plane may run this version, as far as is known.
+    fn is_available(&self, version: &KubeVersion) -> bool {
+        !self.available_known || self.available.contains(version)
+    }
+
     /// A version of Kubernetes that a control plane should run.
     fn target(&mut self, file: &str, text: &Text<KubeVersion>) -> Option<KubeVersion> {
         let version = self.parse(file, text)?;
-        if self.available_known && !self.available.contains(&version) {
+        if !self.is_available(&version) {
             let names: Vec<String> = self.available.iter().map(ToString::to_string).collect();
             let diagnostic =
                 Diagnostic::error(format!("Kubernetes {version} is not available to this fleet"))

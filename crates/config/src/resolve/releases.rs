@@ -15,12 +15,14 @@ impl Resolver<'_> {
             let kubernetes = self.target(file, &raw.kubernetes);
             let mut addon_sets = BTreeMap::new();
             let mut versions = BTreeMap::new();
+            let mut doubtful = false;
             for (set, table) in &raw.addon_sets {
                 let mut found = BTreeMap::new();
                 for (addon, (version, span)) in self.set(file, table) {
                     versions.insert((set.value.clone(), addon.clone()), span);
                     found.insert(addon, version);
                 }
+                doubtful |= found.len() < table.len();
                 addon_sets.insert(set.value.clone(), found);
             }
             let Some(name) = self.parse(file, &raw.name) else { continue };
@@ -35,6 +37,7 @@ impl Resolver<'_> {
                 name: raw.name.span.clone(),
                 kubernetes: raw.kubernetes.span.clone(),
                 versions,
+                doubtful,
             };
             self.releases.insert(name, known);
         }
