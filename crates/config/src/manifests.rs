@@ -12,9 +12,11 @@ use crate::files::{EntryKind, FileError, MANIFEST_BYTES_MAX};
 use crate::load::{Reader, Sited, has_extension};
 use crate::raw::AddonTable;
 
-/// Deepest nesting of a manifest. The apiserver refuses what is much deeper; a CRD's schema has
-/// about 60 levels.
-const DEPTH_MAX: usize = 200;
+/// Deepest nesting of a manifest. A CRD with a whole pod template in it has about 40 levels.
+/// Reading takes up to 18 KiB of stack per level in a debug build, and a thread may have 2 MiB.
+const DEPTH_MAX: usize = 80;
+/// Most documents of one file: more objects than any add-on has.
+const DOCUMENTS_MAX: usize = 100_000;
 /// Most nodes of one file after its aliases were put in: what makes a file of 200 bytes stand
 /// for gigabytes is refused. A file of 16 MiB without aliases stays below.
 const NODES_MAX: usize = 4_000_000;
@@ -28,7 +30,12 @@ pub(crate) struct Found {
     pub(crate) objects: Vec<(Manifest, Range<usize>)>,
     /// Whether all files could be read.
     pub(crate) whole: bool,
+    /// Which object stands where in `objects`.
+    places: BTreeMap<Identity, usize>,
 }
+
+/// Group, kind, namespace and name.
+type Identity = (String, String, Option<String>, String);
 
 /// The directory of a version, relative to the fleet's; none when it is not below the add-on's.
 pub(crate) fn directory(addon: &str, below: &str) -> Option<String> {
@@ -93,7 +100,7 @@ impl Reader<'_> {
     }
 
     fn directory(&mut self, declared_in: &str, span: &Range<usize>, directory: &str) -> Found {
-        let mut found = Found { objects: Vec::new(), whole: true };
+        let mut found = Found { whole: true, ..Found::default() };
         let entries = match self.entries(directory) {
             Ok(entries) => entries,
             Err(error) => {
@@ -197,8 +204,10 @@ impl Reader<'_> {
                 self.diagnostics.push(diagnostic);
             }
             for (object, value) in objects {
-                let before =
-                    found.objects.iter().find(|(manifest, _)| manifest.object.same_object(&object));
+                let (group, kind, namespace, name) = object.identity();
+                let namespace = namespace.map(str::to_owned);
+                let identity = (group.to_owned(), kind.to_owned(), namespace, name.to_owned());
+                let before = found.places.get(&identity).and_then(|at| found.objects.get(*at));
                 if let Some((before, place)) = before {
                     self.diagnostics.push(
                         Diagnostic::error(format!("{object} is declared twice"))
@@ -209,6 +218,7 @@ impl Reader<'_> {
                     continue;
                 }
                 let manifest = Manifest { object, value, file: path.to_owned() };
+                found.places.insert(identity, found.objects.len());
                 found.objects.push((manifest, span.clone()));
             }
         }
@@ -237,6 +247,7 @@ fn yaml_documents(text: &str) -> Result<Vec<(u64, Value)>, Unreadable> {
             max_depth: DEPTH_MAX,
             max_nodes: NODES_MAX,
             max_events: NODES_MAX,
+            max_documents: DOCUMENTS_MAX,
         },
         alias_limits: serde_saphyr::alias_limits! {
             max_total_replayed_events: ALIAS_EVENTS_MAX,
@@ -255,7 +266,8 @@ fn yaml_documents(text: &str) -> Result<Vec<(u64, Value)>, Unreadable> {
         .map_err(|error| {
             let line = error.location().map_or(1, |location| location.line());
             if is_too_much(&error) {
-                let reason = "nested too deep, or made too large by aliases".to_owned();
+                let reason =
+                    "nested too deep, too many objects, or made too large by aliases".to_owned();
                 return Unreadable { line, reason };
             }
             let text = error.without_snippet().to_string();

@@ -117,7 +117,7 @@ pub(crate) struct ChannelTable {
     /// `--parallelism` limits them.
     #[schemars(range(min = 1))]
     pub(crate) max_parallel_clusters: Option<u32>,
-    /// After how many failed clusters of a wave its other clusters still start.
+    /// How many clusters of a wave may fail before no further cluster of the channel starts.
     #[schemars(extend("default" = MAX_FAILED_CLUSTERS))]
     pub(crate) max_failed_clusters: Option<u32>,
 }

@@ -73,6 +73,7 @@ fn tables(page: &mut String, root: &Value, schema: &Value, path: &mut Vec<String
             _ if required.contains(&key.as_str()) => "required".to_owned(),
             Some(Value::String(text)) => format!("`\"{text}\"`"),
             Some(value) => format!("`{value}`"),
+            None if follow(root, property).get("items").is_some() => "`[]`".to_owned(),
             None => "none".to_owned(),
         };
         let meaning = description(root, property).replace("\n\n", " ").replace('|', "\\|");

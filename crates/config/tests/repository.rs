@@ -113,6 +113,16 @@ fn the_starter_is_a_fleet() {
 }
 
 #[test]
+fn lines_may_end_as_on_windows() {
+    let files = refit_config::starter(&"acme".parse().unwrap());
+    let files = files.into_iter().map(|(path, text)| (path, text.replace('\n', "\r\n")));
+    let loaded = load(&files.collect::<MemoryFiles>());
+    assert_eq!(report(&loaded), "");
+    let cluster = &loaded.fleet.unwrap().clusters[&"dev-1".parse().unwrap()];
+    assert_eq!(cluster.at.to_string(), "clusters/dev-1.toml:4");
+}
+
+#[test]
 fn the_quickstart_is_a_fleet() {
     let loaded = load(&Disk(repository().join("examples/quickstart")));
     assert_eq!(report(&loaded), "");

@@ -103,8 +103,11 @@ impl Resolver<'_> {
             }
             waves.push(WaveSpec::Clusters(clusters));
         }
-        // What no wave takes forms the last one. Where the waves name every cluster it is empty.
-        if !matches!(waves.last(), Some(WaveSpec::Percent(100))) {
+        // What no wave takes forms the last one.
+        let mut own = self.declared.clusters.iter().filter(|c| c.raw.channel.text == raw.name.text);
+        let all_named = !named.is_empty()
+            && own.all(|c| named.iter().any(|(name, _)| name.as_str() == c.raw.name.text));
+        if !all_named && !matches!(waves.last(), Some(WaveSpec::Percent(100))) {
             waves.push(WaveSpec::Percent(100));
         }
         (waves, named)

@@ -194,7 +194,7 @@ fn aliases_that_stand_for_gigabytes() {
      --> addons/coredns/1.2.0/bomb.yaml:8:1
       |
     8 | a5: &a5 [*a4, *a4, *a4, *a4, *a4, *a4, *a4, *a4, *a4]
-      | ^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^ nested too deep, or made too large by aliases
+      | ^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^ nested too deep, too many objects, or made too large by aliases
     "#);
 }
 
@@ -224,4 +224,18 @@ fn numbers_are_read_as_kubectl_reads_them() {
         (&value["mode"], &value["flag"], &value["text"]),
         (&420.into(), &true.into(), &"yes".into())
     );
+}
+
+#[test]
+fn deep_and_many_manifests_are_read_or_refused() {
+    for text in ["[".repeat(200_000), "{a: ".repeat(200_000), "- ".repeat(200_000)] {
+        let mut files = fleet();
+        files.insert("addons/coredns/1.2.0/deep.yaml", text.clone());
+        files.insert("addons/coredns/1.2.0/deep.json", text);
+        assert!(load(&files).fleet.is_none());
+    }
+    let objects: Vec<String> = (0..20_000).map(|n| object("ConfigMap", &format!("x{n}"))).collect();
+    let mut files = fleet();
+    files.insert("addons/coredns/1.2.0/many.yaml", objects.join("---\n"));
+    assert_eq!(told(&files), "");
 }

@@ -1,8 +1,9 @@
 //! Names: declared twice, or not at all.
 
 use insta::assert_snapshot;
+use refit_config::load;
 
-use crate::{plus, with};
+use crate::{fleet, plus, replace, with};
 
 #[test]
 fn two_clusters_of_one_name() {
@@ -240,4 +241,18 @@ fn a_group_used_twice() {
        |
        = help: a group belongs to one pool of one cluster
     "#);
+}
+
+#[test]
+fn waves_that_name_every_cluster_need_no_last_one() {
+    let waves = |text: &str| {
+        let mut files = fleet();
+        let written = format!("release = \"r1\"\nwaves = {text}");
+        replace(&mut files, "fleet.toml", "release = \"r1\"", &written);
+        load(&files).fleet.unwrap().channels[0].waves.len()
+    };
+    assert_eq!(waves("[{ clusters = [\"a\"] }]"), 1);
+    assert_eq!(waves("[{ percent = 25 }]"), 2);
+    assert_eq!(waves("[{ percent = 100 }]"), 1);
+    assert_eq!(waves("[]"), 1);
 }

@@ -298,3 +298,26 @@ node-pools = [{ name = "w", auto-scaling-groups = ["w"], image = { name = "k8s-{
     assert_eq!(fleet.channels[0].waves.len(), 2, "the rest is the last wave");
     assert_eq!(fleet.clusters[&"a".parse().unwrap()].pools[0].max_surge.to_string(), "1");
 }
+
+#[test]
+fn deep_nesting_is_refused() {
+    for text in [
+        format!("[{}a]\nx = 1\n", "a.".repeat(200_000)),
+        format!("{}a = 1\n", "a.".repeat(200_000)),
+        format!("x = {}1{}\n", "[".repeat(200_000), "]".repeat(200_000)),
+        format!("x = {}1{}\n", "{a = ".repeat(200_000), "}".repeat(200_000)),
+    ] {
+        let mut files = fleet();
+        files.insert("clusters/a.toml", text);
+        assert!(load(&files).fleet.is_none());
+    }
+}
+
+#[test]
+fn a_byte_order_mark_moves_nothing() {
+    let mut files = fleet();
+    replace(&mut files, "releases/r1.toml", "\n[release]", "\u{feff}[release]");
+    assert_eq!(told(&files), "");
+    replace(&mut files, "releases/r1.toml", "kubernetes", "cubernetes");
+    assert!(told(&files).contains("--> releases/r1.toml:3:1"), "{}", told(&files));
+}
