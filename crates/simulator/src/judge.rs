@@ -162,8 +162,12 @@ impl ClusterWorld {
         }
     }
 
-    fn is_recent(&self, since: Option<Timestamp>) -> bool {
-        since.is_some_and(|since| seconds_between(since, self.now) < GRACE)
+    /// Whether an instance went down a moment ago, and not because of refit.
+    fn was_lost_lately(&self, instance: &Instance) -> bool {
+        let lost = instance.dead || instance.ended_by.is_some();
+        let recent =
+            instance.down_since.is_some_and(|since| seconds_between(since, self.now) < GRACE);
+        lost && recent && instance.ended_by != Some(Who::Refit)
     }
 
     /// Whether the call may be made at all.
@@ -343,8 +347,7 @@ impl ClusterWorld {
         let count = self.nodes.values().filter(|node| {
             let instance = node.instance.as_ref().and_then(|id| self.instances.get(id));
             instance.is_some_and(|instance| {
-                let lost_lately =
-                    instance.ended_by != Some(Who::Refit) && self.is_recent(instance.down_since);
+                let lost_lately = self.was_lost_lately(instance);
                 let here = (node.ready && instance.is_active()) || lost_lately;
                 of_pool(instance) && here && !node.annotations.contains_key(RollTag::CORDONED)
             })
@@ -426,8 +429,8 @@ impl ClusterWorld {
             return;
         }
         let here = |instance: &Instance| {
-            let lost_lately = self.is_recent(instance.down_since);
-            instance.ended_by != Some(Who::Refit) && (instance.down_since.is_none() || lost_lately)
+            instance.ended_by != Some(Who::Refit)
+                && (instance.down_since.is_none() || self.was_lost_lately(instance))
         };
         let members = self.instances.values().filter(|instance| instance.control_plane);
         let up = members.filter(|instance| here(instance)).count();
@@ -436,10 +439,9 @@ impl ClusterWorld {
             .instances
             .values()
             .filter(|instance| {
-                let lost_lately = self.is_recent(instance.down_since);
                 instance.control_plane
                     && instance.ended_by != Some(Who::Refit)
-                    && (instance.etcd_ready || (instance.dead && lost_lately))
+                    && (instance.etcd_ready || self.was_lost_lately(instance))
             })
             .count();
         if up + 1 < size {

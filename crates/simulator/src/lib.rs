@@ -26,6 +26,8 @@ mod pods;
 mod provider;
 mod queue;
 mod start;
+#[cfg(test)]
+mod tests;
 mod world;
 
 pub use edit::{Edit, NoSuchThing};

@@ -1,0 +1,10 @@
+//! What the world does, seen through its own front door.
+
+mod addons;
+mod bench;
+mod control_plane;
+mod drive;
+mod groups;
+mod judge;
+mod pods;
+mod world;
