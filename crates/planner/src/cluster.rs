@@ -7,7 +7,7 @@ use refit_model::{
     Action, ActionId, ActionKind, AddonMark, AddonName, AddonVersion, Because, Bounds, Cluster,
     ClusterIdentity, ClusterState, Code, Edge, Finding, Fleet, GroupName, ImageId, ImagePolicy,
     InstanceId, KubeVersion, Milestone, Minor, NodeName, NodePool, ObjectRef, Period, PoolName,
-    Reversibility, RollCause, Severity, StateGuard, Why,
+    Reversibility, RollCause, RollTag, Severity, StateGuard, Why,
 };
 
 use crate::addons::{self, Move, Moves};
@@ -151,6 +151,10 @@ impl ClusterPlanner<'_> {
         }
         let live = running(self.state);
         let hops = match hops::find(self.fleet, self.cluster, &live) {
+            // Nothing to do but to tidy up after a run that did not end.
+            Ok(hops) if hops.is_empty() && self.left_behind(&self.cluster.control_plane.groups) => {
+                vec![Hop { from: live.clone(), to: self.cluster.kubernetes.value.clone() }]
+            }
             Ok(hops) => hops,
             Err(blocker) => {
                 self.blockers.push(blocker.of("control-plane"));
@@ -255,7 +259,7 @@ impl ClusterPlanner<'_> {
             found.push(PoolNow {
                 name: pool.name.clone(),
                 runs,
-                forced: asked || self.wants_newer_image(pool),
+                forced: asked || self.wants_newer_image(pool) || self.left_behind(&pool.groups),
             });
         }
         for blocker in self.newer_images() {
@@ -269,6 +273,18 @@ impl ClusterPlanner<'_> {
     fn wants_newer_image(&self, pool: &NodePool) -> bool {
         (pool.images == ImagePolicy::Newest || self.options.refresh_images)
             && self.behind_newest_image(pool)
+    }
+
+    /// Whether a run that did not end left its tag on a group, or a node cordoned.
+    fn left_behind(&self, groups: &[GroupName]) -> bool {
+        groups.iter().filter_map(|name| self.state.groups.get(name)).any(|group| {
+            group.tags.contains_key(RollTag::KEY)
+                || group.instances.iter().any(|instance| {
+                    self.state.node_of(&instance.id).is_some_and(|(_, node)| {
+                        node.annotations.contains_key(RollTag::CORDONED)
+                    })
+                })
+        })
     }
 
     fn behind_newest_image(&self, pool: &NodePool) -> bool {
@@ -496,8 +512,10 @@ impl ClusterPlanner<'_> {
             RollCause::Version
         } else if asked {
             RollCause::Asked
-        } else {
+        } else if self.wants_newer_image(pool) {
             RollCause::NewerImage
+        } else {
+            RollCause::LeftBehind
         };
         let replace: BTreeSet<InstanceId> = if cause == RollCause::Asked {
             self.instances_of(pool).map(|instance| instance.id.clone()).collect()
@@ -554,6 +572,7 @@ impl ClusterPlanner<'_> {
                 (None, RollCause::Version) => self.declared(),
                 (None, RollCause::NewerImage) => Why::NewerImage,
                 (None, RollCause::Asked) => Why::Asked,
+                (None, RollCause::LeftBehind) => Why::LeftBehind,
             },
         }))
     }
@@ -590,7 +609,7 @@ impl ClusterPlanner<'_> {
         }
         for name in &pool.groups {
             let Some(group) = self.state.groups.get(name) else { continue };
-            let surging = group.tags.contains_key(refit_model::RollTag::KEY);
+            let surging = group.tags.contains_key(RollTag::KEY);
             if group.desired > 0 && group.desired >= group.max && !surging {
                 self.blockers.push(
                     Blocker::new(
