@@ -4,8 +4,8 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use refit_model::{
     Addon, AddonName, AddonState, ClusterIdentity, ClusterState, ControlPlaneMember, FieldDrift,
-    GroupName, GroupState, ImagePattern, ImageState, InstanceState, NodeName, NodeState, PodOwner,
-    PodState, WorkloadState, ZonalVolume, redact,
+    GroupName, GroupState, ImagePattern, ImageState, InstanceState, KubeProxy, NodeName, NodeState,
+    PodOwner, PodState, WorkloadState, ZonalVolume, redact,
 };
 use refit_provider::{ErrorClass, Look, ProviderError, Scope};
 
@@ -103,15 +103,11 @@ impl ClusterWorld {
                 continue;
             }
             let is_declared = group.is_some_and(|group| declared.contains(group));
-            state.nodes.insert(name.clone(), self.node_state(node, is_declared));
-            self.show_static_pods(name, node, &mut state.pods);
-            for id in &node.pods {
-                state.pods.extend(self.pods.get(id).map(|pod| self.pod_state(pod)));
-            }
+            let state_of_node = self.node_state(node, is_declared);
+            self.show_static_pods(name, node, &state_of_node.kube_proxy, &mut state.pods);
+            state.nodes.insert(name.clone(), state_of_node);
         }
-        for id in &self.pending {
-            state.pods.extend(self.pods.get(id).map(|pod| self.pod_state(pod)));
-        }
+        self.show_pods(only.is_some(), state);
         state.workloads = self
             .workloads
             .iter()
@@ -170,9 +166,32 @@ impl ClusterWorld {
         }
     }
 
-    fn pod_state(&self, pod: &Pod) -> PodState {
-        let workload = pod.owner.as_ref().and_then(|owner| self.workloads.get(owner));
-        let budgets = workload.into_iter().flat_map(|workload| &workload.budgets);
+    /// Pods on the nodes that are shown, and those that wait for a place.
+    fn show_pods(&self, some_nodes_only: bool, state: &mut ClusterState) {
+        state.pods.reserve(self.pods.len());
+        let nodes = &state.nodes;
+        let is_shown = |pod: &Pod| {
+            !some_nodes_only || pod.node.as_ref().is_none_or(|node| nodes.contains_key(node))
+        };
+        for (of, workload) in &self.workloads {
+            let owner = match of.kind.as_str() {
+                "DaemonSet" => PodOwner::DaemonSet(of.clone()),
+                _ => PodOwner::Workload(of.clone()),
+            };
+            let names = workload.budgets.iter().filter_map(|key| key.rsplit('/').next());
+            let budgets: BTreeSet<String> = names.map(str::to_owned).collect();
+            let pods = workload.pods.iter().filter_map(|id| self.pods.get(id));
+            for pod in pods.filter(|pod| is_shown(pod)) {
+                state.pods.push(self.pod_state(pod, &owner, &budgets));
+            }
+        }
+        let nobodys = self.pods.values().filter(|pod| pod.owner.is_none() && is_shown(pod));
+        for pod in nobodys {
+            state.pods.push(self.pod_state(pod, &PodOwner::Nobody, &BTreeSet::new()));
+        }
+    }
+
+    fn pod_state(&self, pod: &Pod, owner: &PodOwner, budgets: &BTreeSet<String>) -> PodState {
         let zone = |claim: &String| self.volumes.get(claim)?.zone.clone();
         PodState {
             namespace: pod.namespace.clone(),
@@ -181,12 +200,8 @@ impl ClusterWorld {
             node: pod.node.clone(),
             ready: pod.ready,
             terminating: pod.terminating,
-            owner: match &pod.owner {
-                None => PodOwner::Nobody,
-                Some(owner) if pod.is_daemon() => PodOwner::DaemonSet(owner.clone()),
-                Some(owner) => PodOwner::Workload(owner.clone()),
-            },
-            budgets: budgets.filter_map(|key| Some(self.budgets.get(key)?.name.clone())).collect(),
+            owner: owner.clone(),
+            budgets: budgets.clone(),
             volume: pod.claim.as_ref().and_then(|claim| {
                 let name = claim.rsplit_once('/').map_or(claim.as_str(), |(_, name)| name);
                 Some(ZonalVolume { claim: name.to_owned(), zone: zone(claim)? })
@@ -196,7 +211,13 @@ impl ClusterWorld {
     }
 
     /// Static pods are files on the machine; the API shows mirrors of them.
-    fn show_static_pods(&self, name: &NodeName, node: &Node, pods: &mut Vec<PodState>) {
+    fn show_static_pods(
+        &self,
+        name: &NodeName,
+        node: &Node,
+        proxy: &KubeProxy,
+        pods: &mut Vec<PodState>,
+    ) {
         let instance = node.instance.as_ref().and_then(|id| self.instances.get(id));
         let mut show = |component: &str, ready: bool| {
             let name_of_pod = format!("{component}-{name}");
@@ -221,7 +242,7 @@ impl ClusterWorld {
                 show("etcd", instance.etcd_ready);
             }
         }
-        if matches!(self.kube_proxy(node), refit_model::KubeProxy::StaticPod(_)) {
+        if matches!(proxy, KubeProxy::StaticPod(_)) {
             show("kube-proxy", node.ready);
         }
     }

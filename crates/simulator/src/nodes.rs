@@ -1,6 +1,7 @@
 //! Machines and the nodes that they become.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::sync::LazyLock;
 
 use refit_model::{InstanceId, KubeProxy, KubeVersion, Lifecycle, NodeName, WorkloadRef};
 
@@ -16,6 +17,10 @@ const REGISTER: Span = (5, 20);
 const BECOME_READY: Span = (5, 30);
 /// How long the node object outlives its machine.
 const NODE_OUTLIVES: Span = (5, 20);
+
+/// The DaemonSet that runs kube-proxy, in clusters where it is no static pod.
+static KUBE_PROXY: LazyLock<WorkloadRef> =
+    LazyLock::new(|| WorkloadRef::new("DaemonSet", "kube-system", "kube-proxy"));
 
 impl ClusterWorld {
     pub(crate) fn boot_begins(&mut self, id: &InstanceId) {
@@ -149,15 +154,15 @@ impl ClusterWorld {
     /// The kube-proxy of a node: a pod of the DaemonSet, where there is one, or the one that the
     /// image brings.
     pub(crate) fn kube_proxy(&self, node: &Node) -> KubeProxy {
-        let daemon = WorkloadRef::new("DaemonSet", "kube-system", "kube-proxy");
-        if !self.workloads.contains_key(&daemon) {
+        let daemon = &*KUBE_PROXY;
+        if !self.workloads.contains_key(daemon) {
             return KubeProxy::StaticPod(node.kubelet.clone());
         }
         let pod = node
             .pods
             .iter()
             .filter_map(|pod| self.pods.get(pod))
-            .find(|pod| pod.owner.as_ref() == Some(&daemon));
+            .find(|pod| pod.owner.as_ref() == Some(daemon));
         let version: Option<KubeVersion> = pod.and_then(|pod| pod.image_tag().parse().ok());
         version.map_or(KubeProxy::None, KubeProxy::DaemonSet)
     }

@@ -150,19 +150,19 @@ fn drive(seed: u64, faults: &Faults) -> Operator {
 #[test]
 fn a_careful_operator_breaks_no_rule() {
     let mut replaced = 0;
-    for seed in 0..25 {
+    for seed in 0..12 {
         let operator = drive(seed, &Faults::none());
         replaced += operator.replaced;
         let world = &operator.world;
         assert!(world.violations().is_empty(), "seed {seed}: {:#?}", world.violations());
         assert!(world.settings_given_back().is_empty(), "{:?}", world.settings_given_back());
     }
-    assert!(replaced > 200, "{replaced} machines were replaced");
+    assert!(replaced > 100, "{replaced} machines were replaced");
 }
 
 #[test]
 fn also_when_things_go_wrong() {
-    for seed in 0..25 {
+    for seed in 0..12 {
         let operator = drive(seed, &Faults::from_seed(seed));
         let world = &operator.world;
         assert!(world.violations().is_empty(), "seed {seed}: {:#?}", world.violations());
