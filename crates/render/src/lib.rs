@@ -1,1 +1,36 @@
-//! Plans, diffs and runs as text and JSON.
+//! Plans, diffs and runs as text for people.
+//!
+//! Pure: data and a [`Style`] in, a `String` out. Colour is a help and never the only
+//! carrier of a meaning. No line is wider than [`Style::width`] but those of diffs, which
+//! are shown as they are. Whatever comes from outside, such as an API's message, loses its
+//! control characters, so that nobody can write escape sequences into somebody's terminal.
+
+mod diff;
+mod findings;
+mod history;
+mod order;
+mod page;
+mod paint;
+mod plan;
+mod progress;
+#[cfg(test)]
+mod properties;
+mod recap;
+#[cfg(test)]
+mod sample;
+mod status;
+mod steps;
+mod time;
+mod way;
+mod words;
+
+pub use diff::diff_text;
+pub use findings::findings_text;
+pub use history::{RunLine, history_text};
+pub use paint::Style;
+pub use plan::plan_text;
+pub use progress::{BarText, ProgressLines};
+pub use recap::recap_text;
+pub use status::{StatusInput, run_text, status_text};
+pub use time::{ago, between, clock_time, duration, timestamp};
+pub use words::{clean, count, shorten, width};

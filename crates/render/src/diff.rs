@@ -1,0 +1,227 @@
+//! What applying a plan changes in the objects of add-ons: live objects against manifests.
+//!
+//! Both sides are redacted, and of a live object only those fields are compared that the
+//! manifest names, or, where refit has applied the object before, that refit owns: what other
+//! controllers write is nobody's change.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use refit_model::{
+    ActionKind, AddonName, AddonRelease, AddonState, AddonVersion, ClusterName, FieldDrift, Fleet,
+    Manifest, ObjectRef, Observation, Plan, Snapshot, redact,
+};
+use serde_json::{Map, Value};
+use similar::TextDiff;
+
+use crate::page::Page;
+use crate::paint::{Paint, Style};
+use crate::plan::NAME_LINES;
+use crate::words::clean;
+
+/// How many unchanged lines stand around a change.
+const CONTEXT: usize = 3;
+
+/// A unified diff per add-on that the plan changes; clusters with the same diff share one.
+pub fn diff_text(plan: &Plan, fleet: &Fleet, snapshot: &Snapshot, style: Style) -> String {
+    let mut shared: BTreeMap<(&AddonName, String, String), Vec<&ClusterName>> = BTreeMap::new();
+    for ((cluster, addon), change) in changes(plan) {
+        let live = match snapshot.clusters.get(cluster) {
+            Some(Observation::Fresh(state)) => state.addons.get(addon),
+            Some(Observation::Unreachable { .. }) | None => None,
+        };
+        let declared = fleet.addons.get(addon);
+        let target = change.to.and_then(|to| declared.and_then(|addon| addon.versions.get(to)));
+        let body = body(live, target, &change);
+        shared.entry((addon, change.title(addon), body)).or_default().push(cluster);
+    }
+    let mut out = String::new();
+    for ((_, title, body), clusters) in &shared {
+        if !out.is_empty() {
+            out.push('\n');
+        }
+        let mut page = Page::new(style);
+        page.line(0, 2).words(Paint::Heading, title).space(1).put(Paint::Plain, "in").space(1);
+        page.names(Paint::Plain, clusters.iter().map(|name| name.as_str()), NAME_LINES, "");
+        out.push_str(&page.finish());
+        for line in body.lines() {
+            // An unchanged empty line is one space in a unified diff.
+            let line = if line == " " { "" } else { line };
+            paint_of(line).write(line, style, &mut out);
+            out.push('\n');
+        }
+    }
+    out
+}
+
+fn paint_of(line: &str) -> Paint {
+    match line.as_bytes().first() {
+        _ if line.starts_with("---") || line.starts_with("+++") => Paint::Heading,
+        Some(b'+') => Paint::Good,
+        Some(b'-') => Paint::Bad,
+        Some(b'@' | b'#') => Paint::Dim,
+        _ => Paint::Plain,
+    }
+}
+
+/// What all actions on one add-on of one cluster come to.
+#[derive(Default)]
+struct Change<'p> {
+    from: Option<String>,
+    /// None: it is removed.
+    to: Option<&'p AddonVersion>,
+    deletes: BTreeSet<&'p ObjectRef>,
+}
+
+impl Change<'_> {
+    fn title(&self, addon: &AddonName) -> String {
+        match (&self.from, self.to) {
+            (Some(from), Some(to)) if *from == to.to_string() => format!("{addon} {to}"),
+            (Some(from), Some(to)) => format!("{addon} {from} -> {to}"),
+            (None, Some(to)) => format!("{addon} install {to}"),
+            (Some(from), None) => format!("{addon} remove {from}"),
+            (None, None) => addon.to_string(),
+        }
+    }
+}
+
+fn changes(plan: &Plan) -> BTreeMap<(&ClusterName, &AddonName), Change<'_>> {
+    use refit_model::AddonMark::{Absent, At, Drifted, Foreign};
+    let mut changes: BTreeMap<(&ClusterName, &AddonName), Change<'_>> = BTreeMap::new();
+    let mut left: BTreeMap<(&ClusterName, &AddonName), BTreeSet<String>> = BTreeMap::new();
+    let mut reached: BTreeMap<(&ClusterName, &AddonName), Vec<&AddonVersion>> = BTreeMap::new();
+    for action in &plan.actions {
+        let (Some(cluster), Some(addon)) = (&action.cluster, action.kind.addon()) else { continue };
+        let key = (cluster, addon);
+        let change = changes.entry(key).or_default();
+        let from = match &action.kind {
+            ActionKind::AddonApply { from, to, deletes, addon: _, digest: _ } => {
+                reached.entry(key).or_default().push(to);
+                change.deletes.extend(deletes);
+                match from {
+                    Absent => None,
+                    At { version, .. } | Drifted { version, .. } => Some(version.to_string()),
+                    Foreign { version } => Some(version.clone()),
+                }
+            }
+            ActionKind::AddonAdopt { from, to, addon: _, digest: _, managers: _ } => {
+                reached.entry(key).or_default().push(to);
+                Some(from.clone())
+            }
+            ActionKind::AddonRemove { from, objects, addon: _, kept: _ } => {
+                change.deletes.extend(objects);
+                Some(from.to_string())
+            }
+            _ => None,
+        };
+        left.entry(key).or_default().extend(from);
+    }
+    // Steps on the way are no change of their own: what counts is where the chain begins and
+    // ends, and that is what no other step of it leaves or reaches.
+    for (key, change) in &mut changes {
+        let (left, reached) = (left.remove(key).unwrap_or_default(), reached.remove(key));
+        let reached = reached.unwrap_or_default();
+        let ends: BTreeSet<String> = reached.iter().map(ToString::to_string).collect();
+        change.to =
+            reached.iter().find(|to| !left.contains(&to.to_string())).or(reached.first()).copied();
+        change.from = left.iter().find(|from| !ends.contains(*from)).or(left.first()).cloned();
+    }
+    changes
+}
+
+fn body(live: Option<&AddonState>, target: Option<&AddonRelease>, change: &Change<'_>) -> String {
+    let none = AddonState::default();
+    let live = live.unwrap_or(&none);
+    let manifests: &[Manifest] = target.map_or(&[], |release| release.manifests.objects());
+    let mut body = String::new();
+    for FieldDrift { object, field, manager } in &live.drift {
+        let by = manager.as_ref().map(|manager| format!(" by {manager}")).unwrap_or_default();
+        body.push_str(&clean(&format!("# changed in the cluster: {object} {field}{by}")));
+        body.push('\n');
+    }
+    let found = |object: &ObjectRef| {
+        live.live.iter().find(|(other, _)| other.same_object(object)).map(|(_, value)| value)
+    };
+    for manifest in manifests {
+        let Manifest { object, value: wanted, file } = manifest;
+        let wanted = redact(wanted);
+        match found(object) {
+            Some(there) => {
+                let there = redact(there);
+                let owned = live.members.iter().any(|member| member.same_object(object));
+                let there = if owned { there } else { restrict(&there, &wanted) };
+                unified(&mut body, &format!("live {object}"), &yaml(&there), file, &yaml(&wanted));
+            }
+            None => unified(&mut body, "/dev/null", "", file, &yaml(&wanted)),
+        }
+    }
+    for object in &change.deletes {
+        if manifests.iter().any(|manifest| manifest.object.same_object(object)) {
+            continue;
+        }
+        let name = format!("live {object}");
+        if let Some(there) = found(object) {
+            unified(&mut body, &name, &yaml(&redact(there)), "/dev/null", "");
+        } else {
+            let head = clean(&format!("--- {name}"));
+            body.push_str(&format!("{head}\n+++ /dev/null\n# its content was not observed\n"));
+        }
+    }
+    if body.is_empty() {
+        body.push_str("# no object changes\n");
+    }
+    body
+}
+
+fn unified(body: &mut String, old_name: &str, old: &str, new_name: &str, new: &str) {
+    let diff = TextDiff::from_lines(old, new);
+    body.push_str(
+        &diff
+            .unified_diff()
+            .context_radius(CONTEXT)
+            .header(&clean(old_name), &clean(new_name))
+            .to_string(),
+    );
+}
+
+/// Of `live`, what `wanted` names too. Lists are compared whole, but elements with a name are
+/// reduced to what the element of that name has.
+fn restrict(live: &Value, wanted: &Value) -> Value {
+    match (live, wanted) {
+        (Value::Object(live), Value::Object(wanted)) => Value::Object(
+            live.iter()
+                .filter_map(|(key, value)| Some((key.clone(), restrict(value, wanted.get(key)?))))
+                .collect(),
+        ),
+        (Value::Array(live), Value::Array(wanted)) => {
+            let same = |element: &Value| {
+                let name = element.get("name")?;
+                wanted.iter().find(|other| other.get("name") == Some(name))
+            };
+            let reduce =
+                |element: &Value| same(element).map_or(element.clone(), |w| restrict(element, w));
+            Value::Array(live.iter().map(reduce).collect())
+        }
+        _ => live.clone(),
+    }
+}
+
+/// The value as YAML with sorted keys: it never depends on the order of an API server's answer.
+fn yaml(value: &Value) -> String {
+    let text = serde_saphyr::to_string(&sorted(value));
+    // Values of JSON have only string keys and finite numbers: all of that is YAML.
+    let text = text.unwrap_or_else(|_| value.to_string());
+    format!("{}\n", text.trim_end_matches('\n'))
+}
+
+fn sorted(value: &Value) -> Value {
+    match value {
+        Value::Object(fields) => {
+            let mut fields: Vec<(&String, &Value)> = fields.iter().collect();
+            fields.sort_by_key(|(key, _)| *key);
+            let fields = fields.into_iter().map(|(key, value)| (key.clone(), sorted(value)));
+            Value::Object(fields.collect::<Map<String, Value>>())
+        }
+        Value::Array(elements) => Value::Array(elements.iter().map(sorted).collect()),
+        other => other.clone(),
+    }
+}

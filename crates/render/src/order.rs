@@ -1,0 +1,93 @@
+//! In which order a plan goes: waves over clusters, and actions within a cluster.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use refit_model::{Because, ChannelName, ClusterName, Plan};
+
+use crate::page::Page;
+use crate::paint::Paint;
+use crate::plan::{NAME_LINES, label};
+use crate::way::{Transition, Way};
+use crate::words::{join, width};
+
+/// How many actions of one cluster are listed: more than one cluster of the size that refit is
+/// made for has. `refit explain` tells of each.
+const LISTED_MAX: usize = 60;
+
+/// The section `Order`; nothing when there is no order to tell of.
+pub(crate) fn section(page: &mut Page, plan: &Plan, groups: &[Transition<'_>]) {
+    let ordered: Vec<&Transition<'_>> =
+        groups.iter().filter(|group| group.first().actions.len() > 1).collect();
+    if plan.waves.is_empty() && ordered.is_empty() {
+        return;
+    }
+    page.blank();
+    page.line(0, 0).put(Paint::Heading, "Order");
+    waves(page, plan);
+    for group in ordered {
+        within(page, group);
+    }
+}
+
+fn waves(page: &mut Page, plan: &Plan) {
+    let channels: BTreeSet<&ChannelName> = plan.waves.iter().map(|wave| &wave.channel).collect();
+    for wave in &plan.waves {
+        page.line(2, 4);
+        if channels.len() > 1 {
+            page.name(Paint::Plain, wave.channel.as_str(), page.columns() / 3).space(1);
+        }
+        page.put(Paint::Plain, &format!("wave {}", wave.wave)).space(2);
+        page.names(Paint::Plain, wave.clusters.iter().map(ClusterName::as_str), NAME_LINES, "");
+        let at_once = wave.max_parallel_clusters.map(|n| format!("at most {n} at once"));
+        let budget = match wave.max_failed_clusters {
+            0 => "none may fail".to_owned(),
+            n => format!("{n} may fail"),
+        };
+        let limits = at_once.into_iter().chain([budget]);
+        page.space(2).words(Paint::Dim, &format!("({})", join(limits, ", ")));
+    }
+}
+
+/// The order of the actions of a group's first cluster, with the reasons to wait.
+fn within(page: &mut Page, group: &Transition<'_>) {
+    let way = group.first();
+    page.blank();
+    label(page, group);
+    page.hang(4);
+    let digits = way.actions.len().min(LISTED_MAX).to_string().len();
+    for (at, action) in way.actions.iter().enumerate().take(LISTED_MAX) {
+        let number = format!("{:>digits$}.", at + 1);
+        let begin = 4 + width(&number) + 1;
+        page.line(begin - 1 - width(number.trim_start()), begin + 2);
+        page.put(Paint::Dim, &number).space(1);
+        let reasons = reasons(way, at);
+        let mut what = action.kind.to_string();
+        if at > 0 && way.depths[at] == way.depths[at - 1] {
+            what.push_str(&format!(" (does not wait for {at})"));
+        }
+        if !reasons.is_empty() {
+            what.push(',');
+        }
+        page.words(Paint::Plain, &what);
+        page.space(1).words(Paint::Dim, &reasons.join("; "));
+    }
+    if let Some(more) = way.actions.len().checked_sub(LISTED_MAX).filter(|more| *more > 0) {
+        page.line(4, 6).words(Paint::Dim, &format!("and {more} more"));
+    }
+}
+
+/// `before 4: coredns 1.11.1 supports >=1.29, <=1.32, not 1.33`. The list itself shows that one
+/// comes after the other, so only the other reasons are worth a word.
+fn reasons(way: &Way<'_>, at: usize) -> Vec<String> {
+    let mut by_reason: BTreeMap<&Because, BTreeSet<usize>> = BTreeMap::new();
+    for (first, then, because) in &way.edges {
+        let plain = matches!(because, Because::OneAtATime | Because::StepByStep);
+        if *first == at && !plain {
+            by_reason.entry(because).or_default().insert(then + 1);
+        }
+    }
+    by_reason
+        .into_iter()
+        .map(|(because, then)| format!("before {}: {because}", join(then, ", ")))
+        .collect()
+}

@@ -1,0 +1,383 @@
+//! A plan as people review it: by transition, not by cluster.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use refit_model::{
+    ActionKind, AddonName, ChannelName, ClusterName, ClusterStatus, Fleet, KubeVersion, Plan,
+    ReleaseName, Reversibility,
+};
+
+use crate::order;
+use crate::page::Page;
+use crate::paint::{Paint, Style};
+use crate::steps::{self, Line, Symbol};
+use crate::time::{duration, timestamp};
+use crate::way::{Transition, from_text, transitions};
+use crate::words::{count, size, width};
+use crate::{findings, words};
+
+/// How many lines of names a group of clusters may take; the saved plan has all of them.
+pub(crate) const NAME_LINES: usize = 3;
+
+/// The whole plan. With the fleet, its order of channels and its number of clusters are known.
+pub fn plan_text(plan: &Plan, fleet: Option<&Fleet>, style: Style) -> String {
+    let mut page = Page::new(style);
+    let groups = transitions(plan);
+    header(&mut page, plan, fleet);
+    if plan.is_empty() {
+        standing(&mut page, plan);
+        page.blank();
+        nothing_to_do(&mut page, plan);
+        findings::section(&mut page, &plan.findings);
+        return page.finish();
+    }
+    legend(&mut page, &groups);
+    deletions(&mut page, plan);
+    for group in &groups {
+        page.blank();
+        transition(&mut page, group);
+    }
+    standing(&mut page, plan);
+    order::section(&mut page, plan, &groups);
+    points_of_no_return(&mut page, &groups);
+    findings::section(&mut page, &plan.findings);
+    footer(&mut page, plan, &groups);
+    page.finish()
+}
+
+fn header(page: &mut Page, plan: &Plan, fleet: Option<&Fleet>) {
+    let rank = |name: &ChannelName| {
+        fleet.and_then(|fleet| fleet.channels.iter().position(|channel| channel.name == *name))
+    };
+    let channels: BTreeSet<(Option<usize>, &ChannelName)> =
+        plan.clusters.iter().map(|cluster| (rank(&cluster.channel), &cluster.channel)).collect();
+    let releases: BTreeSet<&ReleaseName> =
+        plan.clusters.iter().map(|cluster| &cluster.release).collect();
+    let seen = plan.clusters.iter().filter(|cluster| cluster.identity.is_some()).count();
+    let some = |word: &str, names: Vec<&str>| match names.len() {
+        0 => None,
+        1 => Some(format!("{word} {}", names.join(""))),
+        2..=4 => Some(format!("{word}s {}", names.join(", "))),
+        n => Some(format!("{n} {word}s")),
+    };
+    page.line(0, 12).put(Paint::Heading, "refit plan").space(2);
+    page.words(Paint::Heading, plan.fleet.as_str());
+    let mut clusters = format!("{seen} of {}", count(plan.clusters.len(), "cluster"));
+    if let Some(fleet) = fleet
+        && fleet.clusters.len() > plan.clusters.len()
+    {
+        clusters.push_str(&format!(" (the fleet has {})", fleet.clusters.len()));
+    }
+    let facts = [
+        some("channel", channels.iter().map(|(_, name)| name.as_str()).collect()),
+        some("release", releases.iter().map(|name| name.as_str()).collect()),
+        Some(format!("observed {}, {clusters}", timestamp(plan.taken_at))),
+    ];
+    for fact in facts.into_iter().flatten() {
+        page.space(1).put(Paint::Dim, "·").space(1).put(Paint::Plain, &fact);
+    }
+}
+
+fn legend(page: &mut Page, groups: &[Transition<'_>]) {
+    let used: BTreeSet<Symbol> =
+        groups.iter().flat_map(|group| &group.lines).map(|line| line.symbol).collect();
+    page.line(2, 2);
+    for symbol in Symbol::ALL.into_iter().filter(|symbol| used.contains(symbol)) {
+        page.put(symbol.paint(), symbol.sign()).space(1);
+        page.put(Paint::Dim, symbol.meaning()).space(3);
+    }
+}
+
+/// What is gone for good stands above everything else.
+fn deletions(page: &mut Page, plan: &Plan) {
+    let mut by_addon: BTreeMap<&AddonName, usize> = BTreeMap::new();
+    let mut clusters: BTreeSet<&ClusterName> = BTreeSet::new();
+    for action in &plan.actions {
+        if let (Reversibility::Deletes { objects }, Some(addon)) =
+            (&action.reversible, action.kind.addon())
+        {
+            *by_addon.entry(addon).or_default() += size(*objects);
+            clusters.extend(&action.cluster);
+        }
+    }
+    let total: usize = by_addon.values().sum();
+    if total == 0 {
+        return;
+    }
+    page.blank();
+    let text =
+        format!("Deletes {} in {}:", count(total, "object"), count(clusters.len(), "cluster"));
+    page.line(0, 2).words(Paint::Bad, &text);
+    let parts: Vec<String> =
+        by_addon.iter().map(|(addon, objects)| format!("{addon} ({objects})")).collect();
+    page.space(1).names(Paint::Plain, parts.iter().map(String::as_str), NAME_LINES, "");
+}
+
+fn transition(page: &mut Page, group: &Transition<'_>) {
+    let way = group.first();
+    page.line(2, 6);
+    match group.ways.len() {
+        1 => page.name(Paint::Heading, way.cluster.name.as_str(), page.columns() / 2),
+        n => page.put(Paint::Heading, &count(n, "cluster")),
+    };
+    page.space(2);
+    versions(page, &from_text(way.cluster), &way.cluster.to);
+    let long = format!("~ {}", duration(group.critical_path()));
+    let summary = steps::summary(way, "control-plane hop").join(", ");
+    let fits = page.fits(4 + width(&summary) + width(&long));
+    let summary = if fits { summary } else { steps::summary(way, "hop").join(", ") };
+    page.space(2).words(Paint::Plain, &summary).space(2).put(Paint::Dim, &long);
+    if group.ways.len() > 1 {
+        page.line(4, 4).names(Paint::Plain, group.names(), NAME_LINES, "");
+    }
+    components(page, group);
+}
+
+fn versions(page: &mut Page, from: &str, to: &KubeVersion) {
+    let to = to.to_string();
+    page.put(Paint::Plain, from);
+    if from != to {
+        page.space(1).put(Paint::Dim, "->").space(1).put(Paint::Plain, &to);
+    }
+}
+
+fn components(page: &mut Page, group: &Transition<'_>) {
+    /// Where subjects begin: an indent of four, the symbol, a space.
+    const SUBJECT: usize = 6;
+    /// Fewer columns than this do not hold a sentence.
+    const NOTE_MIN: usize = 26;
+    let name_most = page.columns() / 3;
+    let subject_width = |line: &Line| {
+        let count = line.count.map_or(0, |n| width(&format!(" ({n})")));
+        width(&words::shorten(&line.subject, name_most)) + count
+    };
+    let chain_at = SUBJECT + group.lines.iter().map(subject_width).max().unwrap_or(0) + 2;
+    let chain_width = |line: &Line| width(&line.chain.join(" -> "));
+    let notes = |line: &Line| notes(line, group.ways.len());
+    let note_at = group
+        .lines
+        .iter()
+        .filter(|line| !notes(line).is_empty())
+        .map(|line| chain_at + chain_width(line) + 2)
+        .filter(|at| at + NOTE_MIN <= page.columns())
+        .max()
+        .unwrap_or(chain_at);
+    for line in &group.lines {
+        page.line(4, chain_at).put(line.symbol.paint(), line.symbol.sign()).space(1);
+        page.name(Paint::Plain, &line.subject, name_most);
+        if let Some(n) = line.count {
+            page.space(1).put(Paint::Plain, &format!("({n})"));
+        }
+        page.column(chain_at);
+        for (position, version) in line.chain.iter().enumerate() {
+            if position > 0 {
+                page.space(1).put(Paint::Dim, "->").space(1);
+            }
+            page.put(Paint::Plain, version);
+        }
+        let text = notes(line);
+        // In the column of notes; where that wraps, right behind the versions; where that wraps
+        // too, back in the column, or below the versions when these reach past it.
+        let after = chain_at + chain_width(line) + 2;
+        let fits = |column: usize| column + width(&text) <= page.columns();
+        match (after <= note_at, fits(note_at), fits(after)) {
+            (true, true, _) | (true, false, false) => page.column(note_at).hang(note_at),
+            (_, _, true) => page.column(0),
+            (false, _, false) => page.line(chain_at, chain_at),
+        };
+        page.words(Paint::Dim, &text);
+    }
+}
+
+fn notes(line: &Line, clusters: usize) -> String {
+    let mut notes = line.notes.clone();
+    match line.pinned_at.as_slice() {
+        [] => {}
+        [at] if clusters == 1 => notes.push(format!("pinned in {at}")),
+        _ => notes.push("pinned by the cluster".to_owned()),
+    }
+    notes.join("; ")
+}
+
+/// The clusters that nothing is planned for.
+fn standing(page: &mut Page, plan: &Plan) {
+    let of = |status: ClusterStatus| -> Vec<&str> {
+        let clusters = plan.clusters.iter().filter(|cluster| cluster.status == status);
+        clusters.map(|cluster| cluster.name.as_str()).collect()
+    };
+    let (blocked, current) = (of(ClusterStatus::Blocked), of(ClusterStatus::UpToDate));
+    if !blocked.is_empty() {
+        page.blank();
+        page.line(2, 4).put(Paint::Bad, &count(blocked.len(), "cluster"));
+        page.space(1).words(Paint::Bad, "blocked, see Findings:").space(1);
+        page.names(Paint::Plain, blocked.into_iter(), NAME_LINES, "");
+    }
+    if !current.is_empty() && !plan.is_empty() {
+        page.blank();
+        page.line(2, 4)
+            .words(Paint::Good, &format!("{} up to date", count(current.len(), "cluster")));
+    }
+}
+
+fn nothing_to_do(page: &mut Page, plan: &Plan) {
+    let of = |status| plan.clusters.iter().filter(|cluster| cluster.status == status).count();
+    let (blocked, current) = (of(ClusterStatus::Blocked), of(ClusterStatus::UpToDate));
+    let run = if current == 1 { "runs" } else { "run" };
+    let text = match (blocked, current) {
+        (0, 0) => "No changes. The plan has no cluster.".to_owned(),
+        (0, _) => format!("No changes. {} {run} what the files say.", count(current, "cluster")),
+        (_, 0) => format!("Nothing can be done: {} blocked.", are(blocked)),
+        _ => format!(
+            "Nothing can be done: {} {run} what the files say, {} blocked.",
+            count(current, "cluster"),
+            are(blocked)
+        ),
+    };
+    page.line(0, 0).words(Paint::Heading, &text);
+}
+
+fn are(n: usize) -> String {
+    format!("{} {}", count(n, "cluster"), if n == 1 { "is" } else { "are" })
+}
+
+fn points_of_no_return(page: &mut Page, groups: &[Transition<'_>]) {
+    let mut total = 0;
+    let mut entries: Vec<(&Transition<'_>, String)> = Vec::new();
+    for group in groups {
+        let mut minors: Vec<String> = Vec::new();
+        let mut deletes: BTreeMap<&AddonName, u32> = BTreeMap::new();
+        for action in &group.first().actions {
+            match (&action.reversible, &action.kind) {
+                (Reversibility::Reversible, _) => continue,
+                (Reversibility::ControlPlaneMinor, ActionKind::ControlPlaneHop { to, .. }) => {
+                    minors.push(to.to_string());
+                }
+                (Reversibility::ControlPlaneMinor, _) => minors.push(action.kind.to_string()),
+                (Reversibility::Deletes { objects }, kind) => {
+                    if let Some(addon) = kind.addon() {
+                        *deletes.entry(addon).or_default() += *objects;
+                    }
+                }
+            }
+            total += group.ways.len();
+        }
+        let mut parts = Vec::new();
+        if !minors.is_empty() {
+            parts.push(format!("{} (control plane)", minors.join(", ")));
+        }
+        for (addon, objects) in deletes {
+            parts.push(format!("{addon} (deletes {})", count(size(objects), "object")));
+        }
+        if !parts.is_empty() {
+            entries.push((group, parts.join(", ")));
+        }
+    }
+    if total == 0 {
+        return;
+    }
+    page.blank();
+    page.line(0, 0).put(Paint::Heading, &format!("Points of no return: {total}"));
+    for (group, text) in entries {
+        label(page, group);
+        page.space(2).words(Paint::Plain, &text);
+    }
+}
+
+/// Begins a line with the group's first cluster, and how many go the same way.
+pub(crate) fn label(page: &mut Page, group: &Transition<'_>) {
+    let (name, more) = group.label();
+    let most = page.columns() / 2;
+    page.line(2, 4).name(Paint::Plain, name, most);
+    if !more.is_empty() {
+        page.space(1).words(Paint::Plain, &more);
+    }
+}
+
+fn footer(page: &mut Page, plan: &Plan, groups: &[Transition<'_>]) {
+    let clusters: usize = groups.iter().map(|group| group.ways.len()).sum();
+    let actions = plan.actions.iter().filter(|action| action.cluster.is_some()).count();
+    page.blank();
+    page.line(0, 2).put(Paint::Heading, "Plan").space(1);
+    page.put(Paint::Heading, &format!("{}:", plan.id())).space(1);
+    page.words(
+        Paint::Plain,
+        &format!(
+            "{}, {}, critical path ~ {}.",
+            count(clusters, "cluster"),
+            count(actions, "action"),
+            duration(plan.critical_path)
+        ),
+    );
+}
+
+#[cfg(test)]
+mod tests {
+    use refit_model::{AddonMark, Digest, Severity, Why};
+
+    use super::*;
+    use crate::sample::{NARROW, Sample, action, apply, at, roll};
+
+    #[test]
+    fn a_plan_reads_like_the_contract() {
+        let sample = Sample::new()
+            .example("beta-canary")
+            .example("beta-eu-1")
+            .stands("beta-old", ClusterStatus::UpToDate, "1.34.3", "1.34.3")
+            .wave(1, &["beta-canary"])
+            .wave(2, &["beta-eu-1"])
+            .finding(
+                Severity::Warning,
+                "beta-eu-1",
+                "shop/cart",
+                "PodDisruptionBudget allows no disruption (minAvailable 3 of 3 replicas)",
+                "raise the replicas, or waive it in clusters/beta-eu-1.toml with a reason",
+            );
+        insta::assert_snapshot!(plan_text(&sample.plan, None, Style::default()), @"
+        refit plan  acme · channel beta · release 2026.11.0 ·
+                    observed 2026-11-02 09:14:02 UTC, 3 of 3 clusters
+          ~ change   + install   - remove   ! take over what somebody else installed
+
+        Deletes 12 objects in 2 clusters: kube-dns-legacy (12)
+
+          2 clusters  1.31.13 -> 1.34.3  3 hops, 1 node roll, 4 add-ons  ~ 2 h 2 min
+            beta-canary, beta-eu-1
+            ~ control-plane    1.31.13 -> 1.32.9 -> 1.33.5 -> 1.34.3
+            ~ workers (42)     1.31.13 -> 1.34.3     surge 5, unavailable 0
+            ~ coredns          1.11.1 -> 1.12.4      before 1.33 (1.11.1 supports up to
+                                                     1.32)
+            ! metrics-server   adopt 0.7.2 as 0.8.1  from kubectl-client-side-apply
+            + gateway-api      1.4.0
+            - kube-dns-legacy  no longer in any add-on set, 6 objects, 1 kept
+
+          1 cluster up to date
+
+        Order
+          wave 1  beta-canary  (at most 5 at once, none may fail)
+          wave 2  beta-eu-1  (at most 5 at once, none may fail)
+
+          beta-canary and 1 more
+            1. control-plane 1.31.13 -> 1.32.9
+            2. coredns 1.11.1 -> 1.12.4, before 3: coredns 1.11.1 supports >=1.29,
+                 <=1.32, not 1.33
+            3. control-plane 1.32.9 -> 1.33.5, before 4: a control plane goes minor by
+                 minor
+            4. control-plane 1.33.5 -> 1.34.3
+            5. workers 1.31.13 -> 1.34.3
+            6. gateway-api install 1.4.0
+            7. metrics-server adopt 0.7.2 as 0.8.1
+            8. kube-dns-legacy remove 1.0.0
+
+        Points of no return: 8
+          beta-canary and 1 more  1.32.9, 1.33.5, 1.34.3 (control plane),
+            kube-dns-legacy (deletes 6 objects)
+
+        Findings
+          warning  RF012  beta-eu-1 shop/cart: PodDisruptionBudget allows no disruption
+                   (minAvailable 3 of 3 replicas)
+                   raise the replicas, or waive it in clusters/beta-eu-1.toml with a
+                   reason
+
+        Plan 88c3310abda1: 2 clusters, 16 actions, critical path ~ 3 h 50 min.
+        ");
+    }
+}

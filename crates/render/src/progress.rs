@@ -1,0 +1,304 @@
+//! What a run tells while it runs: lines with times for logs, and texts for progress bars.
+
+use std::collections::BTreeMap;
+
+use refit_model::{
+    Action, ActionId, ActionKind, Outcome, Period, Plan, Recap, RunEvent, RunEventKind, RunOutcome,
+    Stop, Timestamp, WaitingOn,
+};
+
+use crate::page::Page;
+use crate::paint::{Paint, Style};
+use crate::recap::reasons;
+use crate::time::{between, clock_time, roughly};
+use crate::words::{clean, count, size};
+
+/// After this long the same news is told again, so that a log shows that somebody still waits.
+const REPEAT_AFTER: Period = Period::minutes(5);
+
+/// Turns the events of a run into lines, and remembers enough for bars.
+#[derive(Debug)]
+pub struct ProgressLines {
+    style: Style,
+    actions: BTreeMap<ActionId, Known>,
+}
+
+/// The parts of a progress bar.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct BarText {
+    /// Cluster and component.
+    pub prefix: String,
+    /// What is done, and what is waited for.
+    pub message: String,
+    /// Of nodes, how many are done.
+    pub done: u64,
+    /// How many there are; 1 for what is not counted in nodes.
+    pub total: u64,
+}
+
+#[derive(Debug)]
+struct Known {
+    cluster: Option<String>,
+    /// With versions.
+    what: String,
+    /// Without.
+    component: String,
+    /// What its extent counts; none: nothing worth telling.
+    unit: Option<&'static str>,
+    extent: u32,
+    started: Option<Timestamp>,
+    running: Option<Running>,
+    told: Option<(Timestamp, Running)>,
+}
+
+#[derive(Clone, Debug, Default)]
+struct Running {
+    done: u32,
+    total: u32,
+    step: String,
+    waiting: Option<WaitingOn>,
+}
+
+impl Running {
+    /// Whether there is nothing new for people: that time passes is none.
+    fn same(&self, other: &Self) -> bool {
+        let Self { done, total, step, waiting } = self;
+        let what = |waiting: &Option<WaitingOn>| waiting.as_ref().map(|w| w.what.clone());
+        (*done, *total, step) == (other.done, other.total, &other.step)
+            && what(waiting) == what(&other.waiting)
+    }
+}
+
+impl Known {
+    fn new(action: &Action) -> Self {
+        let (component, unit, extent) = match &action.kind {
+            ActionKind::PinGroups { images: _ } => ("launch images".to_owned(), None, 1),
+            ActionKind::ControlPlaneHop { instances, .. } => {
+                ("control-plane".to_owned(), Some("instance"), *instances)
+            }
+            ActionKind::NodePoolRoll { pool, nodes, .. } => {
+                (pool.to_string(), Some("node"), *nodes)
+            }
+            ActionKind::AddonApply { addon, .. }
+            | ActionKind::AddonAdopt { addon, .. }
+            | ActionKind::AddonRemove { addon, .. } => (addon.to_string(), None, 1),
+            ActionKind::FinishWave { channel, wave, .. } => {
+                (format!("wave {wave} of {channel}"), None, 1)
+            }
+        };
+        Self {
+            cluster: action.cluster.as_ref().map(ToString::to_string),
+            what: action.kind.to_string(),
+            component,
+            unit,
+            extent,
+            started: None,
+            running: None,
+            told: None,
+        }
+    }
+
+    /// What it does, in words: how far it is, the step, and what it waits for.
+    fn message(&self, running: &Running, at: Option<Timestamp>) -> String {
+        let mut parts = Vec::new();
+        if let Some(unit) = self.unit
+            && running.total > 0
+            && !running.step.contains("replaced")
+        {
+            let units = count(size(running.total), unit);
+            parts.push(format!("{} of {units} replaced", running.done));
+        }
+        if !running.step.trim().is_empty() {
+            parts.push(clean(&running.step));
+        }
+        if let Some(WaitingOn { what, since, until: _ }) = &running.waiting {
+            let long = at.map(|at| between(*since, at)).filter(|period| period.as_secs() > 0);
+            let long = long.map(|period| format!(" {}", roughly(period))).unwrap_or_default();
+            parts.push(format!("waits{long}: {}", clean(what)));
+        }
+        parts.join(", ")
+    }
+}
+
+impl ProgressLines {
+    /// For the events of a run of this plan.
+    pub fn new(plan: &Plan, style: Style) -> Self {
+        let actions = plan.actions.iter().map(|action| (action.id.clone(), Known::new(action)));
+        Self { style, actions: actions.collect() }
+    }
+
+    /// The line for an event, with a newline at its end; none when it is no news.
+    pub fn line(&mut self, event: &RunEvent) -> Option<String> {
+        let RunEvent { at, kind } = event;
+        let (subject, paint, text) = match kind {
+            RunEventKind::RunStarted { format_version: _, run, plan, actions, continued } => {
+                let begins = if *continued { "goes on with" } else { "carries out" };
+                let actions = count(size(*actions), "action");
+                (None, Paint::Plain, format!("run {run} {begins} plan {plan}, {actions}"))
+            }
+            RunEventKind::ActionStarted { action, cluster, what } => {
+                let known = self.known(action, cluster.as_ref().map(ToString::to_string), what);
+                known.started = Some(*at);
+                let running = Running { total: known.extent, ..Running::default() };
+                known.running = Some(running);
+                (Some(action), Paint::Plain, "starts".to_owned())
+            }
+            RunEventKind::ActionProgress { action, done, total, step, waiting } => {
+                let running = Running {
+                    done: *done,
+                    total: *total,
+                    step: step.clone(),
+                    waiting: waiting.clone(),
+                };
+                (Some(action), Paint::Plain, self.progress(*at, action, running)?)
+            }
+            RunEventKind::ActionEnded { action, outcome } => {
+                let (paint, text) = self.ended(*at, action, outcome);
+                (Some(action), paint, text)
+            }
+            RunEventKind::Warning { text } => (None, Paint::Change, format!("warning: {text}")),
+            RunEventKind::StopAsked { stop } => {
+                (None, Paint::Change, format!("stop: {}", stop_text(*stop)))
+            }
+            RunEventKind::RunEnded { outcome, recap } => {
+                (None, outcome_paint(*outcome), ended_text(*outcome, recap))
+            }
+        };
+        let mut page = Page::new(self.style);
+        page.line(0, 10).put(Paint::Dim, &clock_time(*at)).space(2);
+        if let Some(id) = subject {
+            if let Some(known) = self.actions.get(id) {
+                let most = page.columns() / 3;
+                if let Some(cluster) = &known.cluster {
+                    page.name(Paint::Heading, cluster, most).space(2);
+                }
+                page.words(Paint::Plain, &known.what).space(2);
+            } else {
+                page.put(Paint::Plain, id.as_str()).space(2);
+            }
+        }
+        page.words(paint, &text);
+        Some(page.finish())
+    }
+
+    /// What a progress bar of the action shows now; none when it does not run.
+    pub fn bar(&self, action: &ActionId) -> Option<BarText> {
+        let known = self.actions.get(action)?;
+        let running = known.running.as_ref()?;
+        let cluster = known.cluster.as_ref().map(|name| format!("{name} ")).unwrap_or_default();
+        // The bar itself shows how far it is.
+        let told = Running { total: 0, ..running.clone() };
+        Some(BarText {
+            prefix: clean(&format!("{cluster}{}", known.component)),
+            message: known.message(&told, None),
+            done: running.done.into(),
+            total: running.total.max(1).into(),
+        })
+    }
+
+    fn known(&mut self, id: &ActionId, cluster: Option<String>, what: &str) -> &mut Known {
+        self.actions.entry(id.clone()).or_insert_with(|| Known {
+            cluster,
+            what: what.to_owned(),
+            component: what.to_owned(),
+            unit: None,
+            extent: 1,
+            started: None,
+            running: None,
+            told: None,
+        })
+    }
+
+    fn progress(&mut self, at: Timestamp, id: &ActionId, running: Running) -> Option<String> {
+        let known = self.known(id, None, id.as_str());
+        known.running = Some(running.clone());
+        if let Some((when, told)) = &known.told
+            && told.same(&running)
+            && between(*when, at) < REPEAT_AFTER
+        {
+            return None;
+        }
+        let text = known.message(&running, Some(at));
+        known.told = Some((at, running));
+        (!text.is_empty()).then_some(text)
+    }
+
+    fn ended(&mut self, at: Timestamp, id: &ActionId, outcome: &Outcome) -> (Paint, String) {
+        let because = match outcome {
+            Outcome::Skipped { because_of } => Some(self.name_of(because_of)),
+            _ => None,
+        };
+        let known = self.known(id, None, id.as_str());
+        known.running = None;
+        known.told = None;
+        let took = known.started.map(|started| between(started, at));
+        let took = took.filter(|period| period.as_secs() > 0);
+        let took = took.map(|period| format!(" in {}", roughly(period))).unwrap_or_default();
+        match outcome {
+            Outcome::Done => (Paint::Good, format!("done{took}")),
+            Outcome::AlreadySatisfied => (Paint::Good, "already as wanted".to_owned()),
+            Outcome::Failed { .. } => {
+                (Paint::Bad, format!("failed: {}", reasons(Some(outcome)).join("; ")))
+            }
+            Outcome::Conflict { .. } => (Paint::Bad, reasons(Some(outcome)).join("; ")),
+            Outcome::Stopped => (Paint::Change, "stopped".to_owned()),
+            Outcome::Skipped { .. } => {
+                (Paint::Change, format!("skipped because of {}", because.unwrap_or_default()))
+            }
+        }
+    }
+
+    fn name_of(&self, id: &ActionId) -> String {
+        match self.actions.get(id) {
+            Some(Known { cluster: Some(cluster), what, .. }) => format!("{cluster} {what}"),
+            Some(Known { what, .. }) => what.clone(),
+            None => id.to_string(),
+        }
+    }
+}
+
+/// What a stop does.
+pub(crate) fn stop_text(stop: Stop) -> &'static str {
+    match stop {
+        Stop::Finish => "finishes the nodes under way and starts nothing",
+        Stop::Cancel => "puts back what is half done",
+        Stop::Leave => "starts no further eviction and leaves",
+    }
+}
+
+/// How a run ended, in a word or two.
+pub(crate) fn outcome_text(outcome: RunOutcome) -> &'static str {
+    match outcome {
+        RunOutcome::Done => "done",
+        RunOutcome::Failed => "failed",
+        RunOutcome::Partly => "partly applied",
+        RunOutcome::Stale => "stale",
+        RunOutcome::Interrupted => "interrupted",
+    }
+}
+
+pub(crate) fn outcome_paint(outcome: RunOutcome) -> Paint {
+    match outcome {
+        RunOutcome::Done => Paint::Good,
+        RunOutcome::Failed | RunOutcome::Stale => Paint::Bad,
+        RunOutcome::Partly | RunOutcome::Interrupted => Paint::Change,
+    }
+}
+
+fn ended_text(outcome: RunOutcome, recap: &Recap) -> String {
+    let Recap { done, satisfied, failed, stopped, skipped, not_started } = recap;
+    let mut text = format!("run ended: {}", outcome_text(outcome));
+    for (n, what) in [
+        (done.len(), "done"),
+        (satisfied.len(), "already as wanted"),
+        (failed.len(), "failed"),
+        (stopped.len(), "stopped"),
+        (skipped.len(), "skipped"),
+        (not_started.len(), "not started"),
+    ] {
+        if n > 0 {
+            text.push_str(&format!(", {n} {what}"));
+        }
+    }
+    text
+}

@@ -1,0 +1,426 @@
+//! How a run stands, or stood, told from its journal: the journal is the truth about intent.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use refit_model::{
+    Action, ActionId, ActionKind, Because, ClusterName, GivingUp, InstanceId, JournalRecord,
+    NodeName, Op, OpId, OpResult, Outcome, Plan, PlanId, Progress, Purpose, RecordKind, RunId,
+    RunOutcome, Stop, Timestamp,
+};
+
+use crate::page::Page;
+use crate::paint::{Paint, Style};
+use crate::plan::NAME_LINES;
+use crate::progress::{outcome_paint, outcome_text, stop_text};
+use crate::recap::reasons;
+use crate::time::{ago, between, clock_time, duration, roughly, timestamp};
+use crate::words::{count, size};
+
+/// What a run's status is told from.
+#[derive(Clone, Copy, Debug)]
+pub struct StatusInput<'a> {
+    /// The run.
+    pub run: &'a RunId,
+    /// Its plan; without it only what has begun is known, and by id.
+    pub plan: Option<&'a Plan>,
+    /// Its journal, in order.
+    pub records: &'a [JournalRecord],
+    /// For telling how long ago something was.
+    pub now: Option<Timestamp>,
+}
+
+/// Where each cluster stands: what runs and on what it waits, what failed, what is to come.
+pub fn status_text(input: &StatusInput<'_>, style: Style) -> String {
+    let told = Told::of(input.records);
+    let mut page = Page::new(style);
+    header(&mut page, input, &told);
+    let clusters = by_cluster(input, &told);
+    let mut calm: BTreeMap<String, Vec<&str>> = BTreeMap::new();
+    for (cluster, entries) in &clusters {
+        let begun = entries.iter().any(|entry| entry.state != State::Waiting);
+        let done = entries.iter().filter(|entry| entry.is_done()).count();
+        if !begun {
+            let after = wave_before(input.plan, &told, entries);
+            let after = after.map(|after| format!(", after {after}")).unwrap_or_default();
+            calm.entry(format!("not started{after}")).or_default().push(cluster);
+        } else if done == entries.len() {
+            calm.entry("done".to_owned()).or_default().push(cluster);
+        } else {
+            busy_cluster(&mut page, input, cluster, entries, done);
+        }
+    }
+    for (state, clusters) in &calm {
+        page.blank();
+        page.line(2, 4).put(Paint::Heading, &count(clusters.len(), "cluster")).space(1);
+        page.words(Paint::Plain, &format!("{state}:")).space(1);
+        page.names(Paint::Plain, clusters.iter().copied(), NAME_LINES, "");
+    }
+    page.finish()
+}
+
+/// Every action of a run with when it began, how long it took and how it ended.
+pub fn run_text(input: &StatusInput<'_>, style: Style) -> String {
+    /// Behind the time of day.
+    const STATE: usize = 4 + "00:00:00".len() + 2;
+    /// Behind the longest state.
+    const WHAT: usize = STATE + "already".len() + 2;
+    let told = Told::of(input.records);
+    let mut page = Page::new(style);
+    header(&mut page, input, &told);
+    for (cluster, entries) in &by_cluster(input, &told) {
+        page.blank();
+        let most = page.columns() / 2;
+        page.line(2, 4).name(Paint::Heading, cluster, most);
+        for entry in entries {
+            let (paint, state) = entry.word();
+            page.line(4, WHAT);
+            if let Some(started) = entry.story.and_then(|story| story.started) {
+                page.put(Paint::Dim, &clock_time(started));
+            }
+            page.column(STATE).put(paint, state).column(WHAT);
+            page.words(Paint::Plain, &entry.what).space(2);
+            page.words(Paint::Dim, &entry.facts(input.now).join(", "));
+            for reason in reasons(entry.outcome()) {
+                page.line(WHAT, WHAT).words(Paint::Plain, &reason);
+            }
+        }
+    }
+    page.finish()
+}
+
+fn header(page: &mut Page, input: &StatusInput<'_>, told: &Told<'_>) {
+    page.line(0, 4).put(Paint::Heading, "run").space(1).put(Paint::Heading, input.run.as_str());
+    if let Some(plan) = input.plan {
+        page.space(1).put(Paint::Dim, "·").space(1).words(Paint::Plain, plan.fleet.as_str());
+    }
+    if let Some((at, who, plan)) = told.opened {
+        page.space(1).put(Paint::Dim, "·").space(1).put(Paint::Plain, &format!("plan {plan}"));
+        page.space(1).put(Paint::Dim, "·").space(1);
+        page.words(Paint::Plain, &format!("begun {} by {who}", timestamp(at)));
+    }
+    for (at, who) in &told.continued {
+        page.line(2, 4).words(Paint::Plain, &format!("continued {} by {who}", timestamp(*at)));
+    }
+    if let Some((at, stop)) = told.stop {
+        let text = format!("stop asked {}: {}", timestamp(at), stop_text(stop));
+        page.line(2, 4).words(Paint::Change, &text);
+    }
+    page.line(2, 4);
+    match (told.closed, told.last, input.now) {
+        (Some((at, outcome)), ..) => {
+            let took = told.opened.map(|(opened, ..)| duration(between(opened, at)));
+            let took = took.map(|took| format!(" after {took}")).unwrap_or_default();
+            let text = format!("ended {}{took}: {}", timestamp(at), outcome_text(outcome));
+            page.words(outcome_paint(outcome), &text);
+        }
+        (None, Some(last), Some(now)) => {
+            page.words(Paint::Plain, &format!("not ended, last entry {}", ago(last, now)));
+        }
+        (None, Some(last), None) => {
+            page.words(Paint::Plain, &format!("not ended, last entry {}", timestamp(last)));
+        }
+        (None, None, _) => {
+            page.words(Paint::Plain, "nothing was written down");
+        }
+    }
+}
+
+fn busy_cluster(
+    page: &mut Page,
+    input: &StatusInput<'_>,
+    cluster: &str,
+    entries: &[Entry<'_>],
+    done: usize,
+) {
+    /// Behind the longest state.
+    const HANG: usize = 4 + "running".len() + 2;
+    page.blank();
+    let most = page.columns() / 2;
+    page.line(2, 4).name(Paint::Heading, cluster, most).space(2);
+    page.words(Paint::Plain, &format!("{done} of {} done", count(entries.len(), "action")));
+    for entry in entries {
+        let (paint, state) = entry.word();
+        if entry.is_done() || entry.state == State::Waiting {
+            continue;
+        }
+        page.line(4, HANG).put(paint, state).column(HANG).words(Paint::Plain, &entry.what);
+        page.space(2).words(Paint::Dim, &entry.facts(input.now).join(", "));
+        for reason in reasons(entry.outcome()) {
+            page.line(HANG, HANG).words(Paint::Plain, &reason);
+        }
+        if entry.state == State::Running
+            && let Some(now) = entry.story.and_then(|story| story.now(input.now))
+        {
+            page.line(HANG, HANG).words(Paint::Plain, &now);
+        }
+    }
+    let waiting: Vec<&str> = entries
+        .iter()
+        .filter(|entry| entry.state == State::Waiting)
+        .map(|entry| entry.what.as_str())
+        .collect();
+    if !waiting.is_empty() {
+        page.line(4, HANG).put(Paint::Dim, "waiting").column(HANG);
+        page.names(Paint::Dim, waiting.into_iter(), 2, "");
+    }
+}
+
+/// Which wave must end before a cluster may begin.
+fn wave_before(plan: Option<&Plan>, told: &Told<'_>, entries: &[Entry<'_>]) -> Option<String> {
+    let ids: BTreeSet<&ActionId> = entries.iter().map(|entry| entry.id).collect();
+    plan?.edges.iter().find_map(|edge| match &edge.because {
+        Because::Wave { channel, wave } if ids.contains(&edge.to) => {
+            let ended = told.stories.get(&edge.from).is_some_and(|story| story.ended.is_some());
+            (!ended).then(|| format!("wave {wave} of {channel}"))
+        }
+        _ => None,
+    })
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum State {
+    Done,
+    Already,
+    Running,
+    Failed,
+    Stopped,
+    Skipped,
+    Waiting,
+}
+
+/// An action with what the journal tells of it.
+struct Entry<'a> {
+    id: &'a ActionId,
+    what: String,
+    /// What its nodes are called, and how many there are.
+    nodes: Option<(&'static str, u32)>,
+    story: Option<&'a Story<'a>>,
+    state: State,
+}
+
+impl Entry<'_> {
+    fn is_done(&self) -> bool {
+        matches!(self.state, State::Done | State::Already)
+    }
+
+    fn outcome(&self) -> Option<&Outcome> {
+        self.story?.ended.map(|(_, outcome)| outcome)
+    }
+
+    fn word(&self) -> (Paint, &'static str) {
+        match self.state {
+            State::Done => (Paint::Good, "done"),
+            State::Already => (Paint::Good, "already"),
+            State::Running => (Paint::Change, "running"),
+            State::Failed => (Paint::Bad, "failed"),
+            State::Stopped => (Paint::Change, "stopped"),
+            State::Skipped => (Paint::Change, "skipped"),
+            State::Waiting => (Paint::Dim, "waiting"),
+        }
+    }
+
+    /// How far it is and how long it took, or takes.
+    fn facts(&self, now: Option<Timestamp>) -> Vec<String> {
+        let mut facts = Vec::new();
+        let Some(story) = self.story else { return facts };
+        if let Some((unit, total)) = self.nodes
+            && (self.state == State::Running || !story.replaced.is_empty())
+        {
+            let replaced = story.replaced.len();
+            let total = count(size(total).max(replaced), unit);
+            facts.push(format!("{replaced} of {total} replaced"));
+        }
+        match (story.started, story.ended, now) {
+            (Some(started), Some((ended, _)), _) => {
+                facts.push(format!("took {}", duration(between(started, ended))));
+            }
+            (Some(started), None, Some(now)) => {
+                let long = roughly(between(started, now));
+                facts.push(format!("since {} ({long})", clock_time(started)));
+            }
+            (Some(started), None, None) => facts.push(format!("since {}", clock_time(started))),
+            (None, ..) => {}
+        }
+        facts
+    }
+}
+
+fn by_cluster<'a>(
+    input: &StatusInput<'a>,
+    told: &'a Told<'a>,
+) -> BTreeMap<&'a str, Vec<Entry<'a>>> {
+    let mut clusters: BTreeMap<&str, Vec<Entry<'_>>> = BTreeMap::new();
+    let Some(plan) = input.plan else {
+        for (id, story) in &told.stories {
+            let cluster = story.cluster.map_or("actions", ClusterName::as_str);
+            clusters.entry(cluster).or_default().push(entry(id, None, Some(story)));
+        }
+        return clusters;
+    };
+    for action in &plan.actions {
+        let Some(cluster) = &action.cluster else { continue };
+        let story = told.stories.get(&action.id);
+        clusters.entry(cluster.as_str()).or_default().push(entry(&action.id, Some(action), story));
+    }
+    for entries in clusters.values_mut() {
+        // As they began; what has not begun by name.
+        entries.sort_by_cached_key(|entry| {
+            let started = entry.story.and_then(|story| story.started);
+            (started.is_none(), started, entry.what.clone())
+        });
+    }
+    clusters
+}
+
+fn entry<'a>(id: &'a ActionId, action: Option<&Action>, story: Option<&'a Story<'a>>) -> Entry<'a> {
+    let nodes = action.and_then(|action| match &action.kind {
+        ActionKind::ControlPlaneHop { instances, .. } => Some(("instance", *instances)),
+        ActionKind::NodePoolRoll { nodes, .. } => Some(("node", *nodes)),
+        _ => None,
+    });
+    let state = match story.map(|story| (story.started, story.ended)) {
+        Some((_, Some((_, outcome)))) => match outcome {
+            Outcome::Done => State::Done,
+            Outcome::AlreadySatisfied => State::Already,
+            Outcome::Conflict { .. } | Outcome::Failed { .. } => State::Failed,
+            Outcome::Stopped => State::Stopped,
+            Outcome::Skipped { because_of: _ } => State::Skipped,
+        },
+        Some((Some(_), None)) => State::Running,
+        Some((None, None)) | None => State::Waiting,
+    };
+    let what = action.map_or_else(|| format!("action {id}"), |action| action.kind.to_string());
+    Entry { id, what, nodes, story, state }
+}
+
+/// What the journal tells of one action.
+#[derive(Default)]
+struct Story<'a> {
+    cluster: Option<&'a ClusterName>,
+    started: Option<Timestamp>,
+    ended: Option<(Timestamp, &'a Outcome)>,
+    replaced: BTreeSet<&'a InstanceId>,
+    surplus: BTreeSet<&'a InstanceId>,
+    /// The instances that are being replaced, and their nodes.
+    current: BTreeMap<&'a InstanceId, Option<&'a NodeName>>,
+    last: Option<(Timestamp, OpId, &'a Op)>,
+    answer: Option<&'a OpResult>,
+    healing: Option<&'a GivingUp>,
+}
+
+impl Story<'_> {
+    /// What it does at the moment: its node, its last call, and how that was answered.
+    fn now(&self, now: Option<Timestamp>) -> Option<String> {
+        let mut parts = Vec::new();
+        match self.healing {
+            Some(GivingUp::Failed { reason }) => {
+                parts.push(format!("gives up and puts things back: {reason}"));
+            }
+            Some(GivingUp::Cancelled) => parts.push("cancelled, puts things back".to_owned()),
+            None => {}
+        }
+        let nodes: Vec<&str> = self
+            .current
+            .iter()
+            .map(|(instance, node)| node.map_or(instance.as_str(), NodeName::as_str))
+            .collect();
+        if !nodes.is_empty() {
+            parts.push(format!("replaces {}", nodes.join(", ")));
+        }
+        if let Some((at, _, op)) = self.last {
+            let when = now.map_or_else(|| format!("at {}", clock_time(at)), |now| ago(at, now));
+            let answer = match self.answer {
+                None => ", not answered yet".to_owned(),
+                Some(OpResult::Ok) => String::new(),
+                Some(OpResult::Refused { reason }) => format!(", refused: {reason}"),
+                Some(OpResult::Unknown { reason }) => format!(", outcome unknown: {reason}"),
+            };
+            parts.push(format!("last: {op}, {when}{answer}"));
+        }
+        (!parts.is_empty()).then(|| parts.join("; "))
+    }
+}
+
+/// What the journal tells of a run.
+#[derive(Default)]
+struct Told<'a> {
+    opened: Option<(Timestamp, &'a str, &'a PlanId)>,
+    continued: Vec<(Timestamp, &'a str)>,
+    stop: Option<(Timestamp, Stop)>,
+    closed: Option<(Timestamp, RunOutcome)>,
+    last: Option<Timestamp>,
+    stories: BTreeMap<&'a ActionId, Story<'a>>,
+}
+
+impl<'a> Told<'a> {
+    fn of(records: &'a [JournalRecord]) -> Self {
+        let mut told = Self::default();
+        let mut owners: BTreeMap<OpId, &ActionId> = BTreeMap::new();
+        for JournalRecord { seq: _, epoch: _, at, kind } in records {
+            told.last = Some(*at);
+            match kind {
+                RecordKind::RunOpened { run: _, fleet: _, plan, plan_digest: _, who } => {
+                    told.opened = Some((*at, who, plan));
+                }
+                RecordKind::RunContinued { who } => {
+                    told.continued.push((*at, who));
+                    // Who goes on with a run does not go on with its stop.
+                    told.stop = None;
+                }
+                RecordKind::ActionStarted { action } => {
+                    let story = told.stories.entry(action).or_default();
+                    story.started = story.started.or(Some(*at));
+                    story.ended = None;
+                }
+                RecordKind::Intent { op, action, cluster, token: _, call } => {
+                    owners.insert(*op, action);
+                    let story = told.stories.entry(action).or_default();
+                    story.cluster = Some(cluster);
+                    story.last = Some((*at, *op, call));
+                    story.answer = None;
+                }
+                RecordKind::Settled { op, result } => {
+                    let story = owners.get(op).and_then(|action| told.stories.get_mut(action));
+                    if let Some(story) = story
+                        && story.last.is_some_and(|(_, last, _)| last == *op)
+                    {
+                        story.answer = Some(result);
+                    }
+                }
+                RecordKind::Progress { action, progress } => {
+                    told.stories.entry(action).or_default().goes_on(progress);
+                }
+                RecordKind::ActionEnded { action, outcome } => {
+                    let story = told.stories.entry(action).or_default();
+                    story.ended = Some((*at, outcome));
+                    story.current.clear();
+                }
+                RecordKind::StopAsked { stop } => told.stop = Some((*at, *stop)),
+                RecordKind::RunClosed { outcome } => told.closed = Some((*at, *outcome)),
+            }
+        }
+        told
+    }
+}
+
+impl<'a> Story<'a> {
+    fn goes_on(&mut self, progress: &'a Progress) {
+        match progress {
+            Progress::EtcdBaseline { ready: _ } => {}
+            Progress::NodeChosen { instance, node, purpose, baseline: _ } => {
+                self.current.insert(instance, node.as_ref());
+                if *purpose == Purpose::Surplus {
+                    self.surplus.insert(instance);
+                }
+            }
+            Progress::NodeDone { instance } => {
+                self.current.remove(instance);
+                // An instance that was one too many was not replaced by another.
+                if !self.surplus.contains(instance) {
+                    self.replaced.insert(instance);
+                }
+            }
+            Progress::Healing { why } => self.healing = Some(why),
+        }
+    }
+}

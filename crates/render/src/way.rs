@@ -1,0 +1,163 @@
+//! A cluster's way through a plan: its actions in order, what orders them, and how long the
+//! longest chain of them takes; and the clusters that go the same way.
+
+use std::collections::BTreeMap;
+
+use refit_model::{
+    Action, ActionId, Because, ClusterName, ClusterPlan, ClusterStatus, Period, Plan,
+};
+
+use crate::steps::{self, Line};
+use crate::words::join;
+
+/// The way of one cluster.
+pub(crate) struct Way<'p> {
+    pub(crate) cluster: &'p ClusterPlan,
+    /// None begins before one that stands earlier has ended, unless both have the same depth.
+    pub(crate) actions: Vec<&'p Action>,
+    /// How many actions are in the longest chain before each.
+    pub(crate) depths: Vec<usize>,
+    /// By position in `actions`.
+    pub(crate) edges: Vec<(usize, usize, &'p Because)>,
+    /// How long the longest chain may be expected to take.
+    pub(crate) critical_path: Period,
+}
+
+/// Clusters whose actions are of the same kinds, with the same versions and counts.
+pub(crate) struct Transition<'p> {
+    /// By cluster; never empty.
+    pub(crate) ways: Vec<Way<'p>>,
+    /// What is done, the same for each.
+    pub(crate) lines: Vec<Line>,
+}
+
+impl<'p> Transition<'p> {
+    pub(crate) fn first(&self) -> &Way<'p> {
+        self.ways.first().expect("a transition is made with its first cluster")
+    }
+
+    pub(crate) fn names(&self) -> impl ExactSizeIterator<Item = &'p str> + '_ {
+        self.ways.iter().map(|way| way.cluster.name.as_str())
+    }
+
+    /// The name of the only cluster, or that of the first and how many more there are.
+    pub(crate) fn label(&self) -> (&'p str, String) {
+        let more = match self.ways.len() {
+            0 | 1 => String::new(),
+            n => format!("and {} more", n - 1),
+        };
+        (self.first().cluster.name.as_str(), more)
+    }
+
+    /// The longest of its clusters.
+    pub(crate) fn critical_path(&self) -> Period {
+        self.ways.iter().map(|way| way.critical_path).max().unwrap_or_default()
+    }
+}
+
+/// `1.31.13`, `1.31.13/1.32.9` while a control plane is between two, `unknown`.
+pub(crate) fn from_text(cluster: &ClusterPlan) -> String {
+    if cluster.from.is_empty() { "unknown".to_owned() } else { join(&cluster.from, "/") }
+}
+
+/// The clusters with something to do, grouped, in the order of the first of each group.
+pub(crate) fn transitions(plan: &Plan) -> Vec<Transition<'_>> {
+    let mut groups: Vec<Transition<'_>> = Vec::new();
+    let mut by_key: BTreeMap<(String, String, Vec<steps::Key>), usize> = BTreeMap::new();
+    for way in ways(plan) {
+        let lines = steps::lines(&way);
+        let key = (
+            from_text(way.cluster),
+            way.cluster.to.to_string(),
+            lines.iter().map(Line::key).collect(),
+        );
+        if let Some(group) = by_key.get(&key).and_then(|at| groups.get_mut(*at)) {
+            group.ways.push(way);
+        } else {
+            by_key.insert(key, groups.len());
+            groups.push(Transition { ways: vec![way], lines });
+        }
+    }
+    groups
+}
+
+fn ways(plan: &Plan) -> Vec<Way<'_>> {
+    let mut actions: BTreeMap<&ClusterName, Vec<&Action>> = BTreeMap::new();
+    let mut clusters: BTreeMap<&ActionId, &ClusterName> = BTreeMap::new();
+    for action in &plan.actions {
+        if let Some(cluster) = &action.cluster {
+            actions.entry(cluster).or_default().push(action);
+            clusters.insert(&action.id, cluster);
+        }
+    }
+    let mut edges: BTreeMap<&ClusterName, Vec<(&ActionId, &ActionId, &Because)>> = BTreeMap::new();
+    for edge in &plan.edges {
+        let (from, to) = (clusters.get(&edge.from), clusters.get(&edge.to));
+        if let (Some(from), Some(to)) = (from, to)
+            && from == to
+        {
+            edges.entry(from).or_default().push((&edge.from, &edge.to, &edge.because));
+        }
+    }
+    plan.clusters
+        .iter()
+        .filter(|cluster| cluster.status == ClusterStatus::Planned)
+        .map(|cluster| {
+            let actions = actions.remove(&cluster.name).unwrap_or_default();
+            let edges = edges.remove(&cluster.name).unwrap_or_default();
+            lay_out(cluster, &actions, &edges)
+        })
+        .collect()
+}
+
+fn lay_out<'p>(
+    cluster: &'p ClusterPlan,
+    actions: &[&'p Action],
+    edges: &[(&'p ActionId, &'p ActionId, &'p Because)],
+) -> Way<'p> {
+    let index: BTreeMap<&ActionId, usize> =
+        actions.iter().enumerate().map(|(at, action)| (&action.id, at)).collect();
+    let edges: Vec<(usize, usize, &Because)> = edges
+        .iter()
+        .filter_map(|(from, to, because)| Some((*index.get(from)?, *index.get(to)?, *because)))
+        .collect();
+    let mut after: Vec<Vec<usize>> = vec![Vec::new(); actions.len()];
+    let mut waits: Vec<usize> = vec![0; actions.len()];
+    for (from, to, _) in &edges {
+        after[*from].push(*to);
+        waits[*to] += 1;
+    }
+    let mut depths: Vec<usize> = vec![0; actions.len()];
+    let mut starts: Vec<Period> = vec![Period::ZERO; actions.len()];
+    let mut critical_path = Period::ZERO;
+    let mut ready: Vec<usize> = (0..actions.len()).filter(|at| waits[*at] == 0).collect();
+    while let Some(at) = ready.pop() {
+        let end = starts[at].plus(actions[at].estimate);
+        critical_path = critical_path.max(end);
+        for next in &after[at] {
+            depths[*next] = depths[*next].max(depths[at] + 1);
+            starts[*next] = starts[*next].max(end);
+            waits[*next] -= 1;
+            if waits[*next] == 0 {
+                ready.push(*next);
+            }
+        }
+    }
+    // Actions on a circle never get ready; a plan has none, but a page must not depend on it.
+    let mut order: Vec<usize> = (0..actions.len()).collect();
+    order.sort_by_cached_key(|at| (depths[*at], actions[*at].kind.to_string()));
+    let mut place = vec![0; actions.len()];
+    for (position, at) in order.iter().enumerate() {
+        place[*at] = position;
+    }
+    let mut edges: Vec<(usize, usize, &Because)> =
+        edges.iter().map(|(from, to, because)| (place[*from], place[*to], *because)).collect();
+    edges.sort();
+    Way {
+        cluster,
+        actions: order.iter().map(|at| actions[*at]).collect(),
+        depths: order.iter().map(|at| depths[*at]).collect(),
+        edges,
+        critical_path,
+    }
+}

@@ -1,0 +1,88 @@
+//! Widths, counts, and texts that come from outside.
+
+use std::fmt::Display;
+
+use unicode_width::UnicodeWidthStr;
+
+/// How many columns of a terminal the text takes.
+pub fn width(text: &str) -> usize {
+    UnicodeWidthStr::width(text)
+}
+
+/// The text without what could move a cursor, hide or turn other text: control characters
+/// become spaces, characters without a width of their own go.
+pub fn clean(text: &str) -> String {
+    text.chars()
+        .filter_map(|c| match c {
+            c if c.is_control() || c.is_whitespace() => Some(' '),
+            '\u{00ad}'
+            | '\u{061c}'
+            | '\u{180e}'
+            | '\u{200b}'..='\u{200f}'
+            | '\u{202a}'..='\u{202e}'
+            | '\u{2060}'..='\u{206f}'
+            | '\u{fe00}'..='\u{fe0f}'
+            | '\u{feff}'
+            | '\u{e0000}'..='\u{e0fff}' => None,
+            c => Some(c),
+        })
+        .collect()
+}
+
+/// The text in at most `most` columns: what does not fit goes out of its middle. Beginnings and
+/// ends of names tell more than what is between them.
+pub fn shorten(text: &str, most: usize) -> String {
+    if width(text) <= most {
+        return text.to_owned();
+    }
+    let room = most.saturating_sub(1);
+    let mut head = String::new();
+    for c in text.chars() {
+        head.push(c);
+        if width(&head) > room.div_ceil(2) {
+            head.pop();
+            break;
+        }
+    }
+    let mut tail = String::new();
+    for c in text.chars().rev() {
+        tail.insert(0, c);
+        if width(&head) + width(&tail) > room {
+            tail.remove(0);
+            break;
+        }
+    }
+    format!("{head}…{tail}")
+}
+
+/// `1 cluster`, `3 clusters`.
+pub fn count(n: usize, one: &str) -> String {
+    if n == 1 { format!("1 {one}") } else { format!("{n} {one}s") }
+}
+
+/// The items with `separator` between them.
+pub(crate) fn join<T: Display>(items: impl IntoIterator<Item = T>, separator: &str) -> String {
+    items.into_iter().map(|item| item.to_string()).collect::<Vec<_>>().join(separator)
+}
+
+/// The same as a `usize`, for counts and indexes.
+pub(crate) fn size(n: u32) -> usize {
+    usize::try_from(n).unwrap_or(usize::MAX)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_long_name_keeps_both_ends() {
+        assert_eq!(shorten("production-europe-west-1", 11), "produ…est-1");
+        assert_eq!(shorten("short", 5), "short");
+        assert_eq!(width(&shorten("世界世界世界世界", 7)), 7);
+    }
+
+    #[test]
+    fn nothing_moves_the_cursor() {
+        assert_eq!(clean("a\u{1b}[31mb\nc\u{202e}d"), "a [31mb cd");
+    }
+}
