@@ -1,1 +1,58 @@
-fn main() {}
+//! The command line of refit: arguments, terminal, exit codes, and nothing else.
+
+mod apply;
+mod cli;
+mod commands;
+mod disk;
+mod exit;
+mod fleet;
+mod output;
+mod progress;
+mod signals;
+mod world;
+
+use std::process::ExitCode;
+
+use clap::Parser;
+
+use crate::cli::{Cli, Command};
+use crate::exit::{Exit, Failure};
+use crate::output::Printer;
+
+fn main() -> ExitCode {
+    let cli = match Cli::try_parse() {
+        Ok(cli) => cli,
+        Err(error) => {
+            // Help and version are answers; everything else is wrong usage.
+            let code = if error.use_stderr() { Exit::Usage } else { Exit::Done };
+            error.print().ok();
+            return code.into();
+        }
+    };
+    let printer = Printer::new(&cli.global);
+    match run(&cli, &printer) {
+        Ok(exit) => exit.into(),
+        Err(failure) => {
+            printer.failure(&failure);
+            failure.exit.into()
+        }
+    }
+}
+
+fn run(cli: &Cli, printer: &Printer) -> Result<Exit, Failure> {
+    let directory = &cli.global.chdir;
+    match &cli.command {
+        Command::Validate(options) => commands::validate(directory, options, printer),
+        Command::Init(options) => commands::init(directory, options, printer),
+        Command::Observe(options) => commands::observe(directory, options, printer),
+        Command::Plan(options) => commands::plan(directory, options, printer),
+        Command::Show(options) => commands::show(directory, options, printer),
+        Command::Apply(options) => apply::apply(directory, options, printer),
+        Command::Status(options) => commands::status(directory, options, printer),
+        Command::History(options) => commands::history(directory, options, printer),
+        Command::State(options) => commands::state(directory, options, printer),
+        Command::Completions(options) => commands::completions(options, printer),
+        Command::Man(options) => commands::man(options, printer),
+        Command::ProbeIndex(options) => Ok(commands::probe_index(options)),
+    }
+}

@@ -26,7 +26,8 @@ impl Simulated {
         Self { world: Arc::new(Mutex::new(world)), clock: Arc::new(clock), save: None }
     }
 
-    /// Keeps the world after every look and every operation, for instance in a file.
+    /// Keeps the world after every operation, for instance in a file. Looks change nothing but
+    /// the time.
     #[must_use]
     pub fn saving(
         mut self,
@@ -57,10 +58,10 @@ impl Simulated {
         world
     }
 
-    fn call<T>(
+    fn change(
         &self,
-        f: impl FnOnce(&mut World) -> Result<T, ProviderError>,
-    ) -> Result<T, ProviderError> {
+        f: impl FnOnce(&mut World) -> Result<(), ProviderError>,
+    ) -> Result<(), ProviderError> {
         let mut world = self.at_now();
         let answer = f(&mut world);
         if let Some(save) = &self.save {
@@ -75,7 +76,7 @@ impl Simulated {
 
 impl Observe for Simulated {
     fn look<'a>(&'a self, look: Look<'a>) -> Answer<'a, ClusterState> {
-        Box::pin(async move { self.call(|world| world.look(look)) })
+        Box::pin(async move { self.at_now().look(look) })
     }
 }
 
@@ -87,6 +88,6 @@ impl Act for Simulated {
         op: &'a Op,
         token: &'a Token,
     ) -> Answer<'a, ()> {
-        Box::pin(async move { self.call(|world| world.submit(cluster, addons, op, token)) })
+        Box::pin(async move { self.change(|world| world.submit(cluster, addons, op, token)) })
     }
 }

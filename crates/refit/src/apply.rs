@@ -1,0 +1,389 @@
+//! `apply`: plan or take a plan, ask, carry it out, and look again.
+
+use std::io::{BufRead, Write};
+use std::path::Path;
+use std::sync::Arc;
+
+use refit_engine::{Engine, Settings};
+use refit_model::{Fleet, JournalRecord, Plan, RecordKind, RunId, RunOutcome, SavedPlan, Snapshot};
+use refit_runtime::{Actors, Clock, Drive, Observers, Report, ScaledClock};
+use refit_store::{NewRun, OpenOptions, RunState, RunSummary, SledStore, StateStore};
+
+use crate::cli::Apply;
+use crate::commands::{self, Made, plan_failure, store_failure};
+use crate::exit::{Exit, Failure};
+use crate::fleet::{load, state_directory};
+use crate::output::Printer;
+use crate::world::SimulatedFleet;
+use crate::{disk, progress, signals};
+
+/// `refit apply`
+pub(crate) fn apply(directory: &Path, options: &Apply, printer: &Printer) -> Result<Exit, Failure> {
+    let fleet = load(directory, printer)?;
+    let state = state_directory(directory, &fleet);
+    let saved = match &options.file {
+        Some(path) => Some(read_plan(path, &fleet)?),
+        None => None,
+    };
+    let who = who();
+    let mut store = open_store(&state, options, &who, printer)?;
+    commands::block_on(async {
+        let simulated = SimulatedFleet::open(&fleet, &state)?;
+        let clock: Arc<dyn Clock> =
+            Arc::new(ScaledClock::new(simulated.now(), options.simulation_speed));
+        let (observers, actors, keeper) = simulated.live(&fleet, Arc::clone(&clock));
+        let session = Session {
+            fleet: Arc::new(fleet),
+            directory,
+            options,
+            printer,
+            who,
+            clock,
+            observers,
+            actors,
+        };
+        let result = session.go(&mut store, saved).await;
+        keeper.keep()?;
+        result
+    })?
+}
+
+/// Reads a saved plan, and refuses one that was made from other files.
+fn read_plan(path: &Path, fleet: &Fleet) -> Result<SavedPlan, Failure> {
+    let saved =
+        SavedPlan::from_bytes(&disk::read(path)?).map_err(|error| plan_failure(path, &error))?;
+    if saved.plan.fleet != fleet.name {
+        return Err(Failure::new(
+            Exit::Stale,
+            format!(
+                "{} is a plan for the fleet {}, not for {}",
+                path.display(),
+                saved.plan.fleet,
+                fleet.name
+            ),
+        ));
+    }
+    if saved.plan.config_digest != fleet.digest {
+        return Err(Failure::new(
+            Exit::Stale,
+            format!("{} was made from other files than these; nothing was done", path.display()),
+        )
+        .hint(format!("plan again: `refit plan -o {}`", path.display())));
+    }
+    Ok(saved)
+}
+
+fn open_store(
+    state: &Path,
+    options: &Apply,
+    who: &str,
+    printer: &Printer,
+) -> Result<SledStore, Failure> {
+    let loud = printer.clone();
+    let open = OpenOptions {
+        who: who.to_owned(),
+        command: "refit apply".to_owned(),
+        lock_timeout: options.lock_timeout(),
+        probe: Some(commands::probe()),
+        waiting: Some(Box::new(move |holder| {
+            let who = holder.map_or_else(|| "another process".to_owned(), ToString::to_string);
+            loud.say(&format!("Waiting for the lock that {who} holds ..."));
+        })),
+    };
+    let store = SledStore::open(state, open).map_err(|error| {
+        let failure = store_failure(&error);
+        if failure.exit == Exit::Locked {
+            failure.hint("wait for it with `--lock-timeout 10m`")
+        } else {
+            failure
+        }
+    })?;
+    let recovery = store.recovery();
+    if let Some(problem) = &recovery.problem {
+        printer.complain(&format!(
+            "The index of the state store was rebuilt from its journals: {problem}"
+        ));
+    }
+    if let Some(aside) = &recovery.quarantined {
+        printer.complain(&format!("The damaged index was put aside: {}", aside.display()));
+    }
+    Ok(store)
+}
+
+/// Who runs this: `user@host`.
+fn who() -> String {
+    let user = ["USER", "LOGNAME", "USERNAME"]
+        .into_iter()
+        .find_map(|name| std::env::var(name).ok().filter(|user| !user.is_empty()))
+        .unwrap_or_else(|| "unknown".to_owned());
+    let host = std::fs::read_to_string("/proc/sys/kernel/hostname")
+        .ok()
+        .or_else(|| std::env::var("HOSTNAME").ok())
+        .map_or_else(|| "unknown".to_owned(), |host| host.trim().to_owned());
+    format!("{user}@{host}")
+}
+
+/// One command, from the open store to the exit code.
+struct Session<'a> {
+    fleet: Arc<Fleet>,
+    directory: &'a Path,
+    options: &'a Apply,
+    printer: &'a Printer,
+    who: String,
+    clock: Arc<dyn Clock>,
+    observers: Observers,
+    actors: Actors,
+}
+
+/// A run that is about to be driven.
+struct Begun {
+    run: RunId,
+    plan: Plan,
+    last_seq: u64,
+    engine: Engine,
+}
+
+impl Session<'_> {
+    async fn go(self, store: &mut SledStore, saved: Option<SavedPlan>) -> Result<Exit, Failure> {
+        let begun = if let Some(begun) = self.open_run(store, saved.as_ref())? {
+            begun
+        } else {
+            let approved = match saved {
+                Some(saved) => {
+                    self.check_again(&saved.plan).await?;
+                    saved
+                }
+                None => match self.plan_and_ask().await? {
+                    Ok(saved) => saved,
+                    Err(exit) => return Ok(exit),
+                },
+            };
+            if approved.plan.is_empty() {
+                self.printer.say("Nothing to do.");
+                return Ok(commands::exit_of(&approved.plan, false));
+            }
+            self.new_run(store, approved)?
+        };
+        let plan = begun.plan.clone();
+        let report = self.drive(store, begun).await?;
+        self.finish(&plan, &report).await
+    }
+
+    async fn look(&self) -> Snapshot {
+        let now = self.clock.now();
+        commands::take(&self.fleet, &self.observers, now, self.options.parallelism).await
+    }
+
+    /// Plans, shows the plan and asks. `Err` is how to exit without a run.
+    async fn plan_and_ask(&self) -> Result<Result<SavedPlan, Exit>, Failure> {
+        let Made { plan, snapshot: _ } =
+            commands::make(&self.fleet, self.look().await, &self.options.planning)?;
+        let text = refit_render::plan_text(&plan, Some(&self.fleet), self.printer.style());
+        self.printer.data(&text)?;
+        if plan.is_empty() {
+            return Ok(Err(commands::exit_of(&plan, self.options.planning.detailed_exitcode)));
+        }
+        if !self.options.auto_approve && !ask()? {
+            self.printer.complain("Not approved; nothing was done.");
+            return Ok(Err(Exit::Failed));
+        }
+        Ok(Ok(SavedPlan::new(plan)))
+    }
+
+    /// Holds a saved plan against what is there now.
+    async fn check_again(&self, plan: &Plan) -> Result<(), Failure> {
+        let snapshot = self.look().await;
+        let notes = refit_verifier::verify_again(&self.fleet, &snapshot, plan);
+        if notes.is_empty() {
+            return Ok(());
+        }
+        let mut failure = Failure::new(
+            Exit::Stale,
+            format!("the clusters have moved since plan {} was made; nothing was done", plan.id()),
+        );
+        failure.causes.extend(notes.iter().take(10).map(ToString::to_string));
+        Err(failure.hint("plan again with `refit plan`"))
+    }
+
+    /// An earlier run that did not end, if this command is to go on with it. Another one is
+    /// closed: what it left half done is part of every plan.
+    fn open_run(
+        &self,
+        store: &mut SledStore,
+        saved: Option<&SavedPlan>,
+    ) -> Result<Option<Begun>, Failure> {
+        let runs = store.runs().map_err(|error| store_failure(&error))?;
+        let is_open = |run: &&RunSummary| run.state == RunState::Open;
+        let Some(open) = runs.runs.iter().find(is_open) else { return Ok(None) };
+        let run = open.run.clone();
+        let now = self.clock.now();
+        let continued =
+            store.continue_run(&run, &self.who, now).map_err(|error| store_failure(&error))?;
+        if let Some(torn) = &continued.dropped {
+            self.printer.complain(&format!(
+                "Run {run}: the last {} bytes of its journal were not complete and were dropped.",
+                torn.bytes
+            ));
+        }
+        if continued.lost > 0 {
+            self.printer.complain(&format!(
+                "Run {run}: {} records are missing at the end of its journal; the clusters are looked at again.",
+                continued.lost
+            ));
+        }
+        let plan = SavedPlan::from_bytes(&continued.plan).ok();
+        let same = plan.as_ref().is_some_and(|plan| match saved {
+            Some(saved) => saved.id == plan.id,
+            None => plan.plan.config_digest == self.fleet.digest,
+        });
+        match plan {
+            Some(plan) if same => {
+                self.printer.say(&format!("Continuing run {run} of plan {}.", plan.id));
+                Ok(Some(self.resumed(run, plan.plan, continued.last_seq, &continued.records)))
+            }
+            _ => {
+                let closed = [RecordKind::RunClosed { outcome: RunOutcome::Partly }];
+                store.append(&run, continued.last_seq, now, &closed).map_err(|error| {
+                    Failure::new(Exit::Failed, format!("cannot close run {run}")).because(&error)
+                })?;
+                self.printer.say(&format!(
+                    "Run {run} was interrupted, and the files or the plan have changed since: it is closed."
+                ));
+                Ok(None)
+            }
+        }
+    }
+
+    fn settings(&self, run: &RunId) -> Settings {
+        Settings { run: run.clone(), who: self.who.clone(), parallelism: self.options.parallelism }
+    }
+
+    fn resumed(&self, run: RunId, plan: Plan, last_seq: u64, records: &[JournalRecord]) -> Begun {
+        let engine = Engine::resume(plan.clone(), self.settings(&run), records);
+        Begun { run, plan, last_seq, engine }
+    }
+
+    fn new_run(&self, store: &mut SledStore, saved: SavedPlan) -> Result<Begun, Failure> {
+        let now = self.clock.now();
+        let run = new_run_id(now);
+        let handle = store
+            .open_run(NewRun {
+                run: run.clone(),
+                fleet: self.fleet.name.clone(),
+                plan: saved.id.clone(),
+                plan_bytes: saved.to_bytes(),
+                who: self.who.clone(),
+                at: now,
+            })
+            .map_err(|error| store_failure(&error))?;
+        let engine = Engine::new(saved.plan.clone(), self.settings(&run));
+        Ok(Begun { run, plan: saved.plan, last_seq: handle.last_seq, engine })
+    }
+
+    async fn drive(&self, store: &mut SledStore, begun: Begun) -> Result<Report, Failure> {
+        let Begun { run, plan, last_seq, engine } = begun;
+        self.printer.say(&format!(
+            "Run {run}. If it is stopped, `{}` goes on with it.\n",
+            self.continue_command()
+        ));
+        let drive = Drive {
+            engine,
+            run,
+            store,
+            last_seq,
+            fleet: Arc::clone(&self.fleet),
+            observers: self.observers.clone(),
+            actors: self.actors.clone(),
+            clock: Arc::clone(&self.clock),
+            stops: signals::listen(),
+            grace: self.options.grace.as_duration(),
+            reporters: progress::reporters(&plan, self.options.events.as_deref(), self.printer)?,
+        };
+        drive.run().await.map_err(|error| {
+            Failure::new(Exit::Failed, "cannot carry out the plan").because(&error)
+        })
+    }
+
+    fn continue_command(&self) -> String {
+        let mut command = "refit".to_owned();
+        if self.directory != Path::new(".") {
+            command.push_str(&format!(" --chdir {}", self.directory.display()));
+        }
+        command.push_str(" apply");
+        if let Some(file) = &self.options.file {
+            command.push_str(&format!(" {}", file.display()));
+        } else if self.options.auto_approve {
+            command.push_str(" --auto-approve");
+        }
+        command
+    }
+
+    /// The recap, and the second plan, which should be empty.
+    async fn finish(&self, plan: &Plan, report: &Report) -> Result<Exit, Failure> {
+        let outcomes = |id: &refit_model::ActionId| report.outcomes.get(id).cloned();
+        let style = self.printer.style();
+        let command = self.continue_command();
+        let recap = refit_render::recap_text(plan, &report.recap, &outcomes, &command, style);
+        self.printer.data(&recap)?;
+        if let Some(reason) = &report.journal_failure {
+            return Err(Failure::new(
+                Exit::Failed,
+                "the journal could not be written, so nothing more was done",
+            )
+            .hint(format!("make room or give permission, then run `{command}` again: {reason}")));
+        }
+        if report.outcome != RunOutcome::Interrupted {
+            self.second_plan().await?;
+        }
+        Ok(match report.outcome {
+            RunOutcome::Done if plan.is_blocked() => Exit::Blocked,
+            RunOutcome::Done => Exit::Done,
+            RunOutcome::Failed => Exit::Failed,
+            RunOutcome::Partly => Exit::Partly,
+            RunOutcome::Stale => Exit::Stale,
+            RunOutcome::Interrupted => Exit::Interrupted,
+        })
+    }
+
+    async fn second_plan(&self) -> Result<(), Failure> {
+        let planning = crate::cli::Planning {
+            replace: Vec::new(),
+            refresh_images: false,
+            detailed_exitcode: false,
+        };
+        let Made { plan, snapshot: _ } = commands::make(&self.fleet, self.look().await, &planning)?;
+        let text = if plan.is_empty() {
+            "The second plan is empty: nothing is left to do.".to_owned()
+        } else {
+            let count = plan.actions.len();
+            let actions =
+                if count == 1 { "1 action".to_owned() } else { format!("{count} actions") };
+            format!("The second plan has {actions}; `refit plan` shows what is left to do.")
+        };
+        self.printer.say(&text);
+        Ok(())
+    }
+}
+
+/// Asks whether the plan that was shown is to be carried out.
+fn ask() -> Result<bool, Failure> {
+    if !Printer::is_interactive() {
+        return Err(Failure::new(Exit::Usage, "nobody is there to approve the plan")
+            .hint("give a saved plan: `refit plan -o next.plan`, then `refit apply next.plan`")
+            .hint("or approve in advance: `refit apply --auto-approve`"));
+    }
+    let mut question = std::io::stderr();
+    write!(question, "\nCarry out this plan? Only `yes` is taken for yes: ").ok();
+    question.flush().ok();
+    let mut answer = String::new();
+    std::io::stdin().lock().read_line(&mut answer).ok();
+    Ok(answer.trim() == "yes")
+}
+
+/// When it began, and something that no other run has.
+fn new_run_id(now: refit_model::Timestamp) -> RunId {
+    let time = now.to_string();
+    let digits: String = time.chars().filter(char::is_ascii_alphanumeric).take(15).collect();
+    let chance = fastrand::u32(..);
+    format!("{digits}-{chance:08x}").parse().expect("letters, digits and a dash are a valid id")
+}

@@ -1,0 +1,396 @@
+//! Commands and options. Every option also has a `REFIT_*` variable.
+
+use std::path::PathBuf;
+use std::time::Duration;
+
+use clap::builder::styling::{AnsiColor, Effects, Styles};
+use clap::{Args, Parser, Subcommand, ValueEnum, ValueHint};
+use refit_model::{ClusterName, FleetName, Period, PoolName};
+
+const STYLES: Styles = Styles::styled()
+    .header(AnsiColor::Green.on_default().effects(Effects::BOLD))
+    .usage(AnsiColor::Green.on_default().effects(Effects::BOLD))
+    .literal(AnsiColor::Cyan.on_default().effects(Effects::BOLD))
+    .placeholder(AnsiColor::Cyan.on_default());
+
+/// Upgrades fleets of Kubernetes clusters: plan, review, apply
+///
+/// You declare in TOML which Kubernetes version and which add-ons each cluster should run.
+/// `refit plan` looks at the clusters and works out the whole way from here to there; people
+/// review it; `refit apply` carries out exactly that, and can be stopped and started at any time.
+#[derive(Debug, Parser)]
+#[command(
+    name = "refit",
+    version,
+    styles = STYLES,
+    propagate_version = true,
+    arg_required_else_help = true,
+    after_help = "Examples:
+  refit init                      write a small fleet to begin with
+  refit plan -o next.plan         show what would be done, and save it
+  refit apply next.plan           do exactly that
+  refit apply --auto-approve      plan and apply in one go, as CI does after a merge
+
+Exit codes: 0 done, 1 failed, 2 changes pending (--detailed-exitcode), 3 blocked by a
+finding, 5 plan is stale, 6 partly applied, 7 locked by another run, 64 wrong usage,
+130 interrupted."
+)]
+pub(crate) struct Cli {
+    #[command(flatten)]
+    pub(crate) global: Global,
+    #[command(subcommand)]
+    pub(crate) command: Command,
+}
+
+/// Options of every command.
+#[derive(Debug, Args)]
+#[command(next_help_heading = "Global options")]
+pub(crate) struct Global {
+    /// The fleet's directory
+    #[arg(long, global = true, value_name = "DIR", default_value = ".", env = "REFIT_CHDIR", value_hint = ValueHint::DirPath, hide_env_values = true)]
+    pub(crate) chdir: PathBuf,
+    /// When to use colour; NO_COLOR is honoured
+    #[arg(
+        long,
+        global = true,
+        value_name = "WHEN",
+        default_value = "auto",
+        env = "REFIT_COLOR",
+        hide_env_values = true
+    )]
+    pub(crate) color: ColorChoice,
+    /// Say less: only results and errors
+    #[arg(
+        short,
+        long,
+        global = true,
+        env = "REFIT_QUIET",
+        hide_env_values = true,
+        conflicts_with = "verbose"
+    )]
+    pub(crate) quiet: bool,
+    /// Say more: every step of a run, not only its milestones
+    #[arg(short, long, global = true, env = "REFIT_VERBOSE", hide_env_values = true)]
+    pub(crate) verbose: bool,
+    /// How progress is written to standard error where there is no terminal
+    #[arg(
+        long,
+        global = true,
+        value_name = "FORMAT",
+        default_value = "text",
+        env = "REFIT_LOG_FORMAT",
+        hide_env_values = true
+    )]
+    pub(crate) log_format: LogFormat,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub(crate) enum ColorChoice {
+    /// On a terminal, unless NO_COLOR is set
+    Auto,
+    /// Always
+    Always,
+    /// Never
+    Never,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub(crate) enum LogFormat {
+    /// Lines with times
+    Text,
+    /// One JSON event per line
+    Json,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub(crate) enum Format {
+    /// For people
+    Text,
+    /// For programs, by the schemas in schemas/
+    Json,
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum Command {
+    /// Write a small commented fleet to begin with
+    Init(Init),
+    /// Check the files alone: every problem at once, each with its line
+    Validate(Validate),
+    /// Look at the clusters and save what was seen; never writes to a cluster
+    Observe(Observe),
+    /// Show what would be done, and save it
+    Plan(PlanOptions),
+    /// Show a saved plan, or a past run
+    Show(Show),
+    /// Carry out a plan
+    Apply(Apply),
+    /// Show what the last run does, waits for, or failed at
+    Status(Status),
+    /// List past runs
+    History(History),
+    /// Look into the state store
+    State(State),
+    /// Print a completion script for a shell
+    Completions(Completions),
+    /// Print manual pages
+    Man(Man),
+    /// Open an index and read all of it: what refit does before it trusts one
+    #[command(name = "probe-index", hide = true)]
+    ProbeIndex(ProbeIndex),
+}
+
+#[derive(Debug, Args)]
+#[command(after_help = "Examples:
+  refit init                      in this directory
+  refit --chdir fleet init --name acme")]
+pub(crate) struct Init {
+    /// The fleet's name
+    #[arg(
+        long,
+        value_name = "NAME",
+        default_value = "my-fleet",
+        env = "REFIT_NAME",
+        hide_env_values = true
+    )]
+    pub(crate) name: FleetName,
+}
+
+#[derive(Debug, Args)]
+#[command(after_help = "Example:
+  refit validate && refit plan")]
+pub(crate) struct Validate {
+    #[command(flatten)]
+    pub(crate) output: FormatOption,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct FormatOption {
+    /// How to show it
+    #[arg(
+        long,
+        value_name = "FORMAT",
+        default_value = "text",
+        env = "REFIT_FORMAT",
+        hide_env_values = true
+    )]
+    pub(crate) format: Format,
+}
+
+#[derive(Debug, Args)]
+#[command(after_help = "Examples:
+  refit observe -o snapshot.json
+  refit plan --snapshot snapshot.json     the same plan, offline")]
+pub(crate) struct Observe {
+    /// Where to save the snapshot; `-` or nothing: standard output
+    #[arg(short, long, value_name = "FILE", env = "REFIT_OUTPUT", hide_env_values = true, value_hint = ValueHint::FilePath)]
+    pub(crate) output: Option<PathBuf>,
+    /// How many clusters to look at at once
+    #[arg(long, value_name = "N", default_value_t = 10, env = "REFIT_PARALLELISM", hide_env_values = true, value_parser = clap::value_parser!(u32).range(1..=1000))]
+    pub(crate) parallelism: u32,
+}
+
+/// What both `plan` and `apply` take.
+#[derive(Debug, Args)]
+pub(crate) struct Planning {
+    /// Replace all nodes of a pool, whatever they run; may be given several times
+    #[arg(long, value_name = "CLUSTER/POOL", env = "REFIT_REPLACE", hide_env_values = true, value_delimiter = ',', value_parser = cluster_and_pool)]
+    pub(crate) replace: Vec<(ClusterName, PoolName)>,
+    /// Take newer images of the same version for a change
+    #[arg(long, env = "REFIT_REFRESH_IMAGES", hide_env_values = true)]
+    pub(crate) refresh_images: bool,
+    /// Exit with 2 when there are changes, 0 when there are none
+    #[arg(long, env = "REFIT_DETAILED_EXITCODE", hide_env_values = true)]
+    pub(crate) detailed_exitcode: bool,
+}
+
+fn cluster_and_pool(text: &str) -> Result<(ClusterName, PoolName), String> {
+    let (cluster, pool) = text.split_once('/').ok_or("write it as CLUSTER/POOL")?;
+    Ok((
+        cluster.parse().map_err(|error| format!("{error}"))?,
+        pool.parse().map_err(|error| format!("{error}"))?,
+    ))
+}
+
+#[derive(Debug, Args)]
+#[command(after_help = "Examples:
+  refit plan                              look, plan, show
+  refit plan -o next.plan --diff          save it, and show changed objects line by line
+  refit plan --snapshot snapshot.json     without looking at any cluster
+  refit plan --replace prod-eu-1/workers  roll a pool that needs no new version
+
+Planning needs no lock and writes to no cluster. Exit code 3 means that a finding blocks a
+cluster; the others are planned all the same.")]
+pub(crate) struct PlanOptions {
+    /// Save the plan, for `refit apply FILE`
+    #[arg(short, long, value_name = "FILE", env = "REFIT_OUTPUT", hide_env_values = true, value_hint = ValueHint::FilePath)]
+    pub(crate) output: Option<PathBuf>,
+    /// Plan from a saved snapshot instead of looking
+    #[arg(long, value_name = "FILE", env = "REFIT_SNAPSHOT", hide_env_values = true, value_hint = ValueHint::FilePath)]
+    pub(crate) snapshot: Option<PathBuf>,
+    /// Show what changes in the objects of add-ons, line by line
+    #[arg(long, env = "REFIT_DIFF", hide_env_values = true)]
+    pub(crate) diff: bool,
+    #[command(flatten)]
+    pub(crate) planning: Planning,
+    /// How many clusters to look at at once
+    #[arg(long, value_name = "N", default_value_t = 10, env = "REFIT_PARALLELISM", hide_env_values = true, value_parser = clap::value_parser!(u32).range(1..=1000))]
+    pub(crate) parallelism: u32,
+    #[command(flatten)]
+    pub(crate) format: FormatOption,
+}
+
+#[derive(Debug, Args)]
+#[command(after_help = "Examples:
+  refit show next.plan
+  refit show next.plan --format json
+  refit show 20261102T091402-3f9a         a run that `refit history` lists")]
+pub(crate) struct Show {
+    /// A saved plan's file, or a run's id
+    #[arg(value_name = "FILE|RUN")]
+    pub(crate) what: String,
+    #[command(flatten)]
+    pub(crate) format: FormatOption,
+}
+
+#[derive(Debug, Args)]
+#[command(after_help = "Examples:
+  refit apply next.plan           carry out a saved plan; it was approved by being saved
+  refit apply                     plan, ask, apply; goes on with a run that was interrupted
+  refit apply --auto-approve      the same without asking, for CI
+
+Ctrl-C once: finish the nodes that are being replaced, start nothing. Twice: put back what is
+half done. Three times: leave at once. SIGTERM: leave within --grace. In every case the same
+command goes on later.")]
+pub(crate) struct Apply {
+    /// A saved plan; without one, plans and asks
+    #[arg(value_name = "FILE", value_hint = ValueHint::FilePath)]
+    pub(crate) file: Option<PathBuf>,
+    /// Do not ask
+    #[arg(long, env = "REFIT_AUTO_APPROVE", hide_env_values = true)]
+    pub(crate) auto_approve: bool,
+    #[command(flatten)]
+    pub(crate) planning: Planning,
+    /// How many actions may run at once
+    #[arg(long, value_name = "N", default_value_t = 10, env = "REFIT_PARALLELISM", hide_env_values = true, value_parser = clap::value_parser!(u32).range(1..=1000))]
+    pub(crate) parallelism: u32,
+    /// How long to wait while another run holds the state store
+    #[arg(
+        long,
+        value_name = "DURATION",
+        default_value = "0s",
+        env = "REFIT_LOCK_TIMEOUT",
+        hide_env_values = true
+    )]
+    pub(crate) lock_timeout: Period,
+    /// Write every event of the run to this file, one JSON object per line
+    #[arg(long, value_name = "FILE", env = "REFIT_EVENTS", hide_env_values = true, value_hint = ValueHint::FilePath)]
+    pub(crate) events: Option<PathBuf>,
+    /// How long leaving may take after SIGTERM
+    #[arg(
+        long,
+        value_name = "DURATION",
+        default_value = "8s",
+        env = "REFIT_GRACE",
+        hide_env_values = true
+    )]
+    pub(crate) grace: Period,
+    /// How many times faster than real time a simulated fleet lives
+    #[arg(long, value_name = "N", default_value_t = 1000, env = "REFIT_SIMULATION_SPEED", hide_env_values = true, value_parser = clap::value_parser!(u32).range(1..=100_000))]
+    pub(crate) simulation_speed: u32,
+}
+
+impl Apply {
+    pub(crate) fn lock_timeout(&self) -> Duration {
+        self.lock_timeout.as_duration()
+    }
+}
+
+#[derive(Debug, Args)]
+#[command(
+    after_help = "It reads the journal only: it needs no lock, and can be asked while a run lives."
+)]
+pub(crate) struct Status {
+    #[command(flatten)]
+    pub(crate) format: FormatOption,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct History {
+    #[command(flatten)]
+    pub(crate) format: FormatOption,
+}
+
+#[derive(Debug, Args)]
+#[command(arg_required_else_help = true)]
+pub(crate) struct State {
+    #[command(subcommand)]
+    pub(crate) command: StateCommand,
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum StateCommand {
+    /// List runs, blobs and their sizes
+    List(FormatOption),
+    /// Show a run's journal, or a blob
+    Show {
+        /// A run's id, or at least six digits of a blob's digest
+        #[arg(value_name = "RUN|DIGEST")]
+        name: String,
+    },
+    /// Remove what a dead process left of its lock; refuses while one holds it
+    Unlock,
+}
+
+#[derive(Debug, Args)]
+#[command(after_help = "Example:
+  refit completions bash > /etc/bash_completion.d/refit")]
+pub(crate) struct Completions {
+    /// The shell
+    #[arg(value_name = "SHELL")]
+    pub(crate) shell: clap_complete::Shell,
+}
+
+#[derive(Debug, Args)]
+#[command(after_help = "Examples:
+  refit man | man -l -
+  refit man --output /usr/local/share/man/man1")]
+pub(crate) struct Man {
+    /// Write one page per command into this directory
+    #[arg(short, long, value_name = "DIR", env = "REFIT_OUTPUT", hide_env_values = true, value_hint = ValueHint::DirPath)]
+    pub(crate) output: Option<PathBuf>,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct ProbeIndex {
+    pub(crate) path: PathBuf,
+}
+
+#[cfg(test)]
+mod tests {
+    use clap::CommandFactory;
+
+    #[test]
+    fn the_command_line_is_consistent() {
+        super::Cli::command().debug_assert();
+    }
+
+    #[test]
+    fn every_option_has_a_variable() {
+        fn check(command: &clap::Command) {
+            for argument in command.get_arguments() {
+                let by_clap = ["help", "version"].contains(&argument.get_id().as_str());
+                if !by_clap && argument.get_long().is_some() {
+                    let variable = argument.get_env().and_then(|name| name.to_str()).unwrap_or("");
+                    assert!(
+                        variable.starts_with("REFIT_"),
+                        "{} {}",
+                        command.get_name(),
+                        argument.get_id()
+                    );
+                }
+            }
+            command.get_subcommands().for_each(check);
+        }
+        check(&super::Cli::command());
+    }
+}

@@ -1,0 +1,11 @@
+//! The commands that only look: none of them writes to a cluster.
+
+mod inspect;
+mod plan;
+mod setup;
+
+pub(crate) use inspect::{
+    history, plan_failure, probe, probe_index, show, state, status, store_failure,
+};
+pub(crate) use plan::{Made, block_on, exit_of, make, observe, plan, take};
+pub(crate) use setup::{completions, init, man, validate};

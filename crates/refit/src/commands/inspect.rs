@@ -1,0 +1,395 @@
+//! What one asks about the past and the store: `show`, `status`, `history`, `state`.
+
+use std::path::Path;
+use std::process::Command;
+use std::time::{Duration, Instant};
+
+use refit_model::{JournalRecord, Plan, PlanFileError, RunId, SavedPlan};
+use refit_render::{RunLine, StatusInput};
+use refit_store::{
+    BlobListing, Probe, ProbeResult, RunJournal, RunState, RunSummary, Shown, StateListing,
+    StoreError, UnlockOutcome,
+};
+use serde::Serialize;
+
+use crate::cli::{Format, FormatOption, History, ProbeIndex, Show, State, StateCommand, Status};
+use crate::disk;
+use crate::exit::{Exit, Failure};
+use crate::fleet::{load, state_directory};
+use crate::output::Printer;
+
+/// What the store says, for the user.
+pub(crate) fn store_failure(error: &StoreError) -> Failure {
+    let exit = if matches!(error, StoreError::Locked { .. }) { Exit::Locked } else { Exit::Failed };
+    let mut failure = Failure::new(exit, error);
+    let mut cause = std::error::Error::source(error);
+    while let Some(next) = cause {
+        failure.causes.push(next.to_string());
+        cause = next.source();
+    }
+    failure.hints.extend(error.hint());
+    failure
+}
+
+/// Why a saved plan cannot be used, for the user.
+pub(crate) fn plan_failure(path: &Path, error: &PlanFileError) -> Failure {
+    let hint = match error {
+        PlanFileError::NotAPlan(_) => "make one with `refit plan -o FILE`",
+        PlanFileError::Format { .. } => "use the refit that made it, or plan again",
+        PlanFileError::Damaged { .. } => "plan again with `refit plan -o FILE`",
+    };
+    Failure::new(Exit::Failed, format!("cannot use {}", path.display())).because(error).hint(hint)
+}
+
+/// `refit show`
+pub(crate) fn show(directory: &Path, options: &Show, printer: &Printer) -> Result<Exit, Failure> {
+    let path = Path::new(&options.what);
+    if path.is_file() {
+        let saved = SavedPlan::from_bytes(&disk::read(path)?)
+            .map_err(|error| plan_failure(path, &error))?;
+        match options.format.format {
+            Format::Json => printer.data(&String::from_utf8_lossy(&saved.to_bytes()))?,
+            Format::Text => {
+                printer.data(&refit_render::plan_text(&saved.plan, None, printer.style()))?;
+            }
+        }
+        return Ok(Exit::Done);
+    }
+    let unknown = || {
+        Failure::new(Exit::Failed, format!("`{}` is neither a file nor a run", options.what))
+            .hint("`refit history` lists runs")
+    };
+    let run: RunId = options.what.parse().map_err(|_| unknown())?;
+    let fleet = load(directory, printer)?;
+    let state = state_directory(directory, &fleet);
+    let journal = match refit_store::read_run(&state, &run) {
+        Ok(journal) => journal,
+        Err(StoreError::NoSuchRun { .. }) => return Err(unknown()),
+        Err(error) => return Err(store_failure(&error)),
+    };
+    show_run(&journal, options.format.format, printer)
+}
+
+#[derive(Serialize)]
+#[serde(rename_all = "kebab-case")]
+struct ShownRun<'a> {
+    run: &'a RunId,
+    records: &'a [JournalRecord],
+}
+
+fn show_run(journal: &RunJournal, format: Format, printer: &Printer) -> Result<Exit, Failure> {
+    match format {
+        Format::Json => {
+            printer.json(&ShownRun { run: &journal.run, records: &journal.records })?;
+        }
+        Format::Text => {
+            let plan = plan_of(journal);
+            let input = StatusInput {
+                run: &journal.run,
+                plan: plan.as_ref(),
+                records: &journal.records,
+                now: None,
+            };
+            printer.data(&refit_render::run_text(&input, printer.style()))?;
+        }
+    }
+    Ok(Exit::Done)
+}
+
+/// The plan that stands in a run's journal.
+pub(crate) fn plan_of(journal: &RunJournal) -> Option<Plan> {
+    SavedPlan::from_bytes(&journal.plan).ok().map(|saved| saved.plan)
+}
+
+/// `refit status`
+pub(crate) fn status(
+    directory: &Path,
+    options: &Status,
+    printer: &Printer,
+) -> Result<Exit, Failure> {
+    let fleet = load(directory, printer)?;
+    let state = state_directory(directory, &fleet);
+    let runs = refit_store::read_runs(&state).map_err(|error| store_failure(&error))?;
+    let Some(last) = runs.runs.first() else {
+        printer.say("No run yet.");
+        return Ok(Exit::Done);
+    };
+    let journal =
+        refit_store::read_run(&state, &last.run).map_err(|error| store_failure(&error))?;
+    match options.format.format {
+        Format::Json => {
+            printer.json(&ShownRun { run: &journal.run, records: &journal.records })?;
+        }
+        Format::Text => {
+            let plan = plan_of(&journal);
+            let now = journal.records.last().map(|record| record.at);
+            let input = StatusInput {
+                run: &journal.run,
+                plan: plan.as_ref(),
+                records: &journal.records,
+                now,
+            };
+            printer.data(&refit_render::status_text(&input, printer.style()))?;
+        }
+    }
+    Ok(Exit::Done)
+}
+
+/// A run, for programs.
+#[derive(Serialize)]
+#[serde(rename_all = "kebab-case")]
+struct Past {
+    run: RunId,
+    plan: refit_model::PlanId,
+    who: String,
+    opened_at: refit_model::Timestamp,
+    ended_at: Option<refit_model::Timestamp>,
+    state: String,
+}
+
+fn past(summary: &RunSummary) -> Past {
+    let (state, ended_at) = match &summary.state {
+        RunState::Open => ("open".to_owned(), None),
+        RunState::Closed { outcome } => {
+            let outcome = serde_json::to_value(outcome).ok();
+            let name = outcome.as_ref().and_then(|value| value.as_str()).unwrap_or("closed");
+            (name.to_owned(), Some(summary.last_at))
+        }
+    };
+    Past {
+        run: summary.run.clone(),
+        plan: summary.plan.clone(),
+        who: summary.who.clone(),
+        opened_at: summary.opened_at,
+        ended_at,
+        state,
+    }
+}
+
+/// `refit history`
+pub(crate) fn history(
+    directory: &Path,
+    options: &History,
+    printer: &Printer,
+) -> Result<Exit, Failure> {
+    let fleet = load(directory, printer)?;
+    let state = state_directory(directory, &fleet);
+    let list = refit_store::read_runs(&state).map_err(|error| store_failure(&error))?;
+    for unreadable in &list.unreadable {
+        printer.failure(&store_failure(&unreadable.error));
+    }
+    let runs: Vec<Past> = list.runs.iter().map(past).collect();
+    match options.format.format {
+        Format::Json => printer.json(&runs)?,
+        Format::Text if runs.is_empty() => printer.say("No run yet."),
+        Format::Text => {
+            let lines: Vec<RunLine> = runs
+                .into_iter()
+                .map(|Past { run, plan, who, opened_at, ended_at, state }| RunLine {
+                    run,
+                    plan,
+                    who,
+                    opened_at,
+                    ended_at,
+                    state,
+                })
+                .collect();
+            printer.data(&refit_render::history_text(&lines, printer.style()))?;
+        }
+    }
+    Ok(if list.unreadable.is_empty() { Exit::Done } else { Exit::Failed })
+}
+
+/// `refit state`
+pub(crate) fn state(directory: &Path, options: &State, printer: &Printer) -> Result<Exit, Failure> {
+    let fleet = load(directory, printer)?;
+    let state = state_directory(directory, &fleet);
+    match &options.command {
+        StateCommand::List(format) => list(&state, format, printer),
+        StateCommand::Show { name } => {
+            let probe = probe();
+            let shown = refit_store::show(&state, name, Some(&probe))
+                .map_err(|error| store_failure(&error))?;
+            match shown {
+                Some(Shown::Run(journal)) => show_run(&journal, Format::Json, printer),
+                Some(Shown::Blob { digest: _, bytes }) => {
+                    printer.data(&String::from_utf8_lossy(&bytes))?;
+                    Ok(Exit::Done)
+                }
+                Some(Shown::Ambiguous(digests)) => {
+                    let mut failure =
+                        Failure::new(Exit::Failed, format!("`{name}` names more than one blob"));
+                    failure.causes.extend(digests.iter().map(ToString::to_string));
+                    Err(failure)
+                }
+                None => Err(Failure::new(
+                    Exit::Failed,
+                    format!("the store has neither a run nor a blob `{name}`"),
+                )
+                .hint("`refit state list` lists both")),
+            }
+        }
+        StateCommand::Unlock => {
+            match refit_store::unlock(&state).map_err(|error| store_failure(&error))? {
+                UnlockOutcome::NotLocked => printer.say("Nothing is locked."),
+                UnlockOutcome::Removed(Some(holder)) => {
+                    printer.say(&format!("Removed what was left of the lock of {holder}."));
+                }
+                UnlockOutcome::Removed(None) => printer.say("Removed what was left of a lock."),
+                UnlockOutcome::Held(holder) => {
+                    let who = holder.map_or_else(|| "a process".to_owned(), |h| h.to_string());
+                    return Err(Failure::new(
+                        Exit::Locked,
+                        format!("{who} holds the lock, and lives"),
+                    )
+                    .hint("wait for it, or stop that process"));
+                }
+            }
+            Ok(Exit::Done)
+        }
+    }
+}
+
+#[derive(Serialize)]
+#[serde(rename_all = "kebab-case")]
+struct Listed {
+    runs: Vec<ListedRun>,
+    blobs: Vec<ListedBlob>,
+    index_bytes: u64,
+}
+
+#[derive(Serialize)]
+#[serde(rename_all = "kebab-case")]
+struct ListedRun {
+    file: String,
+    bytes: u64,
+    run: RunId,
+    records: u64,
+}
+
+#[derive(Serialize)]
+#[serde(rename_all = "kebab-case")]
+struct ListedBlob {
+    digest: refit_model::Digest,
+    bytes: u64,
+}
+
+fn list(state: &Path, format: &FormatOption, printer: &Printer) -> Result<Exit, Failure> {
+    let probe = probe();
+    let listing = refit_store::list(state, Some(&probe)).map_err(|error| store_failure(&error))?;
+    let StateListing {
+        dir,
+        epoch: _,
+        holder,
+        journals,
+        unreadable,
+        blobs,
+        index_bytes,
+        quarantined,
+    } = listing;
+    for broken in &unreadable {
+        printer.failure(&store_failure(&broken.error));
+    }
+    if let Some(holder) = &holder {
+        printer.say(&format!("Locked by {holder}."));
+    }
+    for old in &quarantined {
+        printer.say(&format!("A damaged index was put aside: {}.", old.path.display()));
+    }
+    let runs = journals
+        .iter()
+        .map(|journal| ListedRun {
+            file: journal.path.display().to_string(),
+            bytes: journal.bytes,
+            run: journal.summary.run.clone(),
+            records: journal.summary.records,
+        })
+        .collect();
+    let blobs = match blobs {
+        BlobListing::Listed(blobs) => blobs
+            .into_iter()
+            .map(|blob| ListedBlob { digest: blob.digest, bytes: blob.bytes })
+            .collect(),
+        BlobListing::InUse => {
+            printer.say("A run holds the index: its blobs are not listed.");
+            Vec::new()
+        }
+        BlobListing::Unreadable { problem } => {
+            printer.say(&format!(
+                "The index cannot be read, and is rebuilt by the next apply: {problem}"
+            ));
+            Vec::new()
+        }
+    };
+    let listed = Listed { runs, blobs, index_bytes };
+    match format.format {
+        Format::Json => printer.json(&listed)?,
+        Format::Text => {
+            let mut text = format!("{}\n", dir.display());
+            for run in &listed.runs {
+                let ListedRun { file: _, bytes, run, records } = run;
+                text.push_str(&format!("  run   {run}  {records} records, {bytes} bytes\n"));
+            }
+            for blob in &listed.blobs {
+                text.push_str(&format!("  blob  {}  {} bytes\n", blob.digest.short(), blob.bytes));
+            }
+            text.push_str(&format!("  index {} bytes\n", listed.index_bytes));
+            printer.data(&text)?;
+        }
+    }
+    Ok(if unreadable.is_empty() { Exit::Done } else { Exit::Failed })
+}
+
+/// How long a child may take to read an index: some hundred thousand entries a second.
+const PROBE_TIMEOUT: Duration = Duration::from_secs(30);
+
+/// Reads an index in a short-lived child process, because a damaged one may end or hang it.
+pub(crate) fn probe() -> Probe {
+    Box::new(|index: &Path| {
+        let unavailable =
+            |error: &std::io::Error| ProbeResult::Unavailable { problem: error.to_string() };
+        let program = match std::env::current_exe() {
+            Ok(program) => program,
+            Err(error) => return unavailable(&error),
+        };
+        let child = Command::new(program)
+            .arg("probe-index")
+            .arg(index)
+            .stdin(std::process::Stdio::null())
+            .stdout(std::process::Stdio::null())
+            .stderr(std::process::Stdio::null())
+            .spawn();
+        let mut child = match child {
+            Ok(child) => child,
+            Err(error) => return unavailable(&error),
+        };
+        let begun = Instant::now();
+        loop {
+            match child.try_wait() {
+                Ok(Some(status)) if status.success() => return ProbeResult::Sound,
+                Ok(Some(status)) => {
+                    return ProbeResult::Damaged {
+                        problem: format!("reading it ended with {status}"),
+                    };
+                }
+                Ok(None) if begun.elapsed() > PROBE_TIMEOUT => {
+                    child.kill().ok();
+                    child.wait().ok();
+                    let problem =
+                        format!("reading it took more than {} s", PROBE_TIMEOUT.as_secs());
+                    return ProbeResult::Damaged { problem };
+                }
+                Ok(None) => std::thread::sleep(Duration::from_millis(2)),
+                Err(error) => return unavailable(&error),
+            }
+        }
+    })
+}
+
+/// `refit probe-index`: the child's part of it.
+pub(crate) fn probe_index(options: &ProbeIndex) -> Exit {
+    match refit_store::probe_in_this_process(&options.path) {
+        ProbeResult::Sound => Exit::Done,
+        ProbeResult::Damaged { .. } | ProbeResult::Unavailable { .. } => Exit::Failed,
+    }
+}

@@ -1,0 +1,204 @@
+//! `observe` and `plan`.
+
+use std::path::Path;
+
+use refit_model::{Fleet, Plan, SavedPlan, Snapshot, readable};
+use refit_planner::Options;
+use refit_runtime::Observers;
+use refit_verifier::Note;
+use serde::Deserialize;
+
+use crate::cli::{Format, Observe, PlanOptions, Planning};
+use crate::disk;
+use crate::exit::{Exit, Failure};
+use crate::fleet::{load, state_directory};
+use crate::output::Printer;
+use crate::world::SimulatedFleet;
+
+/// `refit observe`
+pub(crate) fn observe(
+    directory: &Path,
+    options: &Observe,
+    printer: &Printer,
+) -> Result<Exit, Failure> {
+    let fleet = load(directory, printer)?;
+    let snapshot = look(directory, &fleet, options.parallelism)?;
+    let unseen = snapshot.clusters.iter().filter_map(|(name, seen)| match seen {
+        refit_model::Observation::Unreachable { reason } => Some((name, reason)),
+        refit_model::Observation::Fresh(_) => None,
+    });
+    let mut failed = false;
+    for (name, reason) in unseen {
+        failed = true;
+        printer.complain(&format!("{name} could not be read: {reason}"));
+    }
+    match options.output.as_deref() {
+        Some(path) if path != Path::new("-") => {
+            let mut bytes = serde_json::to_vec_pretty(&snapshot)
+                .map_err(|error| Failure::new(Exit::Failed, "cannot write JSON").because(&error))?;
+            bytes.push(b'\n');
+            disk::save(path, &bytes)?;
+            let count = snapshot.clusters.len();
+            printer.say(&format!("Saved what was seen of {count} clusters to {}.", path.display()));
+        }
+        _ => printer.json(&snapshot)?,
+    }
+    Ok(if failed { Exit::Failed } else { Exit::Done })
+}
+
+/// Looks at the fleet's clusters.
+fn look(directory: &Path, fleet: &Fleet, at_once: u32) -> Result<Snapshot, Failure> {
+    let simulated = SimulatedFleet::open(fleet, &state_directory(directory, fleet))?;
+    let now = simulated.now();
+    let observers = simulated.observers(fleet);
+    block_on(take(fleet, &observers, now, at_once))
+}
+
+/// Looks at the fleet's clusters, at a time of the caller's.
+pub(crate) async fn take(
+    fleet: &Fleet,
+    observers: &Observers,
+    now: refit_model::Timestamp,
+    at_once: u32,
+) -> Snapshot {
+    let at_once = usize::try_from(at_once).unwrap_or(usize::MAX);
+    refit_runtime::observe(fleet, observers, now, at_once).await
+}
+
+/// Runs the asynchronous part of a command.
+pub(crate) fn block_on<T>(future: impl Future<Output = T>) -> Result<T, Failure> {
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .build()
+        .map_err(|error| Failure::new(Exit::Failed, "cannot start").because(&error))?;
+    Ok(runtime.block_on(future))
+}
+
+/// Reads a snapshot's file.
+fn read_snapshot(path: &Path, fleet: &Fleet) -> Result<Snapshot, Failure> {
+    #[derive(Deserialize)]
+    #[serde(rename_all = "kebab-case")]
+    struct Head {
+        format_version: String,
+    }
+    let bytes = disk::read(path)?;
+    let unusable = |error: &serde_json::Error| {
+        Failure::new(Exit::Failed, format!("{} is not a snapshot of refit", path.display()))
+            .because(error)
+    };
+    let head: Head = serde_json::from_slice(&bytes).map_err(|error| unusable(&error))?;
+    if !readable(&head.format_version, Snapshot::FORMAT) {
+        return Err(Failure::new(
+            Exit::Failed,
+            format!(
+                "{} has format {}; this refit reads format {} and older minors",
+                path.display(),
+                head.format_version,
+                Snapshot::FORMAT
+            ),
+        )
+        .hint("take a new snapshot with `refit observe`, or use a newer refit"));
+    }
+    let snapshot: Snapshot = serde_json::from_slice(&bytes).map_err(|error| unusable(&error))?;
+    if snapshot.fleet != fleet.name {
+        return Err(Failure::new(
+            Exit::Stale,
+            format!(
+                "{} is of the fleet {}, and the files are of {}",
+                path.display(),
+                snapshot.fleet,
+                fleet.name
+            ),
+        ));
+    }
+    Ok(snapshot)
+}
+
+/// A plan with what it was made from.
+pub(crate) struct Made {
+    pub(crate) plan: Plan,
+    pub(crate) snapshot: Snapshot,
+}
+
+/// Plans and verifies.
+///
+/// # Errors
+/// When the command names pools that are not there, or the verifier refuses the plan.
+pub(crate) fn make(
+    fleet: &Fleet,
+    snapshot: Snapshot,
+    planning: &Planning,
+) -> Result<Made, Failure> {
+    for (cluster, pool) in &planning.replace {
+        let known = fleet.clusters.get(cluster).is_some_and(|c| c.pool(pool).is_some());
+        if !known {
+            return Err(Failure::new(
+                Exit::Usage,
+                format!("`--replace {cluster}/{pool}`: there is no such pool in the files"),
+            ));
+        }
+    }
+    let options = Options {
+        replace: planning.replace.iter().cloned().collect(),
+        refresh_images: planning.refresh_images,
+        made_with: env!("CARGO_PKG_VERSION").to_owned(),
+    };
+    let plan = refit_planner::plan(fleet, &snapshot, &options);
+    let notes = refit_verifier::verify(fleet, &snapshot, &plan);
+    if notes.is_empty() { Ok(Made { plan, snapshot }) } else { Err(refused(&notes)) }
+}
+
+/// The verifier found something: a defect of refit, never the user's.
+fn refused(notes: &[Note]) -> Failure {
+    let mut failure = Failure::new(
+        Exit::Failed,
+        "the plan does not hold to the rules, so it was thrown away (RF027)",
+    );
+    failure.causes.extend(notes.iter().take(10).map(ToString::to_string));
+    failure.hint("this is a defect of refit: please report it, with the output of `refit observe`")
+}
+
+/// `refit plan`
+pub(crate) fn plan(
+    directory: &Path,
+    options: &PlanOptions,
+    printer: &Printer,
+) -> Result<Exit, Failure> {
+    let fleet = load(directory, printer)?;
+    let snapshot = match &options.snapshot {
+        Some(path) => read_snapshot(path, &fleet)?,
+        None => look(directory, &fleet, options.parallelism)?,
+    };
+    let Made { plan, snapshot } = make(&fleet, snapshot, &options.planning)?;
+    let saved = SavedPlan::new(plan);
+    if let Some(path) = &options.output {
+        disk::save(path, &saved.to_bytes())?;
+    }
+    match options.format.format {
+        Format::Json => printer.data(&String::from_utf8_lossy(&saved.to_bytes()))?,
+        Format::Text => {
+            let style = printer.style();
+            let mut text = refit_render::plan_text(&saved.plan, Some(&fleet), style);
+            if options.diff {
+                text.push('\n');
+                text.push_str(&refit_render::diff_text(&saved.plan, &fleet, &snapshot, style));
+            }
+            printer.data(&text)?;
+        }
+    }
+    if let Some(path) = &options.output {
+        printer.say(&format!("Saved. `refit apply {}` carries it out.", path.display()));
+    }
+    Ok(exit_of(&saved.plan, options.planning.detailed_exitcode))
+}
+
+/// How a command that made a plan exits.
+pub(crate) fn exit_of(plan: &Plan, detailed: bool) -> Exit {
+    if plan.is_blocked() {
+        Exit::Blocked
+    } else if detailed && !plan.is_empty() {
+        Exit::Pending
+    } else {
+        Exit::Done
+    }
+}

@@ -1,0 +1,125 @@
+//! All that refit writes passes here: data to standard output, everything else to standard
+//! error, colour only where somebody looks.
+
+use std::io::{self, IsTerminal, Write};
+
+use refit_render::Style;
+use serde::Serialize;
+
+use crate::cli::{ColorChoice, Global, LogFormat};
+use crate::exit::{Exit, Failure};
+
+/// Writes to the user.
+#[derive(Clone, Debug)]
+pub(crate) struct Printer {
+    color: ColorChoice,
+    pub(crate) quiet: bool,
+    pub(crate) verbose: bool,
+    pub(crate) log_format: LogFormat,
+}
+
+/// The width that text is wrapped at where there is no terminal, or a wider one.
+const WIDTH: usize = 80;
+/// Below this, wrapping would only hurt.
+const WIDTH_MIN: usize = 60;
+
+impl Printer {
+    pub(crate) fn new(global: &Global) -> Self {
+        let Global { chdir: _, color, quiet, verbose, log_format } = global;
+        Self { color: *color, quiet: *quiet, verbose: *verbose, log_format: *log_format }
+    }
+
+    fn colored(&self, terminal: bool) -> bool {
+        match self.color {
+            ColorChoice::Always => true,
+            ColorChoice::Never => false,
+            ColorChoice::Auto => {
+                let no_color = std::env::var_os("NO_COLOR").is_some_and(|value| !value.is_empty());
+                let dumb = std::env::var_os("TERM").is_some_and(|term| term == "dumb");
+                terminal && !no_color && !dumb
+            }
+        }
+    }
+
+    /// How text for standard output looks.
+    pub(crate) fn style(&self) -> Style {
+        Style { color: self.colored(io::stdout().is_terminal()), width: width() }
+    }
+
+    /// How text for standard error looks.
+    pub(crate) fn error_style(&self) -> Style {
+        Style { color: self.colored(io::stderr().is_terminal()), width: width() }
+    }
+
+    /// Whether somebody sits at a terminal.
+    pub(crate) fn is_interactive() -> bool {
+        io::stdin().is_terminal() && io::stderr().is_terminal()
+    }
+
+    /// Whether progress can be drawn instead of written.
+    pub(crate) fn draws(&self) -> bool {
+        !self.quiet && self.log_format == LogFormat::Text && io::stderr().is_terminal()
+    }
+
+    /// Writes data to standard output. A closed pipe is no error: who reads has seen enough.
+    #[expect(clippy::unused_self, reason = "who writes needs the printer")]
+    pub(crate) fn data(&self, text: &str) -> Result<(), Failure> {
+        let mut out = io::stdout().lock();
+        match out.write_all(text.as_bytes()).and_then(|()| out.flush()) {
+            Err(error) if error.kind() != io::ErrorKind::BrokenPipe => {
+                Err(Failure::new(Exit::Failed, "cannot write to standard output").because(&error))
+            }
+            _ => Ok(()),
+        }
+    }
+
+    /// Writes data as JSON to standard output.
+    pub(crate) fn json<T: Serialize>(&self, value: &T) -> Result<(), Failure> {
+        let text = serde_json::to_string_pretty(value)
+            .map_err(|error| Failure::new(Exit::Failed, "cannot write JSON").because(&error))?;
+        self.data(&format!("{text}\n"))
+    }
+
+    /// Says something to people, unless they asked for silence.
+    pub(crate) fn say(&self, text: &str) {
+        if !self.quiet {
+            self.complain(text);
+        }
+    }
+
+    /// Says something to people that must be heard.
+    #[expect(clippy::unused_self, reason = "who writes needs the printer")]
+    pub(crate) fn complain(&self, text: &str) {
+        let mut text = text.trim_end_matches('\n').to_owned();
+        text.push('\n');
+        io::stderr().lock().write_all(text.as_bytes()).ok();
+    }
+
+    /// Says what went wrong.
+    pub(crate) fn failure(&self, failure: &Failure) {
+        let Failure { exit: _, message, causes, hints } = failure;
+        let paint = |style: anstyle::Style, text: &str| {
+            if self.error_style().color {
+                format!("{style}{text}{style:#}")
+            } else {
+                text.to_owned()
+            }
+        };
+        let red = anstyle::AnsiColor::Red.on_default().bold();
+        let cyan = anstyle::AnsiColor::Cyan.on_default().bold();
+        self.complain(&format!("{} {message}", paint(red, "error:")));
+        for cause in causes {
+            self.complain(&format!("  caused by: {cause}"));
+        }
+        for hint in hints {
+            self.complain(&format!("{} {hint}", paint(cyan, "hint:")));
+        }
+    }
+}
+
+/// Text never gets wider than 80 columns: longer lines are hard to read. A narrower terminal
+/// counts.
+fn width() -> usize {
+    let columns = std::env::var("COLUMNS").ok().and_then(|columns| columns.parse().ok());
+    columns.unwrap_or(WIDTH).clamp(WIDTH_MIN, WIDTH)
+}

@@ -1,0 +1,148 @@
+//! Progress: bars on a terminal, lines with times elsewhere, JSON events where they are asked
+//! for.
+
+use std::collections::BTreeMap;
+use std::fs::File;
+use std::io::{BufWriter, Write};
+use std::path::Path;
+
+use indicatif::{MultiProgress, ProgressBar, ProgressStyle};
+use refit_model::{ActionId, Plan, RunEvent, RunEventKind};
+use refit_render::ProgressLines;
+use refit_runtime::Reporter;
+
+use crate::cli::LogFormat;
+use crate::exit::{Exit, Failure};
+use crate::output::Printer;
+
+/// Everyone who is told of a run.
+///
+/// # Errors
+/// When the events' file cannot be made.
+pub(crate) fn reporters(
+    plan: &Plan,
+    events: Option<&Path>,
+    printer: &Printer,
+) -> Result<Vec<Box<dyn Reporter>>, Failure> {
+    let mut reporters: Vec<Box<dyn Reporter>> = Vec::new();
+    if let Some(path) = events {
+        let file = File::create(path).map_err(|error| {
+            Failure::new(Exit::Failed, format!("cannot write {}", path.display())).because(&error)
+        })?;
+        reporters.push(Box::new(Events { out: Box::new(BufWriter::new(file)) }));
+    }
+    if printer.quiet {
+        return Ok(reporters);
+    }
+    reporters.push(if printer.draws() {
+        Box::new(Bars::new(plan, printer))
+    } else if printer.log_format == LogFormat::Json {
+        Box::new(Events { out: Box::new(std::io::stderr()) })
+    } else {
+        Box::new(Lines::new(plan, printer))
+    });
+    Ok(reporters)
+}
+
+/// One JSON object per line, complete when it is there.
+struct Events {
+    out: Box<dyn Write>,
+}
+
+impl Reporter for Events {
+    fn event(&mut self, event: &RunEvent) {
+        if let Ok(mut line) = serde_json::to_vec(event) {
+            line.push(b'\n');
+            self.out.write_all(&line).and_then(|()| self.out.flush()).ok();
+        }
+    }
+}
+
+/// Lines with times.
+struct Lines {
+    lines: ProgressLines,
+    printer: Printer,
+}
+
+impl Lines {
+    fn new(plan: &Plan, printer: &Printer) -> Self {
+        Self { lines: ProgressLines::new(plan, printer.error_style()), printer: printer.clone() }
+    }
+}
+
+impl Reporter for Lines {
+    fn event(&mut self, event: &RunEvent) {
+        // Without -v, a log gets milestones: what began, what ended, what is waited for.
+        let detail = matches!(&event.kind, RunEventKind::ActionProgress { waiting: None, .. });
+        if detail && !self.printer.verbose {
+            return;
+        }
+        if let Some(line) = self.lines.line(event) {
+            self.printer.say(&line);
+        }
+    }
+}
+
+/// A bar per running action, below the lines of what has ended.
+struct Bars {
+    lines: ProgressLines,
+    multi: MultiProgress,
+    running: BTreeMap<ActionId, ProgressBar>,
+    style: ProgressStyle,
+}
+
+impl Bars {
+    fn new(plan: &Plan, printer: &Printer) -> Self {
+        let style = ProgressStyle::with_template("{prefix} {bar:12} {pos}/{len} {wide_msg}")
+            .unwrap_or_else(|_| ProgressStyle::default_bar());
+        Self {
+            lines: ProgressLines::new(plan, printer.error_style()),
+            multi: MultiProgress::new(),
+            running: BTreeMap::new(),
+            style,
+        }
+    }
+
+    fn line(&mut self, event: &RunEvent) {
+        if let Some(line) = self.lines.line(event) {
+            self.multi.println(line).ok();
+        }
+    }
+}
+
+impl Reporter for Bars {
+    fn event(&mut self, event: &RunEvent) {
+        match &event.kind {
+            RunEventKind::ActionStarted { action, .. } => {
+                let bar = self.multi.add(ProgressBar::new(1));
+                bar.set_style(self.style.clone());
+                self.running.insert(action.clone(), bar);
+                self.lines.line(event);
+            }
+            RunEventKind::ActionProgress { action, .. } => {
+                self.lines.line(event);
+                if let (Some(bar), Some(text)) = (self.running.get(action), self.lines.bar(action))
+                {
+                    bar.set_length(text.total);
+                    bar.set_position(text.done);
+                    bar.set_prefix(text.prefix);
+                    bar.set_message(text.message);
+                }
+            }
+            RunEventKind::ActionEnded { action, .. } => {
+                if let Some(bar) = self.running.remove(action) {
+                    bar.finish_and_clear();
+                }
+                self.line(event);
+            }
+            RunEventKind::RunEnded { .. } => {
+                for bar in std::mem::take(&mut self.running).into_values() {
+                    bar.finish_and_clear();
+                }
+                self.multi.clear().ok();
+                self.line(event);
+            }
+            _ => self.line(event),
+        }
+    }
+}
