@@ -225,3 +225,248 @@ fn sorted(value: &Value) -> Value {
         other => other.clone(),
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use refit_model::{
+        Addon, ClusterIdentity, ClusterState, Digest, ManifestSet, Placement, Timestamp,
+        VersionRange,
+    };
+    use serde_json::json;
+
+    use super::*;
+    use crate::sample::{Sample, action, apply, at, object, remove};
+
+    fn manifest(kind: &str, value: Value) -> Manifest {
+        Manifest {
+            object: object(kind, "coredns"),
+            value,
+            file: format!("addons/coredns/1.12.4/{}.yaml", kind.to_lowercase()),
+        }
+    }
+
+    fn deployment(image: &str, extra: &Value) -> Value {
+        json!({
+            "apiVersion": "apps/v1", "kind": "Deployment", "metadata": {"name": "coredns"},
+            "spec": {"replicas": 2, "extra": extra, "template": {"spec": {"containers": [
+                {"name": "coredns", "image": image, "args": ["-conf", "true"]}
+            ]}}},
+        })
+    }
+
+    fn fleet() -> Fleet {
+        let release = AddonRelease {
+            kubernetes: VersionRange::at_least(refit_model::Minor::new(1, 30)),
+            kubelets: None,
+            requires: BTreeMap::new(),
+            manifests: ManifestSet::new(vec![
+                manifest("Deployment", deployment("coredns:1.12.4", &json!("no"))),
+                manifest("Secret", json!({"kind": "Secret", "data": {"key": "aHVudGVyMg=="}})),
+            ]),
+        };
+        let addon = Addon {
+            name: "coredns".parse().unwrap(),
+            placement: Placement::default(),
+            detect: None,
+            prune: BTreeSet::new(),
+            versions: BTreeMap::from([("1.12.4".parse().unwrap(), release)]),
+        };
+        Fleet {
+            name: "acme".parse().unwrap(),
+            digest: Digest::of_bytes(b""),
+            state_path: "state".into(),
+            available: Vec::new(),
+            channels: Vec::new(),
+            releases: BTreeMap::new(),
+            addons: BTreeMap::from([(addon.name.clone(), addon)]),
+            clusters: BTreeMap::new(),
+        }
+    }
+
+    fn state(owned: bool) -> Observation {
+        let members = if owned { vec![object("Deployment", "coredns")] } else { Vec::new() };
+        let live = AddonState {
+            members: members.into_iter().collect(),
+            live: vec![
+                (object("Deployment", "coredns"), {
+                    let mut live = deployment("coredns:1.11.1", &json!("no"));
+                    live["spec"]["paused"] = json!(true);
+                    live
+                }),
+                (object("Secret", "coredns"), json!({"kind": "Secret", "data": {"key": "b2xk"}})),
+            ],
+            ..AddonState::default()
+        };
+        let legacy = AddonState {
+            live: vec![(
+                object("ConfigMap", "object-0"),
+                json!({"kind": "ConfigMap", "data": {"a": "no\nx: {}"}}),
+            )],
+            ..AddonState::default()
+        };
+        Observation::Fresh(Box::new(ClusterState {
+            identity: ClusterIdentity { uid: "u".into(), account: None, region: None },
+            control_plane: Vec::new(),
+            groups: BTreeMap::new(),
+            nodes: BTreeMap::new(),
+            pods: Vec::new(),
+            workloads: Vec::new(),
+            budgets: Vec::new(),
+            images: Vec::new(),
+            addons: BTreeMap::from([
+                ("coredns".parse().unwrap(), live),
+                ("legacy".parse().unwrap(), legacy),
+            ]),
+            lease: None,
+        }))
+    }
+
+    #[test]
+    fn the_same_diff_is_shown_once_and_never_a_secret() {
+        let mut sample = Sample::new();
+        for name in ["eu-1", "eu-2", "eu-3"] {
+            let actions = vec![
+                action(name, apply("coredns", at("1.11.1"), "1.12.4")),
+                action(name, remove("legacy", "1.0.0", 1, 0)),
+            ];
+            sample = sample.cluster(name, "1.34.3", "1.34.3", actions);
+        }
+        let snapshot = Snapshot {
+            format_version: Snapshot::FORMAT.into(),
+            fleet: "acme".parse().unwrap(),
+            taken_at: Timestamp::UNIX_EPOCH,
+            clusters: BTreeMap::from([
+                ("eu-1".parse().unwrap(), state(true)),
+                ("eu-2".parse().unwrap(), state(false)),
+                ("eu-3".parse().unwrap(), state(false)),
+            ]),
+        };
+        let text = diff_text(&sample.plan, &fleet(), &snapshot, Style::default());
+        assert!(!text.contains("aHVudGVyMg") && !text.contains("b2xk"));
+        insta::assert_snapshot!(text, @r#"
+        coredns 1.11.1 -> 1.12.4 in eu-2, eu-3
+        --- live Deployment kube-system/coredns
+        +++ addons/coredns/1.12.4/deployment.yaml
+        @@ -11,5 +11,5 @@
+               - args:
+                 - -conf
+                 - "true"
+        -        image: coredns:1.11.1
+        +        image: coredns:1.12.4
+                 name: coredns
+        --- live Secret kube-system/coredns
+        +++ addons/coredns/1.12.4/secret.yaml
+        @@ -1,3 +1,3 @@
+         data:
+        -  key: (sha256 a26aa66cc68a)
+        +  key: (sha256 fb9ef43059be)
+         kind: Secret
+
+        coredns 1.11.1 -> 1.12.4 in eu-1
+        --- live Deployment kube-system/coredns
+        +++ addons/coredns/1.12.4/deployment.yaml
+        @@ -4,7 +4,6 @@
+           name: coredns
+         spec:
+           extra: "no"
+        -  paused: true
+           replicas: 2
+           template:
+             spec:
+        @@ -12,5 +11,5 @@
+               - args:
+                 - -conf
+                 - "true"
+        -        image: coredns:1.11.1
+        +        image: coredns:1.12.4
+                 name: coredns
+        --- live Secret kube-system/coredns
+        +++ addons/coredns/1.12.4/secret.yaml
+        @@ -1,3 +1,3 @@
+         data:
+        -  key: (sha256 a26aa66cc68a)
+        +  key: (sha256 fb9ef43059be)
+         kind: Secret
+
+        legacy remove 1.0.0 in eu-1, eu-2, eu-3
+        --- live ConfigMap kube-system/object-0
+        +++ /dev/null
+        @@ -1,5 +0,0 @@
+        -data:
+        -  a: |-
+        -    no
+        -    x: {}
+        -kind: ConfigMap
+        "#);
+    }
+
+    #[test]
+    fn what_is_not_there_is_new_whole() {
+        let absent = action("eu-1", apply("coredns", refit_model::AddonMark::Absent, "1.12.4"));
+        let sample = Sample::new().cluster("eu-1", "1.34.3", "1.34.3", vec![absent]);
+        let snapshot = Snapshot {
+            format_version: Snapshot::FORMAT.into(),
+            fleet: "acme".parse().unwrap(),
+            taken_at: Timestamp::UNIX_EPOCH,
+            clusters: BTreeMap::new(),
+        };
+        let text = diff_text(&sample.plan, &fleet(), &snapshot, Style::default());
+        insta::assert_snapshot!(text, @r#"
+        coredns install 1.12.4 in eu-1
+        --- /dev/null
+        +++ addons/coredns/1.12.4/deployment.yaml
+        @@ -0,0 +1,15 @@
+        +apiVersion: apps/v1
+        +kind: Deployment
+        +metadata:
+        +  name: coredns
+        +spec:
+        +  extra: "no"
+        +  replicas: 2
+        +  template:
+        +    spec:
+        +      containers:
+        +      - args:
+        +        - -conf
+        +        - "true"
+        +        image: coredns:1.12.4
+        +        name: coredns
+        --- /dev/null
+        +++ addons/coredns/1.12.4/secret.yaml
+        @@ -0,0 +1,3 @@
+        +data:
+        +  key: (sha256 fb9ef43059be)
+        +kind: Secret
+        "#);
+    }
+
+    #[test]
+    fn yaml_quotes_what_would_read_as_something_else() {
+        let texts = [
+            "no",
+            "true",
+            "1.10",
+            "~",
+            "0x1f",
+            "a: b",
+            "",
+            " x",
+            "x ",
+            "# x",
+            "2026-11-02",
+            "\u{1b}[31m",
+            "-",
+        ];
+        for text in texts {
+            let value = json!({ "a": text });
+            let back: Value = serde_saphyr::from_str(&yaml(&value)).unwrap();
+            assert_eq!(back, value, "{}", yaml(&value));
+            assert!(!yaml(&value).contains('\u{1b}'));
+        }
+        for text in ["two\nlines\n", "a \nb", "long ".repeat(60).as_str(), "x\n\n"] {
+            let value = json!({ "a": text });
+            let back: Value = serde_saphyr::from_str(&yaml(&value)).unwrap();
+            assert_eq!(back, value, "{}", yaml(&value));
+        }
+    }
+}

@@ -6,7 +6,8 @@ use refit_model::{Code, Finding, Severity, Subject};
 
 use crate::page::Page;
 use crate::paint::{Paint, Style};
-use crate::words::width;
+use crate::plan::NAME_LINES;
+use crate::words::{count, width};
 
 /// The findings alone.
 pub fn findings_text(findings: &[Finding], style: Style) -> String {
@@ -66,13 +67,43 @@ fn one(page: &mut Page, group: &Group<'_>) {
     let hang = 2 + width("blocked") + 2;
     page.line(2, hang).put(paint, &severity).column(hang).put(Paint::Plain, &code.to_string());
     page.space(2);
-    let end = if part.is_some() { "" } else { ":" };
-    page.names(Paint::Heading, group.clusters.iter().copied(), 2, end).space(1);
-    if let Some(part) = part {
-        page.words(Paint::Heading, &format!("{part}:")).space(1);
-    }
+    let subject = match (part, group.clusters.as_slice()) {
+        (Some(part), [cluster]) => format!("{cluster} {part}:"),
+        (None, [cluster]) => format!("{cluster}:"),
+        (Some(part), clusters) => format!("{part} in {}:", count(clusters.len(), "cluster")),
+        (None, clusters) => format!("{}:", count(clusters.len(), "cluster")),
+    };
+    page.words(Paint::Heading, &subject).space(1);
     page.words(Paint::Plain, evidence);
     if !hint.is_empty() {
         page.line(hang, hang).words(Paint::Dim, hint);
+    }
+    if group.clusters.len() > 1 {
+        page.line(hang, hang).put(Paint::Dim, "in").space(1);
+        page.names(Paint::Plain, group.clusters.iter().copied(), NAME_LINES, "");
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::sample::Sample;
+
+    #[test]
+    fn findings_that_say_the_same_are_one() {
+        let budget = "PodDisruptionBudget allows no disruption";
+        let sample = Sample::new()
+            .finding(Severity::Note, "eu-1", "workers", "a newer image of 1.34.3 exists", "")
+            .finding(Severity::Blocked, "eu-1", "shop/cart", budget, "raise the replicas")
+            .finding(Severity::Blocked, "eu-2", "shop/cart", budget, "raise the replicas");
+        insta::assert_snapshot!(findings_text(&sample.plan.findings, Style::default()), @"
+        Findings
+          blocked  RF012  shop/cart in 2 clusters: PodDisruptionBudget allows no
+                   disruption
+                   raise the replicas
+                   in eu-1, eu-2
+          note     RF012  eu-1 workers: a newer image of 1.34.3 exists
+        ");
+        assert_eq!(findings_text(&[], Style::default()), "");
     }
 }

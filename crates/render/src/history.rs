@@ -67,3 +67,36 @@ fn row(line: &RunLine) -> [String; 6] {
         [run.to_string(), minute(*opened_at), took, state.clone(), plan.to_string(), who.clone()];
     cells.map(|cell| clean(&cell).trim().to_owned())
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_table_where_it_fits_and_a_list_where_not() {
+        let run = |run: &str, ended: Option<&str>, state: &str| RunLine {
+            run: run.parse().unwrap(),
+            plan: "7f3a91c04be2".parse().unwrap(),
+            who: "ana@laptop".into(),
+            opened_at: "2026-11-02T09:14:02Z".parse().unwrap(),
+            ended_at: ended.map(|at| at.parse().unwrap()),
+            state: state.into(),
+        };
+        let runs = [
+            run("r-2", None, "running"),
+            run("r-1", Some("2026-11-02T10:20:02Z"), "partly applied"),
+        ];
+        insta::assert_snapshot!(history_text(&runs, Style::default()), @"
+        RUN  STARTED (UTC)     TOOK       STATE           PLAN          WHO
+        r-2  2026-11-02 09:14             running         7f3a91c04be2  ana@laptop
+        r-1  2026-11-02 09:14  1 h 6 min  partly applied  7f3a91c04be2  ana@laptop
+        ");
+        insta::assert_snapshot!(history_text(&runs, Style { color: false, width: 60 }), @"
+        r-2  running
+            2026-11-02 09:14 UTC  plan 7f3a91c04be2  ana@laptop
+        r-1  partly applied
+            2026-11-02 09:14 UTC  1 h 6 min  plan 7f3a91c04be2
+              ana@laptop
+        ");
+    }
+}

@@ -24,7 +24,10 @@ pub(crate) fn section(page: &mut Page, plan: &Plan, groups: &[Transition<'_>]) {
     page.blank();
     page.line(0, 0).put(Paint::Heading, "Order");
     waves(page, plan);
-    for group in ordered {
+    for (position, group) in ordered.into_iter().enumerate() {
+        if position > 0 || !plan.waves.is_empty() {
+            page.blank();
+        }
         within(page, group);
     }
 }
@@ -36,7 +39,7 @@ fn waves(page: &mut Page, plan: &Plan) {
         if channels.len() > 1 {
             page.name(Paint::Plain, wave.channel.as_str(), page.columns() / 3).space(1);
         }
-        page.put(Paint::Plain, &format!("wave {}", wave.wave)).space(2);
+        page.put(Paint::Plain, &format!("wave {}", wave.wave)).space(2).hang_here();
         page.names(Paint::Plain, wave.clusters.iter().map(ClusterName::as_str), NAME_LINES, "");
         let at_once = wave.max_parallel_clusters.map(|n| format!("at most {n} at once"));
         let budget = match wave.max_failed_clusters {
@@ -44,16 +47,14 @@ fn waves(page: &mut Page, plan: &Plan) {
             n => format!("{n} may fail"),
         };
         let limits = at_once.into_iter().chain([budget]);
-        page.space(2).words(Paint::Dim, &format!("({})", join(limits, ", ")));
+        page.space(2).put(Paint::Dim, &format!("({})", join(limits, ", ")));
     }
 }
 
 /// The order of the actions of a group's first cluster, with the reasons to wait.
 fn within(page: &mut Page, group: &Transition<'_>) {
     let way = group.first();
-    page.blank();
     label(page, group);
-    page.hang(4);
     let digits = way.actions.len().min(LISTED_MAX).to_string().len();
     for (at, action) in way.actions.iter().enumerate().take(LISTED_MAX) {
         let number = format!("{:>digits$}.", at + 1);

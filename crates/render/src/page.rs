@@ -66,9 +66,17 @@ impl Page {
         self
     }
 
+    /// From here on the line wraps to where the next piece begins.
+    pub(crate) fn hang_here(&mut self) -> &mut Self {
+        self.hang(self.used + self.gap)
+    }
+
     /// A piece that stays in one, unless it is wider than a line.
     pub(crate) fn put(&mut self, paint: Paint, text: &str) -> &mut Self {
         let text = clean(text);
+        if self.hang + width(text.trim()) > self.columns() {
+            return self.words(paint, &text);
+        }
         self.place(paint, text.trim());
         self
     }

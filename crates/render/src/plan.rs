@@ -299,23 +299,17 @@ fn footer(page: &mut Page, plan: &Plan, groups: &[Transition<'_>]) {
     page.blank();
     page.line(0, 2).put(Paint::Heading, "Plan").space(1);
     page.put(Paint::Heading, &format!("{}:", plan.id())).space(1);
-    page.words(
-        Paint::Plain,
-        &format!(
-            "{}, {}, critical path ~ {}.",
-            count(clusters, "cluster"),
-            count(actions, "action"),
-            duration(plan.critical_path)
-        ),
-    );
+    page.put(Paint::Plain, &format!("{},", count(clusters, "cluster"))).space(1);
+    page.put(Paint::Plain, &format!("{},", count(actions, "action"))).space(1);
+    page.put(Paint::Plain, &format!("critical path ~ {}.", duration(plan.critical_path)));
 }
 
 #[cfg(test)]
 mod tests {
-    use refit_model::{AddonMark, Digest, Severity, Why};
+    use refit_model::{AddonMark, Digest, GroupName, ImageId, Location, RollCause, Severity, Why};
 
     use super::*;
-    use crate::sample::{NARROW, Sample, action, apply, at, roll};
+    use crate::sample::{NARROW, Sample, action, apply, at, hop, roll};
 
     #[test]
     fn a_plan_reads_like_the_contract() {
@@ -379,5 +373,186 @@ mod tests {
 
         Plan 88c3310abda1: 2 clusters, 16 actions, critical path ~ 3 h 50 min.
         ");
+    }
+
+    #[test]
+    fn clusters_that_differ_stand_apart_and_say_how() {
+        let mut drifted = action(
+            "eu-1",
+            apply(
+                "coredns",
+                AddonMark::Drifted {
+                    version: "1.12.4".parse().unwrap(),
+                    digest: Digest::of_bytes(b""),
+                },
+                "1.12.4",
+            ),
+        );
+        drifted.why =
+            Why::Drift { fields: vec!["Deployment kube-system/coredns .spec.replicas".into()] };
+        let mut tidy = action("eu-2", roll("workers", 3, "1.34.3", "1.34.3"));
+        if let ActionKind::NodePoolRoll { cause, .. } = &mut tidy.kind {
+            *cause = RollCause::LeftBehind;
+        }
+        let mut pinned = action("eu-3", apply("cert-manager", at("1.19.1"), "1.18.0"));
+        pinned.why = Why::Pin { at: Location { file: "clusters/eu-3.toml".into(), line: 12 } };
+        let (group, image): (GroupName, ImageId) =
+            ("workers-a".parse().unwrap(), "ami-1".parse().unwrap());
+        let pin = ActionKind::PinGroups { images: BTreeMap::from([(group, image)]) };
+        let mut pin = action("eu-4", pin);
+        pin.why = Why::LaunchesTooNew;
+        let bridge = vec![
+            action("eu-5", apply("coredns", at("1.9.0"), "1.11.1")),
+            action("eu-5", hop("1.32.9", "1.33.5")),
+            action("eu-5", apply("coredns", at("1.11.1"), "1.12.4")),
+        ];
+        let same = action("eu-6", apply("coredns", at("1.12.4"), "1.12.4"));
+        let sample = Sample::new()
+            .cluster("eu-1", "1.34.3", "1.34.3", vec![drifted])
+            .cluster("eu-2", "1.34.3", "1.34.3", vec![tidy])
+            .cluster("eu-3", "1.34.3", "1.34.3", vec![pinned])
+            .cluster("eu-4", "1.34.3", "1.34.3", vec![pin])
+            .cluster("eu-5", "1.32.9", "1.33.5", bridge)
+            .cluster("eu-6", "1.34.3", "1.34.3", vec![same]);
+        insta::assert_snapshot!(plan_text(&sample.plan, None, NARROW), @"
+        refit plan  acme · channel beta · release 2026.11.0 ·
+                    observed 2026-11-02 09:14:02 UTC, 6 of 6
+                    clusters
+          ~ change
+
+          eu-1  1.34.3  1 add-on  ~ 2 min
+            ~ coredns  1.12.4  drift: Deployment kube-system/coredns
+                               .spec.replicas
+
+          eu-2  1.34.3  1 node roll  ~ 3 min
+            ~ workers (3)  1.34.3  surge 5, unavailable 0; tidy up
+                                   after a run that did not end
+
+          eu-3  1.34.3  1 add-on  ~ 2 min
+            ~ cert-manager  1.19.1 -> 1.18.0
+                            downgrade; pinned in
+                            clusters/eu-3.toml:12
+
+          eu-4  1.34.3  1 pinned group  ~ 2 min
+            ~ launch images (1)    pinned first: these groups would
+                                   launch nodes newer than the
+                                   control plane
+
+          eu-5  1.32.9 -> 1.33.5  1 hop, 1 add-on  ~ 28 min
+            ~ control-plane  1.32.9 -> 1.33.5
+            ~ coredns        1.9.0 -> 1.11.1 -> 1.12.4
+                             before 1.33 (1.9.0 supports up to 1.32)
+
+          eu-6  1.34.3  1 add-on  ~ 2 min
+            ~ coredns  1.12.4  its manifests changed
+
+        Order
+          eu-5
+            1. coredns 1.9.0 -> 1.11.1, before 2: coredns 1.9.0
+                 supports >=1.29, <=1.32, not 1.33
+            2. control-plane 1.32.9 -> 1.33.5
+            3. coredns 1.11.1 -> 1.12.4
+
+        Points of no return: 1
+          eu-5  1.33.5 (control plane)
+
+        Plan e928c38eab4e: 6 clusters, 8 actions,
+          critical path ~ 3 h 50 min.
+        ");
+    }
+
+    #[test]
+    fn nothing_to_do_is_one_sentence() {
+        let sample = Sample::new()
+            .stands("eu-1", ClusterStatus::UpToDate, "1.34.3", "1.34.3")
+            .stands("eu-2", ClusterStatus::UpToDate, "1.34.3", "1.34.3");
+        insta::assert_snapshot!(plan_text(&sample.plan, None, Style::default()), @"
+        refit plan  acme · channel beta · release 2026.11.0 ·
+                    observed 2026-11-02 09:14:02 UTC, 2 of 2 clusters
+
+        No changes. 2 clusters run what the files say.
+        ");
+        let blocked = sample.stands("eu-3", ClusterStatus::Blocked, "1.33.5", "1.34.3").finding(
+            Severity::Blocked,
+            "eu-3",
+            "",
+            "cannot be read: \u{1b}[2Jconnection refused",
+            "",
+        );
+        insta::assert_snapshot!(plan_text(&blocked.plan, None, Style::default()), @"
+        refit plan  acme · channel beta · release 2026.11.0 ·
+                    observed 2026-11-02 09:14:02 UTC, 3 of 3 clusters
+
+          1 cluster blocked, see Findings: eu-3
+
+        Nothing can be done: 2 clusters run what the files say, 1 cluster is blocked.
+
+        Findings
+          blocked  RF012  eu-3: cannot be read: [2Jconnection refused
+        ");
+    }
+
+    #[test]
+    fn a_thousand_clusters_that_go_one_way_are_one_entry() {
+        let names: Vec<String> = (1..=1000).map(|n| format!("store-{n:04}")).collect();
+        let mut sample = Sample::new();
+        for name in &names {
+            let actions = vec![
+                action(name, hop("1.33.5", "1.34.3")),
+                action(name, roll("workers", 4, "1.33.5", "1.34.3")),
+            ];
+            sample = sample.stands(name, ClusterStatus::Planned, "1.33.5", "1.34.3");
+            sample.plan.actions.extend(actions);
+            sample = sample.finding(Severity::Note, name, "workers", "has no node", "");
+        }
+        sample.plan.actions.sort_by(|a, b| a.id.cmp(&b.id));
+        let names: Vec<&str> = names.iter().map(String::as_str).collect();
+        let sample = sample.wave(1, &names);
+        insta::assert_snapshot!(plan_text(&sample.plan, None, Style::default()), @"
+        refit plan  acme · channel beta · release 2026.11.0 ·
+                    observed 2026-11-02 09:14:02 UTC, 1000 of 1000 clusters
+          ~ change
+
+          1000 clusters  1.33.5 -> 1.34.3  1 control-plane hop, 1 node roll  ~ 24 min
+            store-0001, store-0002, store-0003, store-0004, store-0005, store-0006,
+            store-0007, store-0008, store-0009, store-0010, store-0011, store-0012,
+            store-0013, store-0014, store-0015, store-0016, and 984 more
+            ~ control-plane  1.33.5 -> 1.34.3
+            ~ workers (4)    1.33.5 -> 1.34.3  surge 5, unavailable 0
+
+        Order
+          wave 1  store-0001, store-0002, store-0003, store-0004, store-0005,
+                  store-0006, store-0007, store-0008, store-0009, store-0010,
+                  store-0011, store-0012, store-0013, store-0014, and 986 more
+                  (at most 5 at once, none may fail)
+
+          store-0001 and 999 more
+            1. control-plane 1.33.5 -> 1.34.3
+            2. workers 1.33.5 -> 1.34.3 (does not wait for 1)
+
+        Points of no return: 1000
+          store-0001 and 999 more  1.34.3 (control plane)
+
+        Findings
+          note     RF012  workers in 1000 clusters: has no node
+                   in store-0001, store-0002, store-0003, store-0004, store-0005,
+                   store-0006, store-0007, store-0008, store-0009, store-0010,
+                   store-0011, store-0012, store-0013, store-0014, and 986 more
+
+        Plan 413d77559117: 1000 clusters, 2000 actions, critical path ~ 3 h 50 min.
+        ");
+    }
+
+    #[test]
+    fn colour_adds_nothing_but_escapes() {
+        let sample = Sample::new().example("eu-1");
+        let plain = plan_text(&sample.plan, None, Style::default());
+        let mut color = plan_text(&sample.plan, None, Style { color: true, width: 80 });
+        assert!(color.contains('\u{1b}'));
+        while let Some(begin) = color.find('\u{1b}') {
+            let end = begin + color[begin..].find('m').unwrap();
+            color.replace_range(begin..=end, "");
+        }
+        assert_eq!(color, plain);
     }
 }

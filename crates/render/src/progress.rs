@@ -302,3 +302,77 @@ fn ended_text(outcome: RunOutcome, recap: &Recap) -> String {
     }
     text
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::sample::Sample;
+
+    #[test]
+    fn lines_tell_news_once() {
+        let sample = Sample::new().example("prod-eu-1");
+        let workers = sample.id("prod-eu-1", "workers");
+        let dns = sample.id("prod-eu-1", "kube-dns-legacy");
+        let start: Timestamp = "2026-11-02T09:14:00Z".parse().unwrap();
+        let mut lines = ProgressLines::new(&sample.plan, Style::default());
+        let mut log = String::new();
+        let mut tell = |seconds: i64, kind: RunEventKind| {
+            let at = Timestamp::from_second(start.as_second() + seconds).unwrap();
+            if let Some(line) = lines.line(&RunEvent { at, kind }) {
+                log.push_str(&line);
+            }
+            lines.bar(&workers)
+        };
+        let progress = |waits: bool| {
+            RunEventKind::ActionProgress {
+            action: workers.clone(),
+            done: 3,
+            total: 42,
+            step: "drain ip-10-0-1-7".into(),
+            waiting: waits.then(|| WaitingOn {
+                what: "pod shop/cart-0 may not be evicted, PodDisruptionBudget shop/cart allows no disruption".into(),
+                since: start,
+                until: start,
+            }),
+        }
+        };
+        let cluster = Some("prod-eu-1".parse().unwrap());
+        tell(
+            0,
+            RunEventKind::ActionStarted { action: workers.clone(), cluster, what: String::new() },
+        );
+        tell(5, progress(false));
+        tell(120, progress(true));
+        tell(180, progress(true));
+        let bar = tell(420, progress(true)).unwrap();
+        let failed =
+            Outcome::Failed { reason: "not done after 10m".into(), left: vec!["node a".into()] };
+        let gone =
+            tell(600, RunEventKind::ActionEnded { action: workers.clone(), outcome: failed });
+        let outcome = Outcome::Skipped { because_of: workers.clone() };
+        tell(600, RunEventKind::ActionEnded { action: dns, outcome });
+        tell(601, RunEventKind::StopAsked { stop: Stop::Finish });
+        let recap = Recap { failed: vec![workers.clone()], ..Recap::default() };
+        tell(602, RunEventKind::RunEnded { outcome: RunOutcome::Partly, recap });
+        assert_eq!((bar.prefix.as_str(), bar.done, bar.total), ("prod-eu-1 workers", 3, 42));
+        assert!(bar.message.starts_with("drain ip-10-0-1-7, waits: pod shop/cart-0"), "{bar:?}");
+        assert_eq!(gone, None);
+        insta::assert_snapshot!(log, @"
+        09:14:00  prod-eu-1  workers 1.31.13 -> 1.34.3  starts
+        09:14:05  prod-eu-1  workers 1.31.13 -> 1.34.3  3 of 42 nodes replaced, drain
+                  ip-10-0-1-7
+        09:16:00  prod-eu-1  workers 1.31.13 -> 1.34.3  3 of 42 nodes replaced, drain
+                  ip-10-0-1-7, waits 2 min: pod shop/cart-0 may not be evicted,
+                  PodDisruptionBudget shop/cart allows no disruption
+        09:21:00  prod-eu-1  workers 1.31.13 -> 1.34.3  3 of 42 nodes replaced, drain
+                  ip-10-0-1-7, waits 7 min: pod shop/cart-0 may not be evicted,
+                  PodDisruptionBudget shop/cart allows no disruption
+        09:24:00  prod-eu-1  workers 1.31.13 -> 1.34.3  failed: not done after 10m;
+                  left: node a
+        09:24:00  prod-eu-1  kube-dns-legacy remove 1.0.0  skipped because of prod-eu-1
+                  workers 1.31.13 -> 1.34.3
+        09:24:01  stop: finishes the nodes under way and starts nothing
+        09:24:02  run ended: partly applied, 1 failed
+        ");
+    }
+}

@@ -34,7 +34,8 @@ pub fn recap_text(
             rough.push((cluster, tally));
         }
     }
-    for (counts, clusters) in &smooth {
+    // What is done first, what has not begun last.
+    for (counts, clusters) in smooth.iter().rev() {
         page.line(2, 4);
         if clusters.len() > 1 {
             page.put(Paint::Heading, &count(clusters.len(), "cluster")).space(2);
@@ -50,7 +51,7 @@ pub fn recap_text(
         rough_cluster(&mut page, plan, cluster, tally, outcomes);
     }
     page.blank();
-    page.line(0, 2);
+    page.line(0, 2).put(Paint::Heading, "Actions:").space(1);
     all.write(&mut page);
     if all.left() && !continue_command.trim().is_empty() {
         page.line(0, 2).put(Paint::Plain, "To continue:");
@@ -91,6 +92,9 @@ impl Counts {
 
     fn write(&self, page: &mut Page) {
         let Self { done, satisfied, failed, stopped, skipped, not_started } = self;
+        if *self == Self::default() {
+            page.put(Paint::Dim, "none");
+        }
         let parts: Vec<(Paint, usize, &str)> = [
             (Paint::Good, *done, "done"),
             (Paint::Good, *satisfied, "already as wanted"),
@@ -226,5 +230,71 @@ fn root(plan: &Plan, action: &Action, outcomes: &dyn Fn(&ActionId) -> Option<Out
             None => format!("because of the {}", found.kind),
         },
         None => format!("because of {cause}"),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::sample::Sample;
+
+    #[test]
+    fn a_recap_names_the_cause_once_and_ends_in_the_command() {
+        let sample = Sample::new().example("eu-1").example("eu-2").example("eu-3").example("eu-4");
+        let plan = &sample.plan;
+        let roll = sample.id("eu-2", "workers");
+        let gateway = sample.id("eu-2", "gateway-api");
+        let metrics = sample.id("eu-2", "metrics-server");
+        let of = |cluster: &str| {
+            let actions = plan
+                .actions
+                .iter()
+                .filter(|a| a.cluster.as_ref().is_some_and(|name| name.as_str() == cluster));
+            actions.map(|action| action.id.clone()).collect::<Vec<_>>()
+        };
+        let ended = [roll.clone(), gateway.clone(), metrics.clone()];
+        let mut done = [of("eu-1"), of("eu-3")].concat();
+        done.extend(of("eu-2").into_iter().filter(|id| !ended.contains(id)));
+        let recap = Recap {
+            done,
+            failed: vec![roll.clone()],
+            skipped: vec![gateway.clone(), metrics.clone()],
+            not_started: of("eu-4"),
+            ..Recap::default()
+        };
+        let outcomes = |id: &ActionId| {
+            if *id == roll {
+                Some(Outcome::Failed {
+                    reason: "the drain took longer than 15m: it waited for pod shop/cart-0, PodDisruptionBudget shop/cart allows no disruption".into(),
+                    left: vec!["node ip-10-0-1-7 is cordoned".into()],
+                })
+            } else if *id == gateway {
+                Some(Outcome::Skipped { because_of: roll.clone() })
+            } else if *id == metrics {
+                Some(Outcome::Skipped { because_of: gateway.clone() })
+            } else {
+                None
+            }
+        };
+        let text = recap_text(plan, &recap, &outcomes, "refit apply beta.plan", Style::default());
+        insta::assert_snapshot!(text, @"
+        Recap  acme · plan d16a470c106f
+          2 clusters  8 done each
+            eu-1, eu-3
+          eu-4  8 not started
+          eu-2  5 done, 1 failed, 2 skipped
+            failed   workers 1.31.13 -> 1.34.3
+                     the drain took longer than 15m: it waited for pod shop/cart-0,
+                     PodDisruptionBudget shop/cart allows no disruption
+                     left: node ip-10-0-1-7 is cordoned
+            skipped  2 actions because of workers 1.31.13 -> 1.34.3
+
+        Actions: 21 done, 1 failed, 2 skipped, 8 not started
+        To continue:
+          refit apply beta.plan
+        ");
+        let nothing =
+            recap_text(plan, &Recap::default(), &outcomes, "refit apply", Style::default());
+        assert!(!nothing.contains("continue"));
     }
 }

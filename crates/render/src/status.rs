@@ -14,6 +14,7 @@ use crate::plan::NAME_LINES;
 use crate::progress::{outcome_paint, outcome_text, stop_text};
 use crate::recap::reasons;
 use crate::time::{ago, between, clock_time, duration, roughly, timestamp};
+use crate::way::ways;
 use crate::words::{count, size};
 
 /// What a run's status is told from.
@@ -262,11 +263,16 @@ fn by_cluster<'a>(
         let story = told.stories.get(&action.id);
         clusters.entry(cluster.as_str()).or_default().push(entry(&action.id, Some(action), story));
     }
+    let ways = ways(plan);
+    let places: BTreeMap<&ActionId, usize> = ways
+        .iter()
+        .flat_map(|way| way.actions.iter().enumerate().map(|(at, action)| (&action.id, at)))
+        .collect();
     for entries in clusters.values_mut() {
-        // As they began; what has not begun by name.
+        // As they began, then as they will.
         entries.sort_by_cached_key(|entry| {
             let started = entry.story.and_then(|story| story.started);
-            (started.is_none(), started, entry.what.clone())
+            (started.is_none(), started, places.get(entry.id).copied(), entry.what.clone())
         });
     }
     clusters
@@ -422,5 +428,152 @@ impl<'a> Story<'a> {
             }
             Progress::Healing { why } => self.healing = Some(why),
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use refit_model::{Digest, NodeOp, PodKey, Token};
+
+    use super::*;
+    use crate::sample::Sample;
+
+    fn records(sample: &Sample) -> Vec<JournalRecord> {
+        let (hop, dns, roll) = (
+            sample.id("eu-1", "-> 1.32.9"),
+            sample.id("eu-1", "coredns"),
+            sample.id("eu-1", "workers"),
+        );
+        let instance = |n: u32| -> InstanceId { format!("i-{n}").parse().unwrap() };
+        let chosen = |n, purpose| RecordKind::Progress {
+            action: roll.clone(),
+            progress: Progress::NodeChosen {
+                instance: instance(n),
+                node: Some(format!("ip-10-0-1-{n}").parse().unwrap()),
+                purpose,
+                baseline: BTreeMap::new(),
+            },
+        };
+        let done = |n| RecordKind::Progress {
+            action: roll.clone(),
+            progress: Progress::NodeDone { instance: instance(n) },
+        };
+        let pod = PodKey { namespace: "shop".into(), name: "cart-0".into(), uid: "u".into() };
+        let kinds = vec![
+            RecordKind::RunOpened {
+                run: "r-1".parse().unwrap(),
+                fleet: "acme".parse().unwrap(),
+                plan: sample.plan.id(),
+                plan_digest: Digest::of_bytes(b""),
+                who: "ana@laptop".into(),
+            },
+            RecordKind::ActionStarted { action: hop.clone() },
+            RecordKind::ActionEnded { action: hop, outcome: Outcome::Done },
+            RecordKind::ActionStarted { action: dns.clone() },
+            RecordKind::ActionEnded {
+                action: dns,
+                outcome: Outcome::Failed { reason: "not ready".into(), left: vec!["a Job".into()] },
+            },
+            RecordKind::ActionStarted { action: roll.clone() },
+            chosen(1, Purpose::Replace),
+            done(1),
+            chosen(2, Purpose::Surplus),
+            done(2),
+            chosen(7, Purpose::Replace),
+            RecordKind::Intent {
+                op: OpId(9),
+                action: roll.clone(),
+                cluster: "eu-1".parse().unwrap(),
+                token: Token("t".into()),
+                call: Op::Node { node: "ip-10-0-1-7".parse().unwrap(), op: NodeOp::Evict { pod } },
+            },
+            RecordKind::Settled {
+                op: OpId(9),
+                result: OpResult::Refused { reason: "the budget".into() },
+            },
+            RecordKind::StopAsked { stop: Stop::Finish },
+        ];
+        let start: Timestamp = "2026-11-02T09:14:00Z".parse().unwrap();
+        (1..)
+            .zip(kinds)
+            .map(|(seq, kind)| {
+                let minutes = i64::try_from(seq).unwrap();
+                let at = Timestamp::from_second(start.as_second() + 60 * minutes).unwrap();
+                JournalRecord { seq, epoch: 1, at, kind }
+            })
+            .collect()
+    }
+
+    #[test]
+    fn a_status_is_told_from_the_journal() {
+        let sample = Sample::new().example("eu-1").example("eu-2");
+        let records = records(&sample);
+        let run: RunId = "r-1".parse().unwrap();
+        let now = Some("2026-11-02T09:30:00Z".parse().unwrap());
+        let input = StatusInput { run: &run, plan: Some(&sample.plan), records: &records, now };
+        insta::assert_snapshot!(status_text(&input, Style::default()), @"
+        run r-1 · acme · plan 195d2dc3c492 · begun 2026-11-02 09:15:00 UTC by ana@laptop
+          stop asked 2026-11-02 09:28:00 UTC: finishes the nodes under way and starts
+            nothing
+          not ended, last entry 2 min ago
+
+          eu-1  1 of 8 actions done
+            failed   coredns 1.11.1 -> 1.12.4  took 1 min
+                     not ready
+                     left: a Job
+            running  workers 1.31.13 -> 1.34.3  1 of 42 nodes replaced, since 09:20:00
+                     (10 min)
+                     replaces ip-10-0-1-7; last: evict shop/cart-0 from ip-10-0-1-7, 4
+                     min ago, refused: the budget
+            waiting  control-plane 1.32.9 -> 1.33.5, control-plane 1.33.5 -> 1.34.3,
+                     gateway-api install 1.4.0, and 2 more
+
+          1 cluster not started: eu-2
+        ");
+        let without = StatusInput { plan: None, now: None, ..input };
+        insta::assert_snapshot!(status_text(&without, Style::default()), @"
+        run r-1 · plan 195d2dc3c492 · begun 2026-11-02 09:15:00 UTC by ana@laptop
+          stop asked 2026-11-02 09:28:00 UTC: finishes the nodes under way and starts
+            nothing
+          not ended, last entry 2026-11-02 09:28:00 UTC
+
+          actions  1 of 2 actions done
+            failed   action fc176dd97a51  took 1 min
+                     not ready
+                     left: a Job
+
+          eu-1  0 of 1 action done
+            running  action 392d88eb6a4d  since 09:20:00
+                     replaces ip-10-0-1-7; last: evict shop/cart-0 from ip-10-0-1-7, at
+                     09:26:00, refused: the budget
+        ");
+    }
+
+    #[test]
+    fn a_run_lists_its_actions() {
+        let sample = Sample::new().example("eu-1");
+        let records = records(&sample);
+        let run: RunId = "r-1".parse().unwrap();
+        let input =
+            StatusInput { run: &run, plan: Some(&sample.plan), records: &records, now: None };
+        insta::assert_snapshot!(run_text(&input, Style::default()), @"
+        run r-1 · acme · plan 679392135acc · begun 2026-11-02 09:15:00 UTC by ana@laptop
+          stop asked 2026-11-02 09:28:00 UTC: finishes the nodes under way and starts
+            nothing
+          not ended, last entry 2026-11-02 09:28:00 UTC
+
+          eu-1
+            09:16:00  done     control-plane 1.31.13 -> 1.32.9  took 1 min
+            09:18:00  failed   coredns 1.11.1 -> 1.12.4  took 1 min
+                               not ready
+                               left: a Job
+            09:20:00  running  workers 1.31.13 -> 1.34.3  1 of 42 nodes replaced, since
+                               09:20:00
+                      waiting  control-plane 1.32.9 -> 1.33.5
+                      waiting  control-plane 1.33.5 -> 1.34.3
+                      waiting  gateway-api install 1.4.0
+                      waiting  metrics-server adopt 0.7.2 as 0.8.1
+                      waiting  kube-dns-legacy remove 1.0.0
+        ");
     }
 }

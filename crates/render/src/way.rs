@@ -81,7 +81,8 @@ pub(crate) fn transitions(plan: &Plan) -> Vec<Transition<'_>> {
     groups
 }
 
-fn ways(plan: &Plan) -> Vec<Way<'_>> {
+/// The way of each cluster that has something to do.
+pub(crate) fn ways(plan: &Plan) -> Vec<Way<'_>> {
     let mut actions: BTreeMap<&ClusterName, Vec<&Action>> = BTreeMap::new();
     let mut clusters: BTreeMap<&ActionId, &ClusterName> = BTreeMap::new();
     for action in &plan.actions {
