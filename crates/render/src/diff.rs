@@ -46,11 +46,26 @@ pub fn diff_text(plan: &Plan, fleet: &Fleet, snapshot: &Snapshot, style: Style) 
         for line in body.lines() {
             // An unchanged empty line is one space in a unified diff.
             let line = if line == " " { "" } else { line };
-            paint_of(line).write(line, style, &mut out);
+            paint_of(line).write(&visible(line), style, &mut out);
             out.push('\n');
         }
     }
     out
+}
+
+/// The line with escapes for what would move a cursor or turn the text: unlike elsewhere it is
+/// not left out, because it may be all that changes.
+fn visible(line: &str) -> String {
+    let mut text = String::new();
+    for c in line.chars() {
+        let harmless = c == '\t' || (c.is_whitespace() && !c.is_control());
+        if harmless || clean(c.encode_utf8(&mut [0; 4])).chars().eq([c]) {
+            text.push(c);
+        } else {
+            text.extend(c.escape_unicode());
+        }
+    }
+    text
 }
 
 fn paint_of(line: &str) -> Paint {
@@ -438,6 +453,11 @@ mod tests {
         +  key: (sha256 fb9ef43059be)
         +kind: Secret
         "#);
+    }
+
+    #[test]
+    fn what_could_move_a_cursor_is_shown_as_an_escape() {
+        assert_eq!(visible("+a: x\u{9b}y\u{202e}\tz\u{3000}"), "+a: x\\u{9b}y\\u{202e}\tz\u{3000}");
     }
 
     #[test]
