@@ -3,10 +3,10 @@
 use std::collections::{BTreeMap, VecDeque};
 
 use refit_model::{
-    Action, ActionId, ActionKind, CallError, ClusterName, ClusterState, Digest, ErrorClass,
-    GivingUp, JournalRecord, Op, OpId, OpResult, Outcome, Period, Plan, PlanId, Precheck, Progress,
-    Recap, RecordKind, RunEvent, RunEventKind, RunId, RunOutcome, Stop, Timestamp, Token,
-    WaitingOn, digest_of,
+    Action, ActionId, ActionKind, CallError, ClusterName, ClusterState, ErrorClass, GivingUp,
+    JournalRecord, Op, OpId, OpResult, Outcome, Period, Plan, PlanId, Precheck, Progress, Recap,
+    RecordKind, RunEvent, RunEventKind, RunId, RunOutcome, Stop, Timestamp, Token, WaitingOn,
+    digest_of,
 };
 
 use crate::decision::{Decision, Mode, Next, POLL, SOON, after};
@@ -46,8 +46,8 @@ pub struct Engine {
     unconfirmed: VecDeque<Confirm>,
     next_op: u64,
     next_look: u64,
-    /// How often a call was answered for sure: the next one like it is another call.
-    ordinals: BTreeMap<Digest, u32>,
+    /// The calls on each target, for their tokens.
+    tokens: BTreeMap<String, Calls>,
     changed: bool,
     stop: Option<Stop>,
     started: bool,
@@ -90,7 +90,7 @@ impl Engine {
             unconfirmed: VecDeque::new(),
             next_op: 1,
             next_look: 1,
-            ordinals: BTreeMap::new(),
+            tokens: BTreeMap::new(),
             changed: false,
             stop: None,
             started: false,
@@ -106,7 +106,7 @@ impl Engine {
     /// looked at again.
     pub fn resume(plan: Plan, settings: Settings, records: &[JournalRecord]) -> Self {
         let mut engine = Self::new(plan, settings);
-        let mut calls: BTreeMap<OpId, (ActionId, Digest, Op)> = BTreeMap::new();
+        let mut calls: BTreeMap<OpId, (ActionId, String, Op)> = BTreeMap::new();
         for record in records {
             match &record.kind {
                 RecordKind::ActionStarted { action } => {
@@ -116,16 +116,20 @@ impl Engine {
                 RecordKind::Intent { op, action, cluster, call, .. } => {
                     engine.next_op = engine.next_op.max(op.0 + 1);
                     engine.memories.entry(action.clone()).or_default().intend(call);
-                    calls.insert(*op, (action.clone(), digest_of(&(cluster, call)), call.clone()));
+                    engine.tokens.entry(target(cluster, call)).or_default().next(call);
+                    calls.insert(*op, (action.clone(), target(cluster, call), call.clone()));
                 }
                 RecordKind::Settled { op, result } => {
-                    if let (Some((action, digest, call)), true) =
+                    if let (Some((action, target, call)), true) =
                         (calls.remove(op), !matches!(result, OpResult::Unknown { .. }))
                     {
-                        *engine.ordinals.entry(digest).or_default() += 1;
+                        engine.tokens.entry(target).or_default().answered();
+                        let memory = engine.memories.entry(action).or_default();
                         if *result == OpResult::Ok {
                             engine.changed = true;
-                            engine.memories.entry(action).or_default().settle(&call);
+                            memory.settle(&call);
+                        } else {
+                            memory.refused(&call);
                         }
                     }
                 }
@@ -292,8 +296,8 @@ impl Engine {
         op
     }
 
-    fn token(&self, cluster: &ClusterName, call: &Op) -> Token {
-        let ordinal = self.ordinals.get(&digest_of(&(cluster, call))).copied().unwrap_or_default();
+    fn token(&mut self, cluster: &ClusterName, call: &Op) -> Token {
+        let ordinal = self.tokens.entry(target(cluster, call)).or_default().next(call);
         let digest = digest_of(&(&self.settings.run, cluster, call, ordinal));
         Token(digest.as_str()[..32].to_owned())
     }
@@ -660,7 +664,7 @@ impl Engine {
         if !matches!(record, OpResult::Unknown { .. })
             && let Some(cluster) = cluster
         {
-            *self.ordinals.entry(digest_of(&(cluster, &call.op))).or_default() += 1;
+            self.tokens.entry(target(&cluster, &call.op)).or_default().answered();
         }
         self.records.push(RecordKind::Settled { op, result: record });
         match result {
@@ -680,6 +684,9 @@ impl Engine {
             ActionKind::ControlPlaneHop { .. } | ActionKind::NodePoolRoll { .. }
         );
         let Some(worker) = self.workers.get_mut(&at) else { return };
+        if error.class != ErrorClass::Unknown {
+            worker.memory.refused(&call.op);
+        }
         // What was to come after it was decided in the belief that it goes well.
         worker.queue.retain(|queued| worker::is_eviction(&queued.op));
         if error.class == ErrorClass::Budget {
@@ -814,5 +821,42 @@ impl Engine {
         let recap = self.recap();
         self.emit(now, RunEventKind::RunEnded { outcome, recap });
         self.effects.push(Effect::Finish(outcome));
+    }
+}
+
+/// The calls on one target. A call whose answer was lost is sent again as the same call, with
+/// the same token, but only when no other call on the target came in between: a provider that
+/// remembers tokens would otherwise leave it undone.
+#[derive(Debug, Default)]
+struct Calls {
+    number: u64,
+    last: Option<Op>,
+    answered: bool,
+}
+
+impl Calls {
+    /// The number of a call that is about to be sent.
+    fn next(&mut self, call: &Op) -> u64 {
+        if self.answered || self.last.as_ref() != Some(call) {
+            self.number += 1;
+            self.last = Some(call.clone());
+            self.answered = false;
+        }
+        self.number
+    }
+
+    /// The last call was answered for sure.
+    fn answered(&mut self) {
+        self.answered = true;
+    }
+}
+
+/// What a call changes.
+fn target(cluster: &ClusterName, op: &Op) -> String {
+    match op {
+        Op::Group { group, .. } => format!("{cluster} group {group}"),
+        Op::Node { node, .. } => format!("{cluster} node {node}"),
+        Op::Addon { addon, .. } => format!("{cluster} add-on {addon}"),
+        Op::HoldLease { .. } | Op::ReleaseLease { .. } => format!("{cluster} lease"),
     }
 }

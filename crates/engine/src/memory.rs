@@ -4,7 +4,8 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use refit_model::{
-    AddonOp, GivingUp, InstanceId, NodeName, NodeOp, Op, Progress, Purpose, Timestamp, WorkloadRef,
+    AddonOp, GivingUp, GroupName, GroupOp, InstanceId, NodeName, NodeOp, Op, Progress, Purpose,
+    Timestamp, WorkloadRef,
 };
 
 /// The memory of one action.
@@ -28,6 +29,8 @@ pub(crate) struct Memory {
     pub(crate) applied: bool,
     /// Whether a foreign copy's fields were taken.
     pub(crate) adopted: bool,
+    /// By how much desired was to be raised and was not, because somebody had changed it.
+    pub(crate) unraised: BTreeMap<GroupName, u32>,
     /// Since when something is waited for, by what: not journaled, a new process counts anew.
     pub(crate) waits: BTreeMap<String, Timestamp>,
 }
@@ -86,7 +89,17 @@ impl Memory {
         match op {
             Op::Addon { op: AddonOp::Apply { .. }, .. } => self.applied = true,
             Op::Addon { op: AddonOp::Adopt { .. }, .. } => self.adopted = true,
+            Op::Group { group, op: GroupOp::Tag { .. } } => {
+                self.unraised.remove(group);
+            }
             _ => {}
+        }
+    }
+
+    /// Takes in an operation that surely has not taken effect.
+    pub(crate) fn refused(&mut self, op: &Op) {
+        if let Op::Group { group, op: GroupOp::RaiseDesired { from, to } } = op {
+            self.unraised.insert(group.clone(), to.saturating_sub(*from));
         }
     }
 

@@ -15,7 +15,7 @@ use refit_model::{
     Action, ActionKind, Bounds, ClusterState, ControlPlaneMember, GivingUp, GroupName, GroupOp,
     GroupState, ImagePin, InstanceId, InstanceState, KubeVersion, Lifecycle, NodeName, NodeOp,
     NodeState, Op, Outcome, Period, PodKey, PodOwner, PodState, Progress, Purpose, RollTag, RunId,
-    StateGuard, TargetHealth, Timestamp, WorkloadRef,
+    StateGuard, TargetHealth, Timestamp, WorkloadRef, ZonalVolume,
 };
 
 use crate::decision::{Decision, Mode, Wait, after};
@@ -104,7 +104,7 @@ fn on_node(node: &NodeName, op: NodeOp) -> Op {
 
 impl Roll<'_> {
     fn decide(&self, memory: &mut Memory) -> Decision {
-        if let Some(decision) = self.correct_tags() {
+        if let Some(decision) = self.correct_tags(memory) {
             return decision;
         }
         if self.mode == Mode::Leave {
@@ -230,11 +230,15 @@ impl Roll<'_> {
     ///
     /// The tag is written before desired is raised, and corrected after it has fallen with an
     /// instance: so when desired is below the tag's, that much of the surge is not there.
-    fn correct_tags(&self) -> Option<Decision> {
+    fn correct_tags(&self, memory: &Memory) -> Option<Decision> {
         let mut ops = Vec::new();
         for (name, group) in &self.groups {
             let Some(tag) = tag_of(group) else { continue };
-            let missing = tag.desired.saturating_sub(group.desired).min(tag.surge);
+            let missing = match memory.unraised.get(*name) {
+                Some(unraised) => *unraised,
+                None => tag.desired.saturating_sub(group.desired),
+            };
+            let missing = missing.min(tag.surge);
             let right = RollTag {
                 run: self.run.clone(),
                 surge: tag.surge - missing,
@@ -320,9 +324,12 @@ impl Roll<'_> {
             for process in tag.suspended.intersection(&group.suspended) {
                 ops.push(on_group(name, GroupOp::Resume { process: process.clone() }));
             }
-            untag.push(on_group(name, GroupOp::Untag));
+            // The tag goes last: it is what another run would give the rest back by. While desired
+            // is too high it stays, and the next run takes the surplus away.
+            if tag.surge == 0 {
+                untag.push(on_group(name, GroupOp::Untag));
+            }
         }
-        // The tag goes last: it is what another run would give the rest back by.
         let ops = if ops.is_empty() { untag } else { ops };
         (!ops.is_empty()).then(|| Decision::act("give the groups' settings back", ops))
     }
@@ -345,14 +352,21 @@ impl Roll<'_> {
         }
         let candidates = self.candidates(&old);
         let Some((group, first)) = candidates.first() else { return self.finish(memory) };
-        let first_up = self.is_up(first);
-        let left = self.up().saturating_sub(u32::from(first_up));
-        let room = left >= self.base().saturating_sub(self.unavailable);
-        if !first_up || room {
-            if let Some(decision) = self.zonal(memory, group, first, &step) {
-                return decision;
-            }
-            return self.choose(first, Purpose::Replace, &step);
+        let may_go = |instance: &InstanceState| {
+            let up = self.is_up(instance);
+            let left = self.up().saturating_sub(u32::from(up));
+            !up || left >= self.base().saturating_sub(self.unavailable)
+        };
+        // A volume that has nowhere to go yet lets others go first: their replacements may come
+        // up in its zone.
+        let easy = |(_, instance): &&(&GroupName, &InstanceState)| {
+            may_go(instance) && self.stuck_volume(instance).is_none()
+        };
+        if let Some((_, instance)) = candidates.iter().find(easy) {
+            return self.choose(instance, Purpose::Replace, &step);
+        }
+        if may_go(first) {
+            return self.zonal(memory, group, first, &step);
         }
         if !stopping && let Some(decision) = self.launch_ahead(memory, &candidates, &step) {
             return decision;
@@ -510,16 +524,10 @@ impl Roll<'_> {
         "enough nodes to be Ready".to_owned()
     }
 
-    /// A pod with a zonal volume needs another node in its zone before its own is drained.
-    fn zonal(
-        &self,
-        memory: &mut Memory,
-        group: &GroupName,
-        instance: &InstanceState,
-        step: &str,
-    ) -> Option<Decision> {
+    /// A zonal volume of a pod on the instance that no other node of its zone could take.
+    fn stuck_volume(&self, instance: &InstanceState) -> Option<&ZonalVolume> {
         let (node, _) = self.node(&instance.id)?;
-        let volume = self.pods(node).filter_map(|pod| pod.volume.as_ref()).find(|volume| {
+        self.pods(node).filter_map(|pod| pod.volume.as_ref()).find(|volume| {
             !self.state.nodes.iter().any(|(name, other)| {
                 name != node
                     && !other.control_plane
@@ -527,36 +535,51 @@ impl Roll<'_> {
                     && !other.unschedulable
                     && other.zone.as_ref() == Some(&volume.zone)
             })
-        })?;
+        })
+    }
+
+    /// A pod with a zonal volume needs another node in its zone before its own is drained: more
+    /// nodes are launched, within the bounds, until there is one.
+    fn zonal(
+        &self,
+        memory: &mut Memory,
+        group: &GroupName,
+        instance: &InstanceState,
+        step: &str,
+    ) -> Decision {
+        let (Some((node, _)), Some(volume)) =
+            (self.node(&instance.id), self.stuck_volume(instance))
+        else {
+            return self.choose(instance, Purpose::Replace, step);
+        };
         let what = format!(
             "a node in {} for volume {} of {node}, before {node} is drained",
             volume.zone, volume.claim
         );
         let state = self.groups[group];
-        let at_bound = self.surplus() >= self.surge.max(1) || state.desired >= state.max;
-        let all_up = self.up() >= self.wanted();
-        if all_up && !at_bound && self.mode == Mode::Go {
-            let tag = tag_of(state)?;
-            let to = state.desired + 1;
-            let tag = RollTag { surge: tag.surge + 1, desired: to, ..tag };
-            let raise = GroupOp::RaiseDesired { from: state.desired, to };
-            return Some(Decision::act(
-                step,
-                vec![on_group(group, GroupOp::Tag { tag }), on_group(group, raise)],
-            ));
+        if self.up() < self.wanted() {
+            let since = memory.waiting_since("zone", self.now);
+            let until = after(since, self.node_ready_timeout);
+            if self.now >= until {
+                return Self::give_up(format!("waited {} for {what}", self.node_ready_timeout));
+            }
+            return Decision::wait(step, Wait { what, since, until });
         }
-        if all_up {
-            return Some(Self::give_up(format!(
-                "{group} does not launch into the zone: waited for {what}"
-            )));
+        let room = self.surplus() < self.surge && state.desired < state.max;
+        match tag_of(state) {
+            Some(tag) if room && self.mode == Mode::Go => {
+                let to = state.desired + 1;
+                let tag = RollTag { surge: tag.surge + 1, desired: to, ..tag };
+                let raise = GroupOp::RaiseDesired { from: state.desired, to };
+                Decision::act(
+                    step,
+                    vec![on_group(group, GroupOp::Tag { tag }), on_group(group, raise)],
+                )
+            }
+            _ => Self::give_up(format!(
+                "no new node came up in the zone within the bounds: there has to be {what}"
+            )),
         }
-        let since = memory.waiting_since("zone", self.now);
-        let until = after(since, self.node_ready_timeout);
-        Some(if self.now >= until {
-            Self::give_up(format!("waited {} for {what}", self.node_ready_timeout))
-        } else {
-            Decision::wait(step, Wait { what, since, until })
-        })
     }
 
     /// All instances are new: waits until they are up, gives everything back, ends.
@@ -589,15 +612,20 @@ impl Roll<'_> {
         }
     }
 
-    /// Chooses a node that is one more than usual.
+    /// Chooses a new node that is one more than usual: one that never came up before any other,
+    /// and none that the pool cannot do without.
     fn take_surplus_away(&self) -> Option<Decision> {
         let (name, group) =
             self.groups.iter().find(|(_, group)| tag_of(group).is_some_and(|tag| tag.surge > 0))?;
         let spare = group
             .instances
             .iter()
-            .filter(|instance| instance.lifecycle == Lifecycle::InService)
+            .filter(|instance| instance.lifecycle != Lifecycle::Terminating)
             .filter(|instance| !self.is_old(name, instance))
+            .filter(|instance| {
+                let least = self.base().saturating_sub(self.unavailable);
+                !self.is_up(instance) || self.up() > least
+            })
             .min_by_key(|instance| {
                 let pods = self.node(&instance.id).map_or(0, |(node, _)| self.pods(node).count());
                 (self.is_up(instance), pods, instance.id.clone())
@@ -873,7 +901,7 @@ impl Roll<'_> {
             let surge = tag_of(group).map_or(0, |tag| tag.surge);
             if surge > 0 && memory.left.is_empty() {
                 memory.left.push(format!(
-                    "desired of {name} is {} and was {}: no new instance could be taken away; lower it when it suits",
+                    "desired of {name} is {} and was {}: no new instance could be taken away; the next run does",
                     group.desired,
                     group.desired.saturating_sub(surge)
                 ));

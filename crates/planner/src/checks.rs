@@ -298,22 +298,44 @@ pub(crate) fn drains(state: &ClusterState, nodes: &BTreeSet<&NodeName>) -> Vec<B
                 .of(&part),
             );
         }
-        if let Some(volume) = &pod.volume {
-            let reachable = state.groups.values().any(|group| group.zones.contains(&volume.zone));
-            if !reachable {
-                found.push(
-                    Blocker::new(
-                        Code::RF029,
-                        format!(
-                            "its volume {} lives in {}, where no declared group launches",
-                            volume.claim, volume.zone
-                        ),
-                        "let a group of its pool span that zone",
-                    )
-                    .of(&part),
-                );
-            }
-        }
+        found.extend(zonal(state, pod).map(|blocker| blocker.of(&part)));
     }
     found
+}
+
+/// Whether a pod's zonal volume has somewhere to go.
+fn zonal(state: &ClusterState, pod: &PodState) -> Option<Blocker> {
+    let volume = pod.volume.as_ref()?;
+    let zone = &volume.zone;
+    if !state.groups.values().any(|group| group.zones.contains(zone)) {
+        return Some(Blocker::new(
+            Code::RF029,
+            format!(
+                "its volume {} lives in {zone}, where no declared group launches",
+                volume.claim
+            ),
+            "let a group of its pool span that zone",
+        ));
+    }
+    let elsewhere = state.nodes.iter().any(|(name, node)| {
+        pod.node.as_ref() != Some(name)
+            && !node.control_plane
+            && node.ready
+            && !node.unschedulable
+            && node.zone.as_ref() == Some(zone)
+    });
+    let own = pod.node.as_ref().and_then(|name| state.nodes.get(name)?.instance.as_ref());
+    let spans = own.and_then(|id| state.instance(id)).map(|(group, _)| &state.groups[group].zones);
+    if elsewhere || spans.is_none_or(|zones| zones.len() == 1) {
+        return None;
+    }
+    let warning = Blocker::new(
+        Code::RF029,
+        format!(
+            "its volume {} lives in {zone}, where no other node could take it, and its group cannot be told to launch there",
+            volume.claim
+        ),
+        "give each zone a group of its own, or the pool more surge",
+    );
+    Some(warning.weighing(Severity::Warning))
 }

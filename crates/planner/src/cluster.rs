@@ -280,9 +280,9 @@ impl ClusterPlanner<'_> {
         groups.iter().filter_map(|name| self.state.groups.get(name)).any(|group| {
             group.tags.contains_key(RollTag::KEY)
                 || group.instances.iter().any(|instance| {
-                    self.state.node_of(&instance.id).is_some_and(|(_, node)| {
-                        node.annotations.contains_key(RollTag::CORDONED)
-                    })
+                    self.state
+                        .node_of(&instance.id)
+                        .is_some_and(|(_, node)| node.annotations.contains_key(RollTag::CORDONED))
                 })
         })
     }

@@ -334,7 +334,10 @@ impl ClusterWorld {
 
     /// Sets how far a pool may be from what it has now.
     pub(crate) fn allow(&mut self, pool: &PoolName, surge: u32, unavailable: u32) {
-        let had = self.usable_nodes(pool);
+        // What an earlier run has added and not taken away yet is not what the pool has.
+        let of_pool = self.groups.values().filter(|group| group.pool.as_ref() == Some(pool));
+        let usual = of_pool.map(|group| group.usual).sum();
+        let had = self.usable_nodes(pool).min(usual);
         self.judge.allowances.insert(pool.clone(), Allowance { surge, unavailable, had });
     }
 
@@ -569,7 +572,7 @@ impl ClusterWorld {
                 differ(format!("{name} is cordoned by refit"));
             }
         }
-        if let Some(lease) = &self.lease {
+        if let Some(lease) = self.lease.as_ref().filter(|lease| lease.until > self.now) {
             differ(format!("run {} holds the Lease", lease.run));
         }
     }

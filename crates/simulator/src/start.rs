@@ -175,19 +175,22 @@ impl ClusterWorld {
     ) -> Vec<GroupName> {
         let control_plane = &cluster.control_plane;
         let mut declared: Vec<(GroupName, Option<PoolName>, &ImagePattern, Vec<Zone>)> = Vec::new();
-        for (index, group) in control_plane.groups.iter().enumerate() {
-            // One group per zone, as kops has it; a single group spans them all.
-            let zones = if control_plane.groups.len() > 1 && !start.zones.is_empty() {
+        // Several groups have a zone each, as kops has it; a single group spans them all.
+        let zones = |index: usize, groups: &[GroupName]| {
+            if groups.len() > 1 && !start.zones.is_empty() {
                 vec![start.zones[index % start.zones.len()].clone()]
             } else {
                 start.zones.clone()
-            };
+            }
+        };
+        for (index, group) in control_plane.groups.iter().enumerate() {
+            let zones = zones(index, &control_plane.groups);
             declared.push((group.clone(), None, &control_plane.image, zones));
         }
         for pool in &cluster.pools {
-            for group in &pool.groups {
-                let pool_name = Some(pool.name.clone());
-                declared.push((group.clone(), pool_name, &pool.image, start.zones.clone()));
+            for (index, group) in pool.groups.iter().enumerate() {
+                let zones = zones(index, &pool.groups);
+                declared.push((group.clone(), Some(pool.name.clone()), &pool.image, zones));
             }
         }
         let mut added = Vec::new();

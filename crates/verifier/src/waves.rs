@@ -92,7 +92,8 @@ fn named(fleet: &Fleet, placed: &BTreeMap<&ClusterName, (&ChannelName, u32)>) ->
                 WaveSpec::Clusters(names) => {
                     for name in names {
                         let first = seen.insert(name);
-                        if let Some((_, at)) = placed.get(name)
+                        if let Some((at_channel, at)) = placed.get(name)
+                            && **at_channel == channel.name
                             && first
                             && *at != wave
                             && !(percent_before && *at < wave)
