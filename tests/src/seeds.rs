@@ -98,6 +98,7 @@ enum End {
 
 impl Bench {
     fn tell(&mut self) -> Result<(), String> {
+        let mut settled = false;
         loop {
             if self.story.runs == FAULTY_RUNS && self.trouble.faults {
                 self.world.stop_faults();
@@ -118,12 +119,25 @@ impl Bench {
                     self.story.runs = FAULTY_RUNS;
                     continue;
                 }
+                if plan.is_blocked() && !settled {
+                    // What blocks may only be on its way back.
+                    self.settle();
+                    settled = true;
+                    continue;
+                }
                 return self.check_end(&plan);
             }
-            if self.story.runs >= RUNS_MAX && foretold(&plan) {
-                return self.check_end(&plan);
+            if self.story.runs >= RUNS_MAX && (foretold(&plan) || cramped(&plan)) {
+                return self.judged();
             }
             if self.story.runs >= RUNS_MAX {
+                for observation in snapshot.clusters.values() {
+                    if let Observation::Fresh(state) = observation {
+                        for pod in state.pods.iter().filter(|pod| !pod.ready) {
+                            self.say(&format!("not ready: {pod:?}"));
+                        }
+                    }
+                }
                 let left: Vec<String> = plan
                     .actions
                     .iter()
@@ -365,6 +379,15 @@ impl Bench {
 /// told to launch where a volume lives.
 fn foretold(plan: &Plan) -> bool {
     plan.findings.iter().any(|finding| finding.code == Code::RF029)
+}
+
+/// Whether all that is left are rolls that may not surge: pods may then have nowhere to go, and
+/// a budget keeps them where they are.
+fn cramped(plan: &Plan) -> bool {
+    let rolls =
+        || plan.actions.iter().filter(|a| matches!(a.kind, ActionKind::NodePoolRoll { .. }));
+    rolls().next().is_some()
+        && rolls().any(|action| matches!(action.bounds, Bounds::Rolling { surge: 0, .. }))
 }
 
 /// Answers that are on their way, by time and then by order.

@@ -350,8 +350,18 @@ impl Roll<'_> {
         if let Some(wait) = self.too_early(memory) {
             return Decision::wait(step, wait);
         }
-        let candidates = self.candidates(&old);
-        let Some((group, first)) = candidates.first() else { return self.finish(memory) };
+        let mut candidates = self.candidates(&old);
+        // One that has just been launched gets its time to become a node: until then nobody
+        // knows whether something would have to be drained.
+        candidates.retain(|(_, instance)| {
+            self.node(&instance.id).is_some() || {
+                let since = memory.waiting_since(&format!("node {}", instance.id), self.now);
+                self.now >= after(since, self.node_ready_timeout)
+            }
+        });
+        let Some((group, first)) = candidates.first() else {
+            return self.wait_for_instances(memory, &step);
+        };
         let may_go = |instance: &InstanceState| {
             let up = self.is_up(instance);
             let left = self.up().saturating_sub(u32::from(up));
@@ -362,6 +372,11 @@ impl Roll<'_> {
         let easy = |(_, instance): &&(&GroupName, &InstanceState)| {
             may_go(instance) && self.stuck_volume(instance).is_none()
         };
+        // Replacements are launched before anything is drained, also where a node may be missing:
+        // pods that are evicted then have a place to go to.
+        if !stopping && let Some(decision) = self.launch_ahead(memory, &candidates, &step) {
+            return decision;
+        }
         if let Some((_, instance)) = candidates.iter().find(easy) {
             return self.choose(instance, Purpose::Replace, &step);
         }
@@ -733,6 +748,19 @@ impl Roll<'_> {
         let more = match pods.len() {
             1 => String::new(),
             n => format!(", and {} more pods", n - 1),
+        };
+        let homeless = shut.and_then(|budget| {
+            self.state.pods.iter().find(|pod| {
+                pod.node.is_none()
+                    && pod.namespace == budget.namespace
+                    && pod.budgets.contains(&budget.name)
+            })
+        });
+        let more = match homeless {
+            Some(pod) => {
+                format!("{more}; pod {}/{} waits for a node with room", pod.namespace, pod.name)
+            }
+            None => more,
         };
         match shut {
             Some(budget) => format!(

@@ -246,7 +246,11 @@ pub(crate) fn skew_now(
 }
 
 /// Whether the nodes can be drained at all.
-pub(crate) fn drains(state: &ClusterState, nodes: &BTreeSet<&NodeName>) -> Vec<Blocker> {
+pub(crate) fn drains(
+    cluster: &Cluster,
+    state: &ClusterState,
+    nodes: &BTreeSet<&NodeName>,
+) -> Vec<Blocker> {
     let mut found = Vec::new();
     let leaving: Vec<&PodState> = state
         .pods
@@ -298,13 +302,13 @@ pub(crate) fn drains(state: &ClusterState, nodes: &BTreeSet<&NodeName>) -> Vec<B
                 .of(&part),
             );
         }
-        found.extend(zonal(state, pod).map(|blocker| blocker.of(&part)));
+        found.extend(zonal(cluster, state, pod).map(|blocker| blocker.of(&part)));
     }
     found
 }
 
 /// Whether a pod's zonal volume has somewhere to go.
-fn zonal(state: &ClusterState, pod: &PodState) -> Option<Blocker> {
+fn zonal(cluster: &Cluster, state: &ClusterState, pod: &PodState) -> Option<Blocker> {
     let volume = pod.volume.as_ref()?;
     let zone = &volume.zone;
     if !state.groups.values().any(|group| group.zones.contains(zone)) {
@@ -317,16 +321,21 @@ fn zonal(state: &ClusterState, pod: &PodState) -> Option<Blocker> {
             "let a group of its pool span that zone",
         ));
     }
+    let group_of = |node: &NodeState| {
+        let (name, _) = state.instance(node.instance.as_ref()?)?;
+        let pool = cluster.pools.iter().position(|pool| pool.groups.contains(name));
+        Some((state.groups[name].zones.len(), pool))
+    };
+    let own = state.nodes.get(pod.node.as_ref()?)?;
+    let (zones, pool) = group_of(own)?;
     let elsewhere = state.nodes.iter().any(|(name, node)| {
         pod.node.as_ref() != Some(name)
-            && !node.control_plane
             && node.ready
             && !node.unschedulable
             && node.zone.as_ref() == Some(zone)
+            && group_of(node).is_some_and(|(_, other)| other == pool)
     });
-    let own = pod.node.as_ref().and_then(|name| state.nodes.get(name)?.instance.as_ref());
-    let spans = own.and_then(|id| state.instance(id)).map(|(group, _)| &state.groups[group].zones);
-    if elsewhere || spans.is_none_or(|zones| zones.len() == 1) {
+    if elsewhere || zones == 1 {
         return None;
     }
     let warning = Blocker::new(

@@ -332,7 +332,7 @@ impl ClusterPlanner<'_> {
                 }
             }
         }
-        let found = checks::drains(self.state, &nodes);
+        let found = checks::drains(self.cluster, self.state, &nodes);
         self.blockers.extend(found);
     }
 
@@ -604,6 +604,26 @@ impl ClusterPlanner<'_> {
     }
 
     fn check_headroom(&mut self, pool: &NodePool, surge: u32, unavailable: u32) {
+        let workers = self.state.nodes.values().filter(|node| !node.control_plane).count();
+        if surge == 0 && workers == 1 {
+            let guarded = self.state.pods.iter().find(|pod| {
+                !pod.budgets.is_empty()
+                    && pod.node.as_ref().is_some_and(|node| !self.state.nodes[node].control_plane)
+            });
+            if let Some(pod) = guarded {
+                self.blockers.push(
+                    Blocker::new(
+                        Code::RF010,
+                        format!(
+                            "is the cluster's only node and may not surge: pods under a PodDisruptionBudget, such as {}/{}, have nowhere to go",
+                            pod.namespace, pod.name
+                        ),
+                        "allow the pool `max-surge`",
+                    )
+                    .of(&pool.name),
+                );
+            }
+        }
         if surge == 0 || unavailable > 0 {
             return;
         }

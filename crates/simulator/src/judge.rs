@@ -427,7 +427,11 @@ impl ClusterWorld {
         if !was_up {
             return; // It did not do its work before either.
         }
-        if !control_plane {
+        // One that refit has cordoned was judged then: it carries nothing any more.
+        let cordoned = self.nodes.values().any(|node| {
+            node.instance.as_ref() == Some(id) && node.annotations.contains_key(RollTag::CORDONED)
+        });
+        if !control_plane && !cordoned {
             self.judge_unavailable(&group, &format!("ending {id}"));
             return;
         }
