@@ -127,7 +127,8 @@ impl Bench {
                 }
                 return self.check_end(&plan);
             }
-            if self.story.runs >= RUNS_MAX && (foretold(&plan) || cramped(&plan)) {
+            if self.story.runs >= RUNS_MAX && (foretold(&plan) || cramped(&plan) || full(&snapshot))
+            {
                 return self.judged();
             }
             if self.story.runs >= RUNS_MAX {
@@ -217,7 +218,15 @@ impl Bench {
     fn check_end(&mut self, plan: &Plan) -> Result<(), String> {
         let later = self.world.now() + Duration::from_mins(30);
         self.world.advance_to(later);
-        let left = self.world.settings_given_back();
+        // A cluster that is blocked is not touched, not even to tidy up.
+        let blocked: Vec<String> = plan
+            .clusters
+            .iter()
+            .filter(|cluster| cluster.status == ClusterStatus::Blocked)
+            .map(|cluster| format!("{}: ", cluster.name))
+            .collect();
+        let mut left = self.world.settings_given_back();
+        left.retain(|text| !blocked.iter().any(|cluster| text.starts_with(cluster)));
         self.story.blocked =
             plan.clusters.iter().filter(|cluster| cluster.status == ClusterStatus::Blocked).count();
         if let Some(first) = left.first() {
@@ -388,6 +397,14 @@ fn cramped(plan: &Plan) -> bool {
         || plan.actions.iter().filter(|a| matches!(a.kind, ActionKind::NodePoolRoll { .. }));
     rolls().next().is_some()
         && rolls().any(|action| matches!(action.bounds, Bounds::Rolling { surge: 0, .. }))
+}
+
+/// Whether some cluster has no room for its pods: nothing that waits for them gets through.
+fn full(snapshot: &Snapshot) -> bool {
+    snapshot.clusters.values().any(|seen| match seen {
+        Observation::Fresh(state) => state.pods.iter().any(|pod| pod.node.is_none()),
+        Observation::Unreachable { .. } => false,
+    })
 }
 
 /// Answers that are on their way, by time and then by order.

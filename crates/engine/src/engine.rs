@@ -684,7 +684,9 @@ impl Engine {
             ActionKind::ControlPlaneHop { .. } | ActionKind::NodePoolRoll { .. }
         );
         let Some(worker) = self.workers.get_mut(&at) else { return };
-        if error.class != ErrorClass::Unknown {
+        if error.class == ErrorClass::Unknown {
+            worker.memory.lost(&call.op);
+        } else {
             worker.memory.refused(&call.op);
         }
         // What was to come after it was decided in the belief that it goes well.

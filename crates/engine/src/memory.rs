@@ -29,8 +29,10 @@ pub(crate) struct Memory {
     pub(crate) applied: bool,
     /// Whether a foreign copy's fields were taken.
     pub(crate) adopted: bool,
-    /// By how much desired was to be raised and was not, because somebody had changed it.
-    pub(crate) unraised: BTreeMap<GroupName, u32>,
+    /// The surge that was last written on each group's tag.
+    pub(crate) tagged: BTreeMap<GroupName, u32>,
+    /// The surge that is surely there: known from answered calls, unknown after a lost answer.
+    pub(crate) surge: BTreeMap<GroupName, u32>,
     /// Since when something is waited for, by what: not journaled, a new process counts anew.
     pub(crate) waits: BTreeMap<String, Timestamp>,
 }
@@ -82,6 +84,18 @@ impl Memory {
         {
             current.evicted = true;
         }
+        match op {
+            Op::Group { group, op: GroupOp::Tag { tag } } => {
+                self.tagged.insert(group.clone(), tag.surge);
+            }
+            Op::Group {
+                group,
+                op: GroupOp::RaiseDesired { .. } | GroupOp::Terminate { decrement: true, .. },
+            } => {
+                self.surge.remove(group);
+            }
+            _ => {}
+        }
     }
 
     /// Takes in an operation that has taken effect.
@@ -89,8 +103,17 @@ impl Memory {
         match op {
             Op::Addon { op: AddonOp::Apply { .. }, .. } => self.applied = true,
             Op::Addon { op: AddonOp::Adopt { .. }, .. } => self.adopted = true,
-            Op::Group { group, op: GroupOp::Tag { .. } } => {
-                self.unraised.remove(group);
+            Op::Group { group, op } => {
+                let tagged = self.tagged.get(group).copied().unwrap_or_default();
+                match op {
+                    GroupOp::RaiseDesired { .. } => {
+                        self.surge.insert(group.clone(), tagged);
+                    }
+                    GroupOp::Terminate { decrement: true, .. } => {
+                        self.surge.insert(group.clone(), tagged.saturating_sub(1));
+                    }
+                    _ => {}
+                }
             }
             _ => {}
         }
@@ -98,8 +121,25 @@ impl Memory {
 
     /// Takes in an operation that surely has not taken effect.
     pub(crate) fn refused(&mut self, op: &Op) {
-        if let Op::Group { group, op: GroupOp::RaiseDesired { from, to } } = op {
-            self.unraised.insert(group.clone(), to.saturating_sub(*from));
+        let Op::Group { group, op } = op else { return };
+        let tagged = self.tagged.get(group).copied().unwrap_or_default();
+        match op {
+            GroupOp::RaiseDesired { from, to } => {
+                self.surge.insert(group.clone(), tagged.saturating_sub(to.saturating_sub(*from)));
+            }
+            GroupOp::Terminate { decrement: true, .. } => {
+                self.surge.insert(group.clone(), tagged);
+            }
+            _ => {}
+        }
+    }
+
+    /// Takes in an operation of which nobody knows whether it has taken effect.
+    pub(crate) fn lost(&mut self, op: &Op) {
+        if let Op::Group { group, op: GroupOp::RaiseDesired { .. } | GroupOp::Terminate { .. } } =
+            op
+        {
+            self.surge.remove(group);
         }
     }
 

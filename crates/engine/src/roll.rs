@@ -234,14 +234,11 @@ impl Roll<'_> {
         let mut ops = Vec::new();
         for (name, group) in &self.groups {
             let Some(tag) = tag_of(group) else { continue };
-            let missing = match memory.unraised.get(*name) {
-                Some(unraised) => *unraised,
-                None => tag.desired.saturating_sub(group.desired),
-            };
-            let missing = missing.min(tag.surge);
+            let missing = tag.desired.saturating_sub(group.desired);
+            let surge = memory.surge.get(*name).copied();
             let right = RollTag {
                 run: self.run.clone(),
-                surge: tag.surge - missing,
+                surge: surge.unwrap_or_else(|| tag.surge.saturating_sub(missing)),
                 desired: group.desired,
                 suspended: tag.suspended.clone(),
             };
