@@ -148,7 +148,7 @@ impl Bench {
                     .collect();
                 return Err(format!("does not converge: still {}", left.join("; ")));
             }
-            let outcome = self.run(plan)?;
+            let outcome = self.run(&plan)?;
             self.story.runs += 1;
             if calm && !matches!(outcome, RunOutcome::Done | RunOutcome::Interrupted) {
                 self.settle();
@@ -209,7 +209,7 @@ impl Bench {
             self.say(&text);
         }
         for finding in &plan.findings {
-            let text = format!("found {:?}", finding);
+            let text = format!("found {finding:?}");
             self.say(&text);
         }
         Ok((snapshot, plan))
@@ -243,8 +243,8 @@ impl Bench {
     }
 
     /// Carries one plan out, through as many processes as it takes.
-    fn run(&mut self, plan: Plan) -> Result<RunOutcome, String> {
-        self.world.plan_targets(&Targets::of_plan(&plan));
+    fn run(&mut self, plan: &Plan) -> Result<RunOutcome, String> {
+        self.world.plan_targets(&Targets::of_plan(plan));
         for action in &plan.actions {
             if let (
                 Some(cluster),

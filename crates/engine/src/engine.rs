@@ -217,7 +217,7 @@ impl Engine {
                     format_version: RunEvent::FORMAT.to_owned(),
                     run: self.settings.run.clone(),
                     plan: self.plan_id.clone(),
-                    actions: u32::try_from(self.plan.actions.len()).unwrap_or(u32::MAX),
+                    actions: self.real_actions(),
                     continued: !self.memories.is_empty() || self.changed,
                 },
             );
@@ -272,6 +272,12 @@ impl Engine {
             Some(Stop::Cancel) => Mode::Cancel,
             Some(Stop::Leave) => Mode::Leave,
         }
+    }
+
+    /// How many actions do something: the ends of waves only wait.
+    fn real_actions(&self) -> u32 {
+        let does = |action: &&Action| !matches!(action.kind, ActionKind::FinishWave { .. });
+        u32::try_from(self.plan.actions.iter().filter(does).count()).unwrap_or(u32::MAX)
     }
 
     fn action(&self, at: usize) -> &Action {

@@ -178,7 +178,10 @@ impl Schedule {
                 Standing::Ended(Outcome::Skipped { because_of }) => {
                     return Some(because_of.clone());
                 }
-                Standing::Ended(outcome) if !outcome.is_success() => {
+                // What was stopped goes on later, and so does what waits for it.
+                Standing::Ended(outcome)
+                    if !outcome.is_success() && *outcome != Outcome::Stopped =>
+                {
                     return Some(plan.actions[*before].id.clone());
                 }
                 _ => {}

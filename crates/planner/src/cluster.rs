@@ -83,6 +83,7 @@ impl Planned {
 // Estimates, from what such steps take on EC2: an instance boots and joins in some three
 // minutes, a control plane instance with its etcd member in some five, a drain takes two.
 const NODE_ESTIMATE: Period = Period::minutes(5);
+const DRAIN_ESTIMATE: Period = Period::minutes(3);
 const CONTROL_PLANE_ESTIMATE: Period = Period::minutes(8);
 const ADDON_ESTIMATE: Period = Period::minutes(2);
 const PIN_ESTIMATE: Period = Period::seconds(10);
@@ -550,31 +551,35 @@ impl ClusterPlanner<'_> {
             replace,
         };
         let each = pool.drain_timeout.plus(pool.node_ready_timeout).plus(pool.node_interval);
-        let at_once = (surge + unavailable).max(1);
-        Some(self.push(Action {
-            id: Action::id_of(Some(&self.cluster.name), &kind),
-            cluster: Some(self.cluster.name.clone()),
-            kind,
-            expect,
-            ensure,
-            bounds: Bounds::Rolling {
-                surge,
-                unavailable,
-                drain_timeout: pool.drain_timeout,
-                node_ready_timeout: pool.node_ready_timeout,
-                node_interval: pool.node_interval,
-            },
-            timeout: each.times(nodes.max(1)),
-            estimate: NODE_ESTIMATE.plus(pool.node_interval).times(nodes.div_ceil(at_once).max(1)),
-            reversible: Reversibility::Reversible,
-            why: match (before, cause) {
-                (Some(before), _) => Why::Skew { rule: SkewRule::Kubelet, before },
-                (None, RollCause::Version) => self.declared(),
-                (None, RollCause::NewerImage) => Why::NewerImage,
-                (None, RollCause::Asked) => Why::Asked,
-                (None, RollCause::LeftBehind) => Why::LeftBehind,
-            },
-        }))
+        Some(
+            self.push(Action {
+                id: Action::id_of(Some(&self.cluster.name), &kind),
+                cluster: Some(self.cluster.name.clone()),
+                kind,
+                expect,
+                ensure,
+                bounds: Bounds::Rolling {
+                    surge,
+                    unavailable,
+                    drain_timeout: pool.drain_timeout,
+                    node_ready_timeout: pool.node_ready_timeout,
+                    node_interval: pool.node_interval,
+                },
+                timeout: each.times(nodes.max(1)),
+                // Nodes are drained one after the other; surge only hides how long one takes to boot.
+                estimate: if surge > 1 { DRAIN_ESTIMATE } else { NODE_ESTIMATE }
+                    .plus(pool.node_interval)
+                    .times(nodes.max(1)),
+                reversible: Reversibility::Reversible,
+                why: match (before, cause) {
+                    (Some(before), _) => Why::Skew { rule: SkewRule::Kubelet, before },
+                    (None, RollCause::Version) => self.declared(),
+                    (None, RollCause::NewerImage) => Why::NewerImage,
+                    (None, RollCause::Asked) => Why::Asked,
+                    (None, RollCause::LeftBehind) => Why::LeftBehind,
+                },
+            }),
+        )
     }
 
     /// What the pool's nodes run when a roll begins: what they run now, unless an earlier roll

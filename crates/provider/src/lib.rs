@@ -39,7 +39,8 @@ pub trait Act: Send + Sync {
     ///
     /// An eviction that a budget forbids is [`ProviderError`] of class [`ErrorClass::Budget`];
     /// an operation on something that is gone, where gone is what was wanted (evict, terminate,
-    /// uncordon), is `Ok`.
+    /// uncordon), is `Ok`. A termination with decrement is not: desired has not fallen, so it is
+    /// [`ErrorClass::Conflict`].
     fn submit<'a>(
         &'a self,
         cluster: &'a Cluster,

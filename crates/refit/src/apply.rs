@@ -6,15 +6,15 @@ use std::sync::Arc;
 
 use refit_engine::{Engine, Settings};
 use refit_model::{Fleet, JournalRecord, Plan, RecordKind, RunId, RunOutcome, SavedPlan, Snapshot};
-use refit_runtime::{Actors, Clock, Drive, Observers, Report, ScaledClock};
+use refit_runtime::{Actors, Clock, Drive, Observers, Report};
 use refit_store::{NewRun, OpenOptions, RunState, RunSummary, SledStore, StateStore};
 
-use crate::cli::Apply;
+use crate::cli::{Apply, Planning};
 use crate::commands::{self, Made, plan_failure, store_failure};
 use crate::exit::{Exit, Failure};
 use crate::fleet::{load, state_directory};
 use crate::output::Printer;
-use crate::world::SimulatedFleet;
+use crate::world::{SimulatedClock, SimulatedFleet};
 use crate::{disk, progress, signals};
 
 /// `refit apply`
@@ -25,12 +25,17 @@ pub(crate) fn apply(directory: &Path, options: &Apply, printer: &Printer) -> Res
         Some(path) => Some(read_plan(path, &fleet)?),
         None => None,
     };
+    if saved.is_none() && !options.auto_approve && !Printer::is_interactive() {
+        return Err(Failure::new(Exit::Usage, "nobody is there to approve a plan")
+            .hint("give a saved plan: `refit plan -o next.plan`, then `refit apply next.plan`")
+            .hint("or approve in advance: `refit apply --auto-approve`"));
+    }
     let who = who();
     let mut store = open_store(&state, options, &who, printer)?;
     commands::block_on(async {
         let simulated = SimulatedFleet::open(&fleet, &state)?;
         let clock: Arc<dyn Clock> =
-            Arc::new(ScaledClock::new(simulated.now(), options.simulation_speed));
+            Arc::new(SimulatedClock::new(simulated.now(), options.simulation_speed));
         let (observers, actors, keeper) = simulated.live(&fleet, Arc::clone(&clock));
         let session = Session {
             fleet: Arc::new(fleet),
@@ -181,9 +186,9 @@ impl Session<'_> {
         let text = refit_render::plan_text(&plan, Some(&self.fleet), self.printer.style());
         self.printer.data(&text)?;
         if plan.is_empty() {
-            return Ok(Err(commands::exit_of(&plan, self.options.planning.detailed_exitcode)));
+            return Ok(Err(commands::exit_of(&plan, false)));
         }
-        if !self.options.auto_approve && !ask()? {
+        if !self.options.auto_approve && !ask() {
             self.printer.complain("Not approved; nothing was done.");
             return Ok(Err(Exit::Failed));
         }
@@ -346,12 +351,8 @@ impl Session<'_> {
     }
 
     async fn second_plan(&self) -> Result<(), Failure> {
-        let planning = crate::cli::Planning {
-            replace: Vec::new(),
-            refresh_images: false,
-            detailed_exitcode: false,
-        };
-        let Made { plan, snapshot: _ } = commands::make(&self.fleet, self.look().await, &planning)?;
+        let Made { plan, snapshot: _ } =
+            commands::make(&self.fleet, self.look().await, &Planning::default())?;
         let text = if plan.is_empty() {
             "The second plan is empty: nothing is left to do.".to_owned()
         } else {
@@ -366,18 +367,13 @@ impl Session<'_> {
 }
 
 /// Asks whether the plan that was shown is to be carried out.
-fn ask() -> Result<bool, Failure> {
-    if !Printer::is_interactive() {
-        return Err(Failure::new(Exit::Usage, "nobody is there to approve the plan")
-            .hint("give a saved plan: `refit plan -o next.plan`, then `refit apply next.plan`")
-            .hint("or approve in advance: `refit apply --auto-approve`"));
-    }
+fn ask() -> bool {
     let mut question = std::io::stderr();
     write!(question, "\nCarry out this plan? Only `yes` is taken for yes: ").ok();
     question.flush().ok();
     let mut answer = String::new();
     std::io::stdin().lock().read_line(&mut answer).ok();
-    Ok(answer.trim() == "yes")
+    answer.trim() == "yes"
 }
 
 /// When it began, and something that no other run has.

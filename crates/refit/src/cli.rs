@@ -190,7 +190,7 @@ pub(crate) struct Observe {
 }
 
 /// What both `plan` and `apply` take.
-#[derive(Debug, Args)]
+#[derive(Debug, Default, Args)]
 pub(crate) struct Planning {
     /// Replace all nodes of a pool, whatever they run; may be given several times
     #[arg(long, value_name = "CLUSTER/POOL", env = "REFIT_REPLACE", hide_env_values = true, value_delimiter = ',', value_parser = cluster_and_pool)]
@@ -198,9 +198,6 @@ pub(crate) struct Planning {
     /// Take newer images of the same version for a change
     #[arg(long, env = "REFIT_REFRESH_IMAGES", hide_env_values = true)]
     pub(crate) refresh_images: bool,
-    /// Exit with 2 when there are changes, 0 when there are none
-    #[arg(long, env = "REFIT_DETAILED_EXITCODE", hide_env_values = true)]
-    pub(crate) detailed_exitcode: bool,
 }
 
 fn cluster_and_pool(text: &str) -> Result<(ClusterName, PoolName), String> {
@@ -230,6 +227,9 @@ pub(crate) struct PlanOptions {
     /// Show what changes in the objects of add-ons, line by line
     #[arg(long, env = "REFIT_DIFF", hide_env_values = true)]
     pub(crate) diff: bool,
+    /// Exit with 2 when there are changes, 0 when there are none
+    #[arg(long, env = "REFIT_DETAILED_EXITCODE", hide_env_values = true)]
+    pub(crate) detailed_exitcode: bool,
     #[command(flatten)]
     pub(crate) planning: Planning,
     /// How many clusters to look at at once

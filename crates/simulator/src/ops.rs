@@ -236,7 +236,13 @@ impl ClusterWorld {
     fn terminate(&mut self, name: &GroupName, id: &InstanceId, decrement: bool) -> Done {
         let found = self.instances.get(id).filter(|instance| instance.group == *name);
         if found.is_none_or(|instance| instance.lifecycle == Lifecycle::Terminating) {
-            return Ok(());
+            // Gone is what was wanted, but desired has not fallen with it.
+            return if decrement {
+                let text = format!("ValidationError: Instance Id not found - {id}");
+                refuse(ErrorClass::Conflict, text)
+            } else {
+                Ok(())
+            };
         }
         let Some(group) = self.groups.get_mut(name) else { return Ok(()) };
         if decrement {

@@ -189,7 +189,7 @@ pub(crate) fn plan(
     if let Some(path) = &options.output {
         printer.say(&format!("Saved. `refit apply {}` carries it out.", path.display()));
     }
-    Ok(exit_of(&saved.plan, options.planning.detailed_exitcode))
+    Ok(exit_of(&saved.plan, options.detailed_exitcode))
 }
 
 /// How a command that made a plan exits.
