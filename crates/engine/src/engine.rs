@@ -29,6 +29,8 @@ pub struct Settings {
 
 /// How long the last calls (giving Leases back) may take.
 const GOODBYE_MAX: Period = Period::seconds(15);
+/// A wait is told again, so that a log shows that it goes on.
+const TELL_AGAIN: Period = Period::minutes(1);
 /// A decision that only notes something is followed by another one on the same look, at most
 /// so often: choosing, counting, giving up.
 const NOTES_MAX: usize = 4;
@@ -738,11 +740,15 @@ impl Engine {
         let Some(worker) = self.workers.get_mut(&at) else { return };
         let (done, total) = worker::extent(action, &worker.memory);
         let what = worker.waiting.as_ref().map(|waiting| waiting.what.clone());
-        let news = Some((worker.step.clone(), what, done));
-        if worker.told == news {
+        let news = (worker.step.clone(), what, done);
+        let told = worker
+            .told
+            .as_ref()
+            .is_some_and(|(told, at)| *told == news && now < after(*at, TELL_AGAIN));
+        if told {
             return;
         }
-        worker.told = news;
+        worker.told = Some((news, now));
         let kind = RunEventKind::ActionProgress {
             action: action.id.clone(),
             done,

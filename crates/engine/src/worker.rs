@@ -24,6 +24,9 @@ pub(crate) struct Call {
     pub(crate) token: Token,
 }
 
+/// What people are told of an action: the step, what it waits for, how much is done.
+pub(crate) type News = (String, Option<String>, u32);
+
 /// A running action.
 #[derive(Debug)]
 pub(crate) struct Worker {
@@ -42,8 +45,8 @@ pub(crate) struct Worker {
     pub(crate) look_at: Timestamp,
     /// Since when calls fail, and how many in a row.
     trouble: Option<(Timestamp, u32)>,
-    /// What people were told last.
-    pub(crate) told: Option<(String, Option<String>, u32)>,
+    /// What people were told last, and when.
+    pub(crate) told: Option<(News, Timestamp)>,
     pub(crate) waiting: Option<WaitingOn>,
     pub(crate) step: String,
 }

@@ -7,7 +7,7 @@ use std::io::{BufWriter, Write};
 use std::path::Path;
 
 use indicatif::{MultiProgress, ProgressBar, ProgressStyle};
-use refit_model::{ActionId, Plan, RunEvent, RunEventKind};
+use refit_model::{ActionId, Period, Plan, RunEvent, RunEventKind};
 use refit_render::ProgressLines;
 use refit_runtime::Reporter;
 
@@ -58,26 +58,41 @@ impl Reporter for Events {
     }
 }
 
-/// Lines with times.
+/// Lines with times. Without `-v` a log gets milestones: what began, each node that is done,
+/// what is waited for longer than usual, what ended.
 struct Lines {
-    lines: ProgressLines,
+    words: ProgressLines,
     printer: Printer,
+    done: BTreeMap<ActionId, u32>,
 }
+
+/// A wait that is shorter than this is nothing that anybody needs to know.
+const LONG_WAIT: Period = Period::minutes(5);
 
 impl Lines {
     fn new(plan: &Plan, printer: &Printer) -> Self {
-        Self { lines: ProgressLines::new(plan, printer.error_style()), printer: printer.clone() }
+        Self {
+            words: ProgressLines::new(plan, printer.error_style()),
+            printer: printer.clone(),
+            done: BTreeMap::new(),
+        }
     }
 }
 
 impl Reporter for Lines {
     fn event(&mut self, event: &RunEvent) {
-        // Without -v, a log gets milestones: what began, what ended, what is waited for.
-        let detail = matches!(&event.kind, RunEventKind::ActionProgress { waiting: None, .. });
-        if detail && !self.printer.verbose {
-            return;
+        if let RunEventKind::ActionProgress { action, done, waiting, .. } = &event.kind
+            && !self.printer.verbose
+        {
+            let before = self.done.insert(action.clone(), *done).unwrap_or(0);
+            let long = waiting
+                .as_ref()
+                .is_some_and(|waiting| refit_render::between(waiting.since, event.at) >= LONG_WAIT);
+            if *done == before && !long {
+                return;
+            }
         }
-        if let Some(line) = self.lines.line(event) {
+        if let Some(line) = self.words.line(event) {
             self.printer.say(&line);
         }
     }

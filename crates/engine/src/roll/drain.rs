@@ -1,0 +1,208 @@
+//! The node that has to go: drained, ended, and waited for until what ran there is back.
+
+use refit_model::{
+    GroupName, GroupOp, InstanceState, Lifecycle, NodeOp, PodKey, PodState, Progress, TargetHealth,
+};
+
+use super::{CALM, Roll, on_group, on_node, tag_of};
+use crate::decision::{Decision, Wait, after};
+use crate::memory::{Current, Memory};
+
+impl Roll<'_> {
+    pub(super) fn replace(&self, memory: &mut Memory, current: &Current) -> Decision {
+        let found = self.instances().find(|(_, instance)| instance.id == current.instance);
+        match found {
+            Some((group, instance)) if instance.lifecycle != Lifecycle::Terminating => {
+                match self.drain(memory, current, group, instance) {
+                    Ok(decision) => decision,
+                    Err(reason) => Self::give_up(reason),
+                }
+            }
+            _ => self.settle(memory, current),
+        }
+    }
+
+    /// Cordon, deregister, evict, terminate. `Err` when its time is over.
+    pub(super) fn drain(
+        &self,
+        memory: &Memory,
+        current: &Current,
+        group: &GroupName,
+        instance: &InstanceState,
+    ) -> Result<Decision, String> {
+        let until = after(current.since, self.drain_timeout);
+        let wait = |what: String| -> Result<Decision, String> {
+            if self.now >= until {
+                return Err(format!(
+                    "the drain took longer than {}: it waited for {what}",
+                    self.drain_timeout
+                ));
+            }
+            let step = match &current.node {
+                Some(node) => format!("drain {node}"),
+                None => format!("replace {}", current.instance),
+            };
+            Ok(Decision::wait(step, Wait { what, since: current.since, until }))
+        };
+        if let Some((node, state)) = self.node(&instance.id) {
+            if !state.unschedulable {
+                let op = NodeOp::Cordon { run: self.run.clone() };
+                return Ok(Decision::act(format!("cordon {node}"), vec![on_node(node, op)]));
+            }
+            match instance.target_health {
+                None | Some(TargetHealth::Unused) => {}
+                Some(TargetHealth::Draining) => {
+                    return wait(format!("the target groups to let go of {}", instance.id));
+                }
+                Some(TargetHealth::Initial | TargetHealth::Healthy) => {
+                    let op = GroupOp::Deregister { instance: instance.id.clone() };
+                    return Ok(Decision::act(
+                        format!("take {} out of its target groups", instance.id),
+                        vec![on_group(group, op)],
+                    ));
+                }
+            }
+            let (going, staying): (Vec<&PodState>, Vec<&PodState>) =
+                self.pods(node).partition(|pod| pod.terminating);
+            if !staying.is_empty() {
+                if self.now >= until {
+                    return Err(format!(
+                        "the drain of {node} took longer than {}: {}",
+                        self.drain_timeout,
+                        self.why_stuck(&staying)
+                    ));
+                }
+                let ops = staying
+                    .iter()
+                    .map(|pod| {
+                        let pod = PodKey {
+                            namespace: pod.namespace.clone(),
+                            name: pod.name.clone(),
+                            uid: pod.uid.clone(),
+                        };
+                        on_node(node, NodeOp::Evict { pod })
+                    })
+                    .collect();
+                return Ok(Decision::act(format!("drain {node}"), ops));
+            }
+            if let Some(pod) = going.first() {
+                return wait(format!("pod {}/{} to end", pod.namespace, pod.name));
+            }
+        }
+        if let Some(missing) = self.etcd_missing(memory, current) {
+            return wait(missing);
+        }
+        let decrement = tag_of(self.groups[group]).is_some_and(|tag| tag.surge > 0);
+        let op = GroupOp::Terminate { instance: instance.id.clone(), decrement };
+        Ok(Decision::act(format!("terminate {}", instance.id), vec![on_group(group, op)]))
+    }
+
+    pub(super) fn why_stuck(&self, pods: &[&PodState]) -> String {
+        let Some(pod) = pods.first() else { return "nothing is left".to_owned() };
+        let shut = self.state.budgets.iter().find(|budget| {
+            budget.namespace == pod.namespace
+                && pod.budgets.contains(&budget.name)
+                && budget.disruptions_allowed == 0
+        });
+        let more = match pods.len() {
+            1 => String::new(),
+            n => format!(", and {} more pods", n - 1),
+        };
+        let homeless = shut.and_then(|budget| {
+            self.state.pods.iter().find(|pod| {
+                pod.node.is_none()
+                    && pod.namespace == budget.namespace
+                    && pod.budgets.contains(&budget.name)
+            })
+        });
+        let more = match homeless {
+            Some(pod) => {
+                format!("{more}; pod {}/{} waits for a node with room", pod.namespace, pod.name)
+            }
+            None => more,
+        };
+        match shut {
+            Some(budget) => format!(
+                "pod {}/{} may not be evicted, PodDisruptionBudget {}/{} allows no disruption ({} of {} healthy, {} must be){more}",
+                pod.namespace,
+                pod.name,
+                budget.namespace,
+                budget.name,
+                budget.current_healthy,
+                budget.expected_pods,
+                budget.desired_healthy
+            ),
+            None => format!("pod {}/{} is still there{more}", pod.namespace, pod.name),
+        }
+    }
+
+    /// What etcd lacks for an instance to go.
+    pub(super) fn etcd_missing(&self, memory: &Memory, current: &Current) -> Option<String> {
+        if !self.control_plane {
+            return None;
+        }
+        let baseline = memory.etcd_baseline.unwrap_or(0);
+        let ready = self.etcd_ready();
+        let own = self.member(&current.instance).and_then(|member| member.etcd_ready);
+        // A member that is broken itself may be the one that is replaced.
+        let needed = if own == Some(false) { baseline.saturating_sub(1) } else { baseline };
+        (ready < needed).then(|| format!("etcd members to be Ready ({ready} of {needed})"))
+    }
+
+    /// The instance is on its way out or gone: waits until what ran there is back, and stays so.
+    pub(super) fn settle(&self, memory: &mut Memory, current: &Current) -> Decision {
+        let step = format!(
+            "replace {}",
+            current.node.as_ref().map_or(current.instance.as_str(), |n| n.as_str())
+        );
+        let gone_at = memory.waiting_since("settle", self.now);
+        let until = after(gone_at, self.node_ready_timeout);
+        if let Some(what) = self.unsettled(memory, current) {
+            memory.stop_waiting("calm");
+            if self.now >= until {
+                return Self::give_up(format!("waited {} for {what}", self.node_ready_timeout));
+            }
+            return Decision::wait(step, Wait { what, since: gone_at, until });
+        }
+        let calm = memory.waiting_since("calm", self.now);
+        if self.now < after(calm, CALM) {
+            let what = "the workloads to stay ready".to_owned();
+            return Decision::wait(step, Wait { what, since: calm, until: after(calm, CALM) });
+        }
+        Decision::note(step, Progress::NodeDone { instance: current.instance.clone() })
+    }
+
+    pub(super) fn unsettled(&self, memory: &Memory, current: &Current) -> Option<String> {
+        if self.instances().any(|(_, instance)| instance.id == current.instance) {
+            return Some(format!("instance {} to be gone", current.instance));
+        }
+        if let Some(node) = &current.node
+            && self.state.nodes.get(node).is_some_and(|state| {
+                state.instance.is_none() || state.instance.as_ref() == Some(&current.instance)
+            })
+        {
+            return Some(format!("node {node} to be gone"));
+        }
+        for state in &self.state.workloads {
+            let Some(before) = current.baseline.get(&state.workload) else { continue };
+            let wanted = (*before).min(state.replicas);
+            if state.ready < wanted {
+                return Some(format!(
+                    "{} to be ready again ({} of {wanted})",
+                    state.workload, state.ready
+                ));
+            }
+        }
+        if self.control_plane {
+            let baseline = memory.etcd_baseline.unwrap_or(0);
+            let ready = self.etcd_ready();
+            if ready < baseline {
+                return Some(format!("etcd members to be Ready ({ready} of {baseline})"));
+            }
+            if self.up() < self.wanted() {
+                return Some(self.missing());
+            }
+        }
+        None
+    }
+}

@@ -1,0 +1,107 @@
+//! Stopping, and putting back what is half done.
+
+use refit_model::{
+    GivingUp, GroupOp, Lifecycle, NodeOp, Op, Outcome, Purpose, RollTag, TargetHealth, Timestamp,
+};
+
+use super::{Roll, on_group, on_node, tag_of};
+use crate::decision::{Decision, Wait, after};
+use crate::memory::{Current, Memory};
+
+impl Roll<'_> {
+    /// Leaves within seconds: uncordons a node that nothing was evicted from. What else was
+    /// changed stands on tags and annotations, and the next run goes on from there.
+    pub(super) fn leave(&self, memory: &Memory) -> Decision {
+        if let Some(current) = memory.current.as_ref().filter(|current| !current.evicted)
+            && let Some(ops) = self.let_go(current)
+        {
+            return Decision::act("uncordon", ops);
+        }
+        Decision::end(Outcome::Stopped)
+    }
+
+    /// What makes a node that was chosen an ordinary one again.
+    pub(super) fn let_go(&self, current: &Current) -> Option<Vec<Op>> {
+        let (group, instance) =
+            self.instances().find(|(_, instance)| instance.id == current.instance)?;
+        if instance.lifecycle == Lifecycle::Terminating {
+            return None;
+        }
+        let mut ops = Vec::new();
+        if let Some((node, state)) = self.node(&instance.id)
+            && state.annotations.contains_key(RollTag::CORDONED)
+        {
+            ops.push(on_node(node, NodeOp::Uncordon));
+        }
+        if matches!(instance.target_health, Some(TargetHealth::Draining | TargetHealth::Unused)) {
+            ops.push(on_group(group, GroupOp::Register { instance: instance.id.clone() }));
+        }
+        (!ops.is_empty()).then_some(ops)
+    }
+
+    /// Puts back what was changed, then ends with the reason.
+    pub(super) fn heal(&self, memory: &mut Memory, why: &GivingUp, since: Timestamp) -> Decision {
+        let over = self.now >= after(since, self.drain_timeout.plus(self.node_ready_timeout));
+        if let Some(current) = memory.current.clone() {
+            let surplus = current.purpose == Purpose::Surplus && current.since >= since;
+            let found = self.instances().find(|(_, instance)| instance.id == current.instance);
+            if surplus && !over {
+                match found {
+                    Some((group, instance)) if instance.lifecycle != Lifecycle::Terminating => {
+                        match self.drain(memory, &current, group, instance) {
+                            Ok(decision) => return decision,
+                            Err(stuck) => memory.left.push(format!(
+                                "desired of {group} is one more than before: {stuck}"
+                            )),
+                        }
+                    }
+                    Some(_) => {
+                        let what = format!("instance {} to be gone", current.instance);
+                        let until = after(since, self.drain_timeout.plus(self.node_ready_timeout));
+                        return Decision::wait("put back", Wait { what, since, until });
+                    }
+                    None => {}
+                }
+            }
+            if let Some(ops) = self.let_go(&current) {
+                return Decision::act("uncordon", ops);
+            }
+            memory.current = None;
+        }
+        // Nodes that refit cordoned and does not remember, after a crash.
+        let cordoned: Vec<Op> = self
+            .instances()
+            .filter(|(_, instance)| instance.lifecycle != Lifecycle::Terminating)
+            .filter_map(|(_, instance)| self.node(&instance.id))
+            .filter(|(_, node)| node.annotations.contains_key(RollTag::CORDONED))
+            .map(|(name, _)| on_node(name, NodeOp::Uncordon))
+            .collect();
+        if !cordoned.is_empty() {
+            return Decision::act("uncordon", cordoned);
+        }
+        if !over
+            && memory.left.is_empty()
+            && let Some(decision) = self.take_surplus_away()
+        {
+            return decision;
+        }
+        for (name, group) in &self.groups {
+            let surge = tag_of(group).map_or(0, |tag| tag.surge);
+            if surge > 0 && memory.left.is_empty() {
+                memory.left.push(format!(
+                    "desired of {name} is {} and was {}: no new instance could be taken away; the next run does",
+                    group.desired,
+                    group.desired.saturating_sub(surge)
+                ));
+            }
+        }
+        if let Some(decision) = self.give_back() {
+            return decision;
+        }
+        match why {
+            GivingUp::Cancelled if memory.left.is_empty() => Decision::end(Outcome::Stopped),
+            GivingUp::Cancelled => Decision::fail("cancelled", memory.left.clone()),
+            GivingUp::Failed { reason } => Decision::fail(reason, memory.left.clone()),
+        }
+    }
+}

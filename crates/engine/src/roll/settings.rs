@@ -1,0 +1,130 @@
+//! Settings of groups that are changed for a roll, and given back.
+
+use refit_model::{GroupName, GroupOp, GroupState, ImagePin, Lifecycle, Op, Progress, RollTag};
+
+use super::{REBALANCE, Roll, on_group, tag_of};
+use crate::decision::{Decision, Mode};
+use crate::memory::Memory;
+
+impl Roll<'_> {
+    /// Brings tags in line with what really happened between two calls.
+    ///
+    /// The tag is written before desired is raised, and corrected after it has fallen with an
+    /// instance: so when desired is below the tag's, that much of the surge is not there.
+    pub(super) fn correct_tags(&self, memory: &Memory) -> Option<Decision> {
+        let mut ops = Vec::new();
+        for (name, group) in &self.groups {
+            let Some(tag) = tag_of(group) else { continue };
+            let missing = tag.desired.saturating_sub(group.desired);
+            let surge = memory.surge.get(*name).copied();
+            let right = RollTag {
+                run: self.run.clone(),
+                surge: surge.unwrap_or_else(|| tag.surge.saturating_sub(missing)),
+                desired: group.desired,
+                suspended: tag.suspended.clone(),
+            };
+            if right != tag {
+                ops.push(on_group(name, GroupOp::Tag { tag: right }));
+            }
+        }
+        (!ops.is_empty()).then(|| Decision::act("take stock", ops))
+    }
+
+    /// Templates, tags, suspended processes, protection: all that comes before a node is touched.
+    pub(super) fn prepare(&self, memory: &Memory) -> Option<Decision> {
+        if self.control_plane && memory.etcd_baseline.is_none() {
+            let ready = self.etcd_ready();
+            return Some(Decision::note("count etcd members", Progress::EtcdBaseline { ready }));
+        }
+        if self.mode == Mode::Finish {
+            return None;
+        }
+        if self.old().is_empty() && self.surplus() == 0 && memory.current.is_none() {
+            return None;
+        }
+        let mut ops = Vec::new();
+        for (name, group) in &self.groups {
+            if let Some(pin) = self.images.get(*name) {
+                ops.extend(point_at(name, group, pin));
+            }
+        }
+        if !ops.is_empty() {
+            return Some(Decision::act("point the groups at the new image", ops));
+        }
+        for (name, group) in &self.groups {
+            let rebalances = group.zones.len() > 1;
+            if tag_of(group).is_none() && (rebalances || !self.control_plane) {
+                let suspends = rebalances && !group.suspended.contains(REBALANCE);
+                ops.push(on_group(
+                    name,
+                    GroupOp::Tag {
+                        tag: RollTag {
+                            run: self.run.clone(),
+                            surge: 0,
+                            desired: group.desired,
+                            suspended: suspends.then(|| REBALANCE.to_owned()).into_iter().collect(),
+                        },
+                    },
+                ));
+            }
+        }
+        if !ops.is_empty() {
+            return Some(Decision::act("note the groups' settings on them", ops));
+        }
+        for (name, group) in &self.groups {
+            let Some(tag) = tag_of(group) else { continue };
+            for process in tag.suspended.difference(&group.suspended) {
+                ops.push(on_group(name, GroupOp::Suspend { process: process.clone() }));
+            }
+            let fresh = group.instances.iter().filter(|instance| {
+                instance.lifecycle == Lifecycle::InService
+                    && !instance.protected
+                    && !self.is_old(name, instance)
+            });
+            for instance in fresh {
+                ops.push(on_group(name, GroupOp::Protect { instance: instance.id.clone() }));
+            }
+        }
+        (!ops.is_empty()).then(|| Decision::act("protect the new instances", ops))
+    }
+
+    /// Gives back what was changed on the groups, and none of what somebody else changed.
+    pub(super) fn give_back(&self) -> Option<Decision> {
+        let mut ops = Vec::new();
+        let mut untag = Vec::new();
+        for (name, group) in &self.groups {
+            let Some(tag) = tag_of(group) else { continue };
+            for instance in group.instances.iter().filter(|instance| instance.protected) {
+                if !self.is_old(name, instance) {
+                    ops.push(on_group(name, GroupOp::Unprotect { instance: instance.id.clone() }));
+                }
+            }
+            for process in tag.suspended.intersection(&group.suspended) {
+                ops.push(on_group(name, GroupOp::Resume { process: process.clone() }));
+            }
+            // The tag goes last: it is what another run would give the rest back by. While desired
+            // is too high it stays, and the next run takes the surplus away.
+            if tag.surge == 0 {
+                untag.push(on_group(name, GroupOp::Untag));
+            }
+        }
+        let ops = if ops.is_empty() { untag } else { ops };
+        (!ops.is_empty()).then(|| Decision::act("give the groups' settings back", ops))
+    }
+}
+
+/// What makes a group launch the pinned image: another template version, made if there is none.
+pub(crate) fn point_at(name: &GroupName, group: &GroupState, pin: &ImagePin) -> Option<Op> {
+    if group.image() == Some(&pin.id) {
+        return None;
+    }
+    let version =
+        group.template_images.iter().rev().find(|(_, image)| **image == pin.id).map(|(v, _)| *v);
+    Some(on_group(
+        name,
+        match version {
+            Some(version) => GroupOp::SetTemplateVersion { version },
+            None => GroupOp::CreateTemplateVersion { image: pin.id.clone() },
+        },
+    ))
+}
