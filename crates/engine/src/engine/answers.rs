@@ -1,0 +1,305 @@
+//! What answers lead to: looks to decisions, decisions to journaled calls, failures to pauses.
+
+use refit_model::{
+    ActionKind, CallError, ClusterState, ErrorClass, GivingUp, Op, OpId, OpResult, Outcome,
+    Precheck, Progress, RecordKind, RunEventKind, Timestamp, WaitingOn,
+};
+
+use super::calls::target;
+use super::{Engine, NOTES_MAX, TELL_AGAIN};
+use crate::LookId;
+use crate::decision::{Decision, Next, POLL, SOON, after};
+use crate::schedule::Standing;
+use crate::worker::{self, Call};
+
+impl Engine {
+    pub(super) fn confirmed(&mut self, now: Timestamp) {
+        let Some(confirm) = self.unconfirmed.pop_front() else { return };
+        for at in confirm.workers {
+            if let Some(worker) = self.workers.get_mut(&at) {
+                worker.journaling = false;
+            }
+        }
+        if let Some(outcome) = confirm.finish {
+            self.end_run(now, outcome);
+        }
+    }
+
+    pub(super) fn looked(
+        &mut self,
+        now: Timestamp,
+        look: LookId,
+        result: Result<Box<ClusterState>, CallError>,
+    ) {
+        let found = self.workers.iter_mut().find(|(_, worker)| worker.look == Some(look));
+        let Some((at, worker)) = found else { return };
+        let at = *at;
+        worker.look = None;
+        match result {
+            Ok(state) => self.decide(now, at, &state),
+            Err(error) => {
+                let hopeless = worker.troubled(error.class, error.retry_after, now);
+                if hopeless || error.class == ErrorClass::Permanent {
+                    let reason = format!("the cluster cannot be read: {}", error.message);
+                    let left = if worker.memory.started_at.is_some() {
+                        vec!["what was half done is put back by the next run".to_owned()]
+                    } else {
+                        Vec::new()
+                    };
+                    self.end(now, at, Outcome::Failed { reason, left });
+                } else {
+                    let what = format!("the cluster to answer: {}", error.message);
+                    worker.waiting = Some(WaitingOn { what, since: now, until: worker.look_at });
+                    self.tell(now, at);
+                }
+            }
+        }
+    }
+
+    pub(super) fn decide(&mut self, now: Timestamp, at: usize, state: &ClusterState) {
+        if !self.precheck(now, at, state) {
+            return;
+        }
+        let mode = self.mode();
+        let mut noted = 0;
+        loop {
+            let action = &self.plan.actions[at];
+            let Some(worker) = self.workers.get_mut(&at) else { return };
+            let decision =
+                worker::decide(action, &self.settings.run, state, &mut worker.memory, mode, now);
+            let Decision { notes, next, step } = decision;
+            if !step.is_empty() {
+                worker.step = step;
+            }
+            let only_notes = !notes.is_empty() && next == Next::Do(Vec::new());
+            for progress in notes {
+                worker.memory.note(&progress, now);
+                self.records.push(RecordKind::Progress { action: action.id.clone(), progress });
+            }
+            noted += 1;
+            if only_notes && noted < NOTES_MAX {
+                continue;
+            }
+            match next {
+                Next::Do(ops) => self.queue(now, at, ops),
+                Next::Wait(wait) => {
+                    let still =
+                        Some(WaitingOn { what: wait.what, since: wait.since, until: wait.until });
+                    worker.waiting = still;
+                    worker.look_at = after(now, POLL).min(wait.until).max(after(now, SOON));
+                }
+                Next::End(outcome) => {
+                    self.end(now, at, outcome);
+                    return;
+                }
+            }
+            break;
+        }
+        self.tell(now, at);
+    }
+
+    /// The first look: is it the right cluster, and is there something to do? Whether to go on.
+    pub(super) fn precheck(&mut self, now: Timestamp, at: usize, state: &ClusterState) -> bool {
+        let Some(worker) = self.workers.get(&at) else { return false };
+        if worker.prechecked {
+            return true;
+        }
+        let action = self.action(at).clone();
+        let planned = action.cluster.as_ref().and_then(|cluster| self.plan.cluster(cluster));
+        let outcome = match planned.and_then(|planned| planned.identity.as_ref()) {
+            Some(identity) if *identity != state.identity => Some(Outcome::Conflict {
+                expected: format!("the cluster with UID {}", identity.uid),
+                found: format!("the cluster with UID {}", state.identity.uid),
+            }),
+            _ => match worker::precheck(&action, state) {
+                Precheck::AlreadySatisfied => Some(Outcome::AlreadySatisfied),
+                Precheck::Conflict { expected, found } => {
+                    Some(Outcome::Conflict { expected, found })
+                }
+                Precheck::Ready => None,
+            },
+        };
+        if let Some(outcome) = outcome {
+            self.end(now, at, outcome);
+            return false;
+        }
+        if self.stop.is_some() && worker.memory.started_at.is_none() {
+            // It has not begun anything: as if it had never been looked at.
+            self.workers.remove(&at);
+            self.schedule.standing[at] = Standing::Waiting;
+            return false;
+        }
+        if let Some(worker) = self.workers.get_mut(&at) {
+            worker.prechecked = true;
+            if worker.memory.started_at.is_none() {
+                worker.memory.started_at = Some(now);
+                self.records.push(RecordKind::ActionStarted { action: action.id.clone() });
+            }
+        }
+        self.emit(
+            now,
+            RunEventKind::ActionStarted {
+                action: action.id.clone(),
+                cluster: action.cluster.clone(),
+                what: action.kind.to_string(),
+            },
+        );
+        true
+    }
+
+    /// Journals calls; they are sent when that is durable.
+    pub(super) fn queue(&mut self, now: Timestamp, at: usize, ops: Vec<Op>) {
+        let action = self.action(at).id.clone();
+        let Some(cluster) = self.action(at).cluster.clone() else { return };
+        let mut calls = Vec::new();
+        for call in ops {
+            let op = self.next_op();
+            let token = self.token(&cluster, &call);
+            self.records.push(RecordKind::Intent {
+                op,
+                action: action.clone(),
+                cluster: cluster.clone(),
+                token: token.clone(),
+                call: call.clone(),
+            });
+            calls.push(Call { id: op, op: call, token });
+        }
+        let Some(worker) = self.workers.get_mut(&at) else { return };
+        worker.waiting = None;
+        worker.look_at = after(now, SOON);
+        if calls.is_empty() {
+            return;
+        }
+        for call in &calls {
+            worker.memory.intend(&call.op);
+        }
+        worker.queue.extend(calls);
+        worker.journaling = true;
+        self.after_records.workers.push(at);
+    }
+
+    pub(super) fn settled(&mut self, now: Timestamp, op: OpId, result: Result<(), CallError>) {
+        if let Some(goodbye) = &mut self.goodbye
+            && goodbye.calls.contains(&op)
+        {
+            goodbye.calls.retain(|call| *call != op);
+            return;
+        }
+        if let Some(lease) = self.leases.values_mut().find(|lease| lease.is_asked_by(op)) {
+            lease.answer(result, now);
+            return;
+        }
+        let found =
+            self.workers.iter().find(|(_, worker)| worker.sent.iter().any(|call| call.id == op));
+        let Some((at, _)) = found else { return };
+        let at = *at;
+        let cluster = self.action(at).cluster.clone();
+        let Some(worker) = self.workers.get_mut(&at) else { return };
+        let Some(position) = worker.sent.iter().position(|call| call.id == op) else { return };
+        let call = worker.sent.remove(position);
+        let record = match &result {
+            Ok(()) => OpResult::Ok,
+            Err(error) if error.class == ErrorClass::Unknown => {
+                OpResult::Unknown { reason: error.message.clone() }
+            }
+            Err(error) => OpResult::Refused { reason: error.message.clone() },
+        };
+        if !matches!(record, OpResult::Unknown { .. })
+            && let Some(cluster) = cluster
+        {
+            self.tokens.entry(target(&cluster, &call.op)).or_default().answered();
+        }
+        self.records.push(RecordKind::Settled { op, result: record });
+        match result {
+            Ok(()) => {
+                self.changed = true;
+                worker.memory.settle(&call.op);
+                worker.well();
+            }
+            Err(error) => self.refused(now, at, &call, error),
+        }
+    }
+
+    pub(super) fn refused(&mut self, now: Timestamp, at: usize, call: &Call, error: CallError) {
+        let action = self.action(at).id.clone();
+        let rolls = matches!(
+            self.action(at).kind,
+            ActionKind::ControlPlaneHop { .. } | ActionKind::NodePoolRoll { .. }
+        );
+        let Some(worker) = self.workers.get_mut(&at) else { return };
+        if error.class == ErrorClass::Unknown {
+            worker.memory.lost(&call.op);
+        } else {
+            worker.memory.refused(&call.op);
+        }
+        // What was to come after it was decided in the belief that it goes well.
+        worker.queue.retain(|queued| worker::is_eviction(&queued.op));
+        if error.class == ErrorClass::Budget {
+            worker.look_at = after(now, error.retry_after.unwrap_or(POLL));
+            let since = worker.memory.current.as_ref().map_or(now, |current| current.since);
+            worker.waiting = Some(WaitingOn { what: error.message, since, until: worker.look_at });
+            self.tell(now, at);
+            return;
+        }
+        let hopeless = worker.troubled(error.class, error.retry_after, now);
+        if error.class != ErrorClass::Permanent && !hopeless {
+            let what = format!("another attempt to {}: {}", call.op, error.message);
+            worker.waiting = Some(WaitingOn { what, since: now, until: worker.look_at });
+            self.tell(now, at);
+            return;
+        }
+        let reason = format!("could not {}: {}", call.op, error.message);
+        let healing = worker.memory.healing.is_some();
+        if rolls && !healing {
+            worker.well();
+            worker.look_at = now;
+            let progress = Progress::Healing { why: GivingUp::Failed { reason } };
+            worker.memory.note(&progress, now);
+            self.records.push(RecordKind::Progress { action, progress });
+        } else {
+            let mut left = worker.memory.left.clone();
+            let reason = match &worker.memory.healing {
+                Some((GivingUp::Failed { reason: first }, _)) => {
+                    left.push(reason);
+                    first.clone()
+                }
+                _ => reason,
+            };
+            self.end(now, at, Outcome::Failed { reason, left });
+        }
+    }
+
+    /// Tells people where an action stands, if that is new.
+    pub(super) fn tell(&mut self, now: Timestamp, at: usize) {
+        let action = &self.plan.actions[at];
+        let Some(worker) = self.workers.get_mut(&at) else { return };
+        let (done, total) = worker::extent(action, &worker.memory);
+        let what = worker.waiting.as_ref().map(|waiting| waiting.what.clone());
+        let news = (worker.step.clone(), what, done);
+        let told = worker
+            .told
+            .as_ref()
+            .is_some_and(|(told, at)| *told == news && now < after(*at, TELL_AGAIN));
+        if told {
+            return;
+        }
+        worker.told = Some((news, now));
+        let kind = RunEventKind::ActionProgress {
+            action: action.id.clone(),
+            done,
+            total,
+            step: worker.step.clone(),
+            waiting: worker.waiting.clone(),
+        };
+        self.emit(now, kind);
+    }
+
+    pub(super) fn end(&mut self, now: Timestamp, at: usize, outcome: Outcome) {
+        self.workers.remove(&at);
+        let action = self.action(at).id.clone();
+        self.records
+            .push(RecordKind::ActionEnded { action: action.clone(), outcome: outcome.clone() });
+        self.emit(now, RunEventKind::ActionEnded { action, outcome: outcome.clone() });
+        self.schedule.end(&self.plan, at, outcome);
+    }
+}

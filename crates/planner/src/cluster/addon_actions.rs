@@ -1,0 +1,184 @@
+//! Actions on add-ons: what each does, what it deletes, and why it is there.
+
+use std::collections::BTreeSet;
+
+use refit_model::{
+    Action, ActionKind, AddonMark, AddonName, AddonVersion, Bounds, Minor, ObjectRef, Period,
+    Reversibility, StateGuard, Why,
+};
+
+use super::{ClusterPlanner, running};
+use crate::addons::Move;
+
+/// What an add-on takes from its apply to its rollout, unless its pods are slow.
+const ADDON_ESTIMATE: Period = Period::minutes(2);
+/// How long an add-on's workloads may take to roll out.
+const ADDON_TIMEOUT: Period = Period::minutes(20);
+
+impl ClusterPlanner<'_> {
+    pub(super) fn addon_action(
+        &mut self,
+        name: &AddonName,
+        moved: &Move,
+        first: bool,
+    ) -> Option<Action> {
+        let mark = AddonMark::of(self.state, name);
+        let live = self.state.addons.get(name);
+        let release = |version: &AddonVersion| {
+            self.fleet.addons.get(name).and_then(|addon| addon.versions.get(version))
+        };
+        let from_mark = if first {
+            mark
+        } else {
+            match &moved.from {
+                None => AddonMark::Absent,
+                Some(version) => AddonMark::At {
+                    version: version.clone(),
+                    digest: release(version)?.manifests.digest().clone(),
+                },
+            }
+        };
+        let why = self.why_addon(name, moved, &from_mark);
+        let (kind, ensure, reversible) = if let Some(to) = &moved.to {
+            let digest = release(to)?.manifests.digest().clone();
+            let mark = AddonMark::At { version: to.clone(), digest: digest.clone() };
+            let deletes = self.pruned(name, if first { None } else { moved.from.as_ref() }, to);
+            let reversible = match u32::try_from(deletes.len()).unwrap_or(u32::MAX) {
+                0 => Reversibility::Reversible,
+                objects => Reversibility::Deletes { objects },
+            };
+            let kind = match (&from_mark, live.and_then(|live| live.foreign.as_ref())) {
+                (AddonMark::Foreign { version }, Some(copy)) => ActionKind::AddonAdopt {
+                    addon: name.clone(),
+                    from: version.clone(),
+                    to: to.clone(),
+                    digest,
+                    managers: copy.managers.clone(),
+                },
+                _ => ActionKind::AddonApply {
+                    addon: name.clone(),
+                    from: from_mark.clone(),
+                    to: to.clone(),
+                    digest,
+                    deletes,
+                },
+            };
+            (kind, StateGuard::addon(name, mark), reversible)
+        } else {
+            let (objects, kept) = self.removed(name);
+            let count = u32::try_from(objects.len()).unwrap_or(u32::MAX);
+            let kind = ActionKind::AddonRemove {
+                addon: name.clone(),
+                from: moved.from.clone()?,
+                objects,
+                kept,
+            };
+            let ensure = StateGuard::addon(name, AddonMark::Absent);
+            (kind, ensure, Reversibility::Deletes { objects: count })
+        };
+        Some(Action {
+            id: Action::id_of(Some(&self.cluster.name), &kind),
+            cluster: Some(self.cluster.name.clone()),
+            kind,
+            expect: StateGuard::addon(name, from_mark),
+            ensure,
+            bounds: Bounds::None,
+            timeout: ADDON_TIMEOUT,
+            estimate: ADDON_ESTIMATE,
+            reversible,
+            why,
+        })
+    }
+
+    /// What removing an add-on deletes, and what of it is kept.
+    pub(super) fn removed(&self, name: &AddonName) -> (BTreeSet<ObjectRef>, BTreeSet<ObjectRef>) {
+        let members = self.state.addons.get(name).map(|addon| addon.members.clone());
+        members.unwrap_or_default().into_iter().partition(|object| self.may_prune(name, object))
+    }
+
+    /// Whether refit may delete an object of this kind by itself.
+    pub(super) fn may_prune(&self, name: &AddonName, object: &ObjectRef) -> bool {
+        /// Deleting one of these takes more with it than the object.
+        const KEPT: [&str; 3] = ["CustomResourceDefinition", "Namespace", "PersistentVolumeClaim"];
+        let prune = self.fleet.addons.get(name).map(|addon| &addon.prune);
+        !KEPT.contains(&object.kind.as_str())
+            || prune.is_some_and(|kinds| kinds.contains(&object.kind))
+    }
+
+    /// What is there before a move and not in the manifests of `to`: the ApplySet's members, or
+    /// the objects of the version that an earlier move of this plan has brought.
+    pub(super) fn pruned(
+        &self,
+        name: &AddonName,
+        from: Option<&AddonVersion>,
+        to: &AddonVersion,
+    ) -> BTreeSet<ObjectRef> {
+        let versions = self.fleet.addons.get(name).map(|addon| &addon.versions);
+        let objects = |version: &AddonVersion| {
+            versions
+                .and_then(|versions| versions.get(version))
+                .map(|release| release.manifests.objects())
+                .unwrap_or_default()
+        };
+        let there: BTreeSet<ObjectRef> = match from {
+            Some(from) => objects(from).iter().map(|manifest| manifest.object.clone()).collect(),
+            None => self.state.addons.get(name).map(|a| a.members.clone()).unwrap_or_default(),
+        };
+        let stays: BTreeSet<_> =
+            objects(to).iter().map(|manifest| manifest.object.identity()).collect();
+        there
+            .iter()
+            .filter(|object| !stays.contains(&object.identity()) && self.may_prune(name, object))
+            .cloned()
+            .collect()
+    }
+
+    pub(super) fn why_addon(&self, name: &AddonName, moved: &Move, from: &AddonMark) -> Why {
+        let Some(target) = self.cluster.addons.get(name) else { return Why::Unlisted };
+        if let (AddonMark::Drifted { .. }, true) = (from, moved.from == moved.to) {
+            let drift = self.state.addons.get(name).map(|addon| &addon.drift);
+            let fields = drift
+                .into_iter()
+                .flatten()
+                .take(5)
+                .map(|drift| format!("{} {}", drift.object, drift.field))
+                .collect();
+            return Why::Drift { fields };
+        }
+        let goal = target.version.value == *moved.to.as_ref().unwrap_or(&target.version.value);
+        if !goal && let Some((minor, supports)) = self.forced_by(name, moved) {
+            return Why::AddonRange { minor, supports };
+        }
+        if target.version.pinned {
+            Why::Pin { at: target.version.at.clone() }
+        } else {
+            Why::Release { release: self.cluster.release.clone(), at: target.version.at.clone() }
+        }
+    }
+
+    /// The minor up to the target that the version that is there does not support.
+    pub(super) fn forced_by(&self, name: &AddonName, moved: &Move) -> Option<(Minor, String)> {
+        let from = moved.from.as_ref()?;
+        let range = &self.fleet.addons.get(name)?.versions.get(from)?.kubernetes;
+        let oldest = running(self.state).first()?.minor();
+        let target = self.cluster.kubernetes.value.minor();
+        let mut minor = oldest;
+        while minor <= target {
+            if !range.contains(&minor) {
+                return Some((minor, range.to_string()));
+            }
+            minor = minor.next();
+        }
+        None
+    }
+
+    pub(super) fn range_of(
+        &self,
+        name: &AddonName,
+        version: Option<&AddonVersion>,
+    ) -> Option<(AddonVersion, String)> {
+        let version = version?;
+        let release = self.fleet.addons.get(name)?.versions.get(version)?;
+        Some((version.clone(), release.kubernetes.to_string()))
+    }
+}

@@ -1,0 +1,238 @@
+//! Actions that replace machines: hops of the control plane, rolls of node pools.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use refit_model::skew::SkewRule;
+use refit_model::{
+    Action, ActionId, ActionKind, Bounds, Code, GroupName, ImageId, InstanceId, KubeVersion, Minor,
+    NodeName, NodePool, Period, Reversibility, RollCause, RollTag, StateGuard, Why,
+};
+
+use super::ClusterPlanner;
+use crate::checks::Blocker;
+use crate::hops::Hop;
+use crate::images;
+
+// Estimates, from what such steps take on EC2: an instance boots and joins in some three
+// minutes, a control plane instance with its etcd member in some five, a drain takes two.
+const NODE_ESTIMATE: Period = Period::minutes(5);
+const DRAIN_ESTIMATE: Period = Period::minutes(3);
+const CONTROL_PLANE_ESTIMATE: Period = Period::minutes(8);
+
+impl ClusterPlanner<'_> {
+    pub(super) fn control_plane_hop(&mut self, hop: &Hop) -> Option<ActionId> {
+        let control_plane = &self.cluster.control_plane;
+        let images = images::pins(self.state, &control_plane.groups, &control_plane.image, &hop.to);
+        let images = match images {
+            Ok(images) => images,
+            Err(blocker) => {
+                self.blockers.push(blocker.of("control-plane"));
+                return None;
+            }
+        };
+        let instances = self.control_plane_size();
+        let groups: BTreeSet<GroupName> = control_plane.groups.iter().cloned().collect();
+        let kind = ActionKind::ControlPlaneHop {
+            from: hop.from.clone(),
+            to: hop.to.clone(),
+            images,
+            instances,
+        };
+        let minor_changes = hop.from.iter().any(|from| from.minor() != hop.to.minor());
+        let each = control_plane.drain_timeout.plus(control_plane.node_ready_timeout);
+        Some(self.push(Action {
+            id: Action::id_of(Some(&self.cluster.name), &kind),
+            cluster: Some(self.cluster.name.clone()),
+            kind,
+            expect: machines(&groups, &hop.from, BTreeSet::new()),
+            ensure: machines(&groups, &BTreeSet::from([hop.to.clone()]), BTreeSet::new()),
+            bounds: Bounds::Rolling {
+                surge: 0,
+                unavailable: 1,
+                drain_timeout: control_plane.drain_timeout,
+                node_ready_timeout: control_plane.node_ready_timeout,
+                node_interval: Period::ZERO,
+            },
+            timeout: each.times(instances.max(1)),
+            estimate: CONTROL_PLANE_ESTIMATE.times(instances.max(1)),
+            reversible: if minor_changes {
+                Reversibility::ControlPlaneMinor
+            } else {
+                Reversibility::Reversible
+            },
+            why: self.declared(),
+        }))
+    }
+
+    pub(super) fn pool_roll(
+        &mut self,
+        pool: &NodePool,
+        to: &KubeVersion,
+        before: Option<Minor>,
+    ) -> Option<ActionId> {
+        let images = match images::pins(self.state, &pool.groups, &pool.image, to) {
+            Ok(images) => images,
+            Err(blocker) => {
+                self.blockers.push(blocker.of(&pool.name));
+                return None;
+            }
+        };
+        let names = self.nodes_of(pool);
+        let nodes = u32::try_from(names.len()).unwrap_or(u32::MAX);
+        let from: BTreeSet<KubeVersion> = self.runs_before(pool, to, &names);
+        let asked = self.options.replace.contains(&(self.cluster.name.clone(), pool.name.clone()));
+        let cause = if before.is_some() || from.iter().any(|from| !from.same_release(to)) {
+            RollCause::Version
+        } else if asked {
+            RollCause::Asked
+        } else if self.wants_newer_image(pool) {
+            RollCause::NewerImage
+        } else {
+            RollCause::LeftBehind
+        };
+        let replace: BTreeSet<InstanceId> = if cause == RollCause::Asked {
+            self.instances_of(pool).map(|instance| instance.id.clone()).collect()
+        } else {
+            BTreeSet::new()
+        };
+        let surge = pool.max_surge.of_rounded_up(nodes);
+        let mut unavailable = pool.max_unavailable.of_rounded_down(nodes);
+        if surge == 0 && unavailable == 0 {
+            // As for Deployments: a percentage that rounds down to none means one.
+            unavailable = 1;
+        }
+        self.check_headroom(pool, surge, unavailable);
+        let groups: BTreeSet<GroupName> = pool.groups.iter().cloned().collect();
+        let wanted_images: BTreeMap<GroupName, ImageId> = if cause == RollCause::NewerImage {
+            images.iter().map(|(group, pin)| (group.clone(), pin.id.clone())).collect()
+        } else {
+            BTreeMap::new()
+        };
+        let mut ensure = machines(&groups, &BTreeSet::from([to.clone()]), replace.clone());
+        if let StateGuard::Machines { images, .. } = &mut ensure {
+            *images = wanted_images;
+        }
+        let expect = machines(&groups, &from, BTreeSet::new());
+        let kind = ActionKind::NodePoolRoll {
+            pool: pool.name.clone(),
+            from,
+            to: to.clone(),
+            images,
+            nodes,
+            cause,
+            replace,
+        };
+        let each = pool.drain_timeout.plus(pool.node_ready_timeout).plus(pool.node_interval);
+        Some(
+            self.push(Action {
+                id: Action::id_of(Some(&self.cluster.name), &kind),
+                cluster: Some(self.cluster.name.clone()),
+                kind,
+                expect,
+                ensure,
+                bounds: Bounds::Rolling {
+                    surge,
+                    unavailable,
+                    drain_timeout: pool.drain_timeout,
+                    node_ready_timeout: pool.node_ready_timeout,
+                    node_interval: pool.node_interval,
+                },
+                timeout: each.times(nodes.max(1)),
+                // Nodes are drained one after the other; surge only hides how long one takes to boot.
+                estimate: if surge > 1 { DRAIN_ESTIMATE } else { NODE_ESTIMATE }
+                    .plus(pool.node_interval)
+                    .times(nodes.max(1)),
+                reversible: Reversibility::Reversible,
+                why: match (before, cause) {
+                    (Some(before), _) => Why::Skew { rule: SkewRule::Kubelet, before },
+                    (None, RollCause::Version) => self.declared(),
+                    (None, RollCause::NewerImage) => Why::NewerImage,
+                    (None, RollCause::Asked) => Why::Asked,
+                    (None, RollCause::LeftBehind) => Why::LeftBehind,
+                },
+            }),
+        )
+    }
+
+    /// What the pool's nodes run when a roll begins: what they run now, unless an earlier roll
+    /// of this plan has changed it.
+    pub(super) fn runs_before(
+        &self,
+        pool: &NodePool,
+        to: &KubeVersion,
+        names: &BTreeSet<&NodeName>,
+    ) -> BTreeSet<KubeVersion> {
+        let earlier = self.actions.iter().rev().find_map(|action| match &action.kind {
+            ActionKind::NodePoolRoll { pool: other, to, .. } if *other == pool.name => Some(to),
+            _ => None,
+        });
+        let mut from: BTreeSet<KubeVersion> = match earlier {
+            Some(earlier) => BTreeSet::from([earlier.clone()]),
+            None => names
+                .iter()
+                .filter_map(|name| self.state.nodes.get(*name))
+                .map(|node| node.kubelet.clone())
+                .collect(),
+        };
+        if from.is_empty() {
+            from.insert(to.clone());
+        }
+        from
+    }
+
+    pub(super) fn check_headroom(&mut self, pool: &NodePool, surge: u32, unavailable: u32) {
+        let workers = self.state.nodes.values().filter(|node| !node.control_plane).count();
+        if surge == 0 && workers == 1 {
+            let guarded = self.state.pods.iter().find(|pod| {
+                !pod.budgets.is_empty()
+                    && pod.node.as_ref().is_some_and(|node| !self.state.nodes[node].control_plane)
+            });
+            if let Some(pod) = guarded {
+                self.blockers.push(
+                    Blocker::new(
+                        Code::RF010,
+                        format!(
+                            "is the cluster's only node and may not surge: pods under a PodDisruptionBudget, such as {}/{}, have nowhere to go",
+                            pod.namespace, pod.name
+                        ),
+                        "allow the pool `max-surge`",
+                    )
+                    .of(&pool.name),
+                );
+            }
+        }
+        if surge == 0 || unavailable > 0 {
+            return;
+        }
+        for name in &pool.groups {
+            let Some(group) = self.state.groups.get(name) else { continue };
+            let surging = group.tags.contains_key(RollTag::KEY);
+            if group.desired > 0 && group.desired >= group.max && !surging {
+                self.blockers.push(
+                    Blocker::new(
+                        Code::RF010,
+                        format!(
+                            "desired of {name} is its maximum ({}), so there is no room to surge, and nothing may be unavailable",
+                            group.max
+                        ),
+                        "raise the group's maximum, or allow `max-unavailable`",
+                    )
+                    .of(&pool.name),
+                );
+            }
+        }
+    }
+}
+
+fn machines(
+    groups: &BTreeSet<GroupName>,
+    versions: &BTreeSet<KubeVersion>,
+    replaced: BTreeSet<InstanceId>,
+) -> StateGuard {
+    StateGuard::Machines {
+        groups: groups.clone(),
+        versions: versions.clone(),
+        images: BTreeMap::new(),
+        replaced,
+    }
+}

@@ -1,0 +1,157 @@
+//! Actions that point groups at an image without replacing anything.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use refit_model::skew::SkewRule;
+use refit_model::{
+    Action, ActionId, ActionKind, Because, Bounds, Code, GroupName, ImageId, KubeVersion, NodePool,
+    Period, PoolName, Reversibility, StateGuard, Why,
+};
+
+use super::ClusterPlanner;
+use crate::checks::Blocker;
+use crate::images;
+
+const PIN_ESTIMATE: Period = Period::seconds(10);
+/// How long it may take to point a group at an image: a few API calls and their retries.
+const PIN_TIMEOUT: Period = Period::minutes(10);
+
+impl ClusterPlanner<'_> {
+    /// Pins pools whose groups launch nodes that their control plane cannot take yet.
+    pub(super) fn pin_too_new(&mut self, live: &BTreeSet<KubeVersion>) -> Option<ActionId> {
+        let oldest = live.first()?.clone();
+        let known: BTreeSet<KubeVersion> =
+            self.fleet.available.iter().chain(live).cloned().collect();
+        let mut wanted: BTreeMap<GroupName, ImageId> = BTreeMap::new();
+        let mut launched: BTreeMap<GroupName, BTreeSet<ImageId>> = BTreeMap::new();
+        for pool in &self.cluster.pools {
+            for name in &pool.groups {
+                let Some(image) = self.state.groups.get(name).and_then(|group| group.image())
+                else {
+                    continue;
+                };
+                let version = images::version_of(self.state, &pool.image, image, known.iter());
+                if version.is_none_or(|version| version.minor() <= oldest.minor()) {
+                    continue;
+                }
+                let running = self.pool_version(pool, &oldest);
+                match images::newest(self.state, &pool.image, &running) {
+                    Some(pin) => {
+                        wanted.insert(name.clone(), pin.id.clone());
+                        launched.insert(name.clone(), BTreeSet::from([image.clone()]));
+                    }
+                    None => self.blockers.push(
+                        Blocker::new(
+                            Code::RF009,
+                            format!(
+                                "launches nodes that are newer than the control plane ({oldest}), and there is no image for {running} to pin it to"
+                            ),
+                            "let the group launch an image that the control plane can take",
+                        )
+                        .of(name),
+                    ),
+                }
+            }
+        }
+        (!wanted.is_empty()).then(|| self.pin_groups(wanted, launched, Why::LaunchesTooNew))
+    }
+
+    /// What the pool's newest nodes run, as far as the control plane can take it.
+    pub(super) fn pool_version(&self, pool: &NodePool, oldest: &KubeVersion) -> KubeVersion {
+        self.nodes_of(pool)
+            .iter()
+            .filter_map(|name| self.state.nodes.get(*name))
+            .map(|node| node.kubelet.clone())
+            .filter(|kubelet| kubelet.minor() <= oldest.minor())
+            .max()
+            .unwrap_or_else(|| oldest.clone())
+    }
+
+    /// Pins pools whose nodes are right, but whose groups would launch something else.
+    pub(super) fn pin_stale(&mut self, last: &[ActionId]) {
+        let target = self.cluster.kubernetes.value.clone();
+        let rolled: BTreeSet<PoolName> = self
+            .actions
+            .iter()
+            .filter_map(|action| match &action.kind {
+                ActionKind::NodePoolRoll { pool, to, .. } if *to == target => Some(pool.clone()),
+                _ => None,
+            })
+            .collect();
+        let mut wanted: BTreeMap<GroupName, ImageId> = BTreeMap::new();
+        let mut launched: BTreeMap<GroupName, BTreeSet<ImageId>> = BTreeMap::new();
+        let pinned: BTreeMap<GroupName, ImageId> = self
+            .actions
+            .iter()
+            .filter_map(|action| match &action.kind {
+                ActionKind::PinGroups { images } => Some(images.clone()),
+                _ => None,
+            })
+            .flatten()
+            .collect();
+        for pool in self.cluster.pools.iter().filter(|pool| !rolled.contains(&pool.name)) {
+            let Some(newest) = images::newest(self.state, &pool.image, &target) else { continue };
+            for name in &pool.groups {
+                let Some(group) = self.state.groups.get(name) else { continue };
+                let Some(image) = pinned.get(name).or_else(|| group.image()) else { continue };
+                let launches =
+                    images::version_of(self.state, &pool.image, image, std::iter::once(&target));
+                if launches.is_none() {
+                    wanted.insert(name.clone(), newest.id.clone());
+                    launched.insert(name.clone(), BTreeSet::from([image.clone()]));
+                }
+            }
+        }
+        if wanted.is_empty() {
+            return;
+        }
+        let why = self.declared();
+        let id = self.pin_groups(wanted, launched, why);
+        for earlier in last {
+            self.edge(earlier, &id, Because::Skew { rule: SkewRule::Kubelet });
+        }
+    }
+
+    pub(super) fn pin_groups(
+        &mut self,
+        wanted: BTreeMap<GroupName, ImageId>,
+        launched: BTreeMap<GroupName, BTreeSet<ImageId>>,
+        why: Why,
+    ) -> ActionId {
+        let ensure = StateGuard::Launches {
+            images: wanted
+                .iter()
+                .map(|(group, image)| (group.clone(), BTreeSet::from([image.clone()])))
+                .collect(),
+        };
+        let kind = ActionKind::PinGroups { images: wanted };
+        self.push(Action {
+            id: Action::id_of(Some(&self.cluster.name), &kind),
+            cluster: Some(self.cluster.name.clone()),
+            kind,
+            expect: StateGuard::Launches { images: launched },
+            ensure,
+            bounds: Bounds::None,
+            timeout: PIN_TIMEOUT,
+            estimate: PIN_ESTIMATE,
+            reversible: Reversibility::Reversible,
+            why,
+        })
+    }
+
+    /// Puts the first pin before everything else.
+    pub(super) fn pin_first(&mut self, first: Option<ActionId>) {
+        let Some(first) = first else { return };
+        let waiting: BTreeSet<&ActionId> = self.edges.iter().map(|edge| &edge.to).collect();
+        let sources: Vec<ActionId> = self
+            .actions
+            .iter()
+            .map(|action| &action.id)
+            .filter(|id| **id != first && !waiting.contains(id))
+            .cloned()
+            .collect();
+        for source in sources {
+            self.edge(&first, &source, Because::PinFirst);
+        }
+    }
+}
