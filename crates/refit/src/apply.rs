@@ -1,12 +1,14 @@
 //! `apply`: plan or take a plan, ask, carry it out, and look again.
 
+use std::fs::File;
 use std::io::{BufRead, Write};
 use std::path::Path;
 use std::sync::Arc;
+use std::time::Duration;
 
 use refit_engine::{Engine, Settings};
 use refit_model::{Fleet, JournalRecord, Plan, RecordKind, RunId, RunOutcome, SavedPlan, Snapshot};
-use refit_runtime::{Actors, Clock, Drive, Observers, Report};
+use refit_runtime::{Actors, Clock, Drive, Observers, Report, SimulatedClock};
 use refit_store::{NewRun, OpenOptions, RunState, RunSummary, SledStore, StateStore};
 
 use crate::cli::{Apply, Planning};
@@ -14,7 +16,7 @@ use crate::commands::{self, Made, plan_failure, store_failure};
 use crate::exit::{Exit, Failure};
 use crate::fleet::{load, state_directory};
 use crate::output::Printer;
-use crate::world::{SimulatedClock, SimulatedFleet};
+use crate::world::SimulatedFleet;
 use crate::{disk, progress, signals};
 
 /// `refit apply`
@@ -30,6 +32,8 @@ pub(crate) fn apply(directory: &Path, options: &Apply, printer: &Printer) -> Res
             .hint("give a saved plan: `refit plan -o next.plan`, then `refit apply next.plan`")
             .hint("or approve in advance: `refit apply --auto-approve`"));
     }
+    commands::check_replaced(&fleet, &options.planning)?;
+    let events = options.events.as_deref().map(progress::events_file).transpose()?;
     let who = who();
     let mut store = open_store(&state, options, &who, printer)?;
     commands::block_on(async {
@@ -43,11 +47,16 @@ pub(crate) fn apply(directory: &Path, options: &Apply, printer: &Printer) -> Res
             options,
             printer,
             who,
-            clock,
+            clock: Arc::clone(&clock),
             observers,
             actors,
+            events,
         };
         let result = session.go(&mut store, saved).await;
+        if matches!(result, Ok(Exit::Blocked)) {
+            // What blocks may be over soon: an apiserver that comes back, a pod that starts.
+            clock.pass(Duration::from_mins(1));
+        }
         keeper.keep()?;
         result
     })?
@@ -138,6 +147,7 @@ struct Session<'a> {
     clock: Arc<dyn Clock>,
     observers: Observers,
     actors: Actors,
+    events: Option<File>,
 }
 
 /// A run that is about to be driven.
@@ -288,7 +298,7 @@ impl Session<'_> {
     async fn drive(&self, store: &mut SledStore, begun: Begun) -> Result<Report, Failure> {
         let Begun { run, plan, last_seq, engine } = begun;
         self.printer.say(&format!(
-            "Run {run}. If it is stopped, `{}` goes on with it.\n",
+            "Run {run}. If it is stopped, this goes on with it:\n  {}\n",
             self.continue_command()
         ));
         let drive = Drive {
@@ -302,7 +312,7 @@ impl Session<'_> {
             clock: Arc::clone(&self.clock),
             stops: signals::listen(),
             grace: self.options.grace.as_duration(),
-            reporters: progress::reporters(&plan, self.options.events.as_deref(), self.printer)?,
+            reporters: progress::reporters(&plan, self.events.as_ref(), self.printer)?,
         };
         drive.run().await.map_err(|error| {
             Failure::new(Exit::Failed, "cannot carry out the plan").because(&error)

@@ -7,5 +7,5 @@ mod setup;
 pub(crate) use inspect::{
     history, plan_failure, probe, probe_index, show, state, status, store_failure,
 };
-pub(crate) use plan::{Made, block_on, exit_of, make, observe, plan, take};
+pub(crate) use plan::{Made, block_on, check_replaced, exit_of, make, observe, plan, take};
 pub(crate) use setup::{completions, init, man, validate};

@@ -15,19 +15,29 @@ use crate::cli::LogFormat;
 use crate::exit::{Exit, Failure};
 use crate::output::Printer;
 
+/// Opens the events' file. What is in it stays until a run begins.
+///
+/// # Errors
+/// When it cannot be made.
+pub(crate) fn events_file(path: &Path) -> Result<File, Failure> {
+    File::options().create(true).append(true).open(path).map_err(|error| {
+        Failure::new(Exit::Failed, format!("cannot write {}", path.display())).because(&error)
+    })
+}
+
 /// Everyone who is told of a run.
 ///
 /// # Errors
-/// When the events' file cannot be made.
+/// When the events' file cannot be written.
 pub(crate) fn reporters(
     plan: &Plan,
-    events: Option<&Path>,
+    events: Option<&File>,
     printer: &Printer,
 ) -> Result<Vec<Box<dyn Reporter>>, Failure> {
     let mut reporters: Vec<Box<dyn Reporter>> = Vec::new();
-    if let Some(path) = events {
-        let file = File::create(path).map_err(|error| {
-            Failure::new(Exit::Failed, format!("cannot write {}", path.display())).because(&error)
+    if let Some(file) = events {
+        let file = emptied(file).map_err(|error| {
+            Failure::new(Exit::Failed, "cannot write the events").because(&error)
         })?;
         reporters.push(Box::new(Events { out: Box::new(BufWriter::new(file)) }));
     }
@@ -42,6 +52,14 @@ pub(crate) fn reporters(
         Box::new(Lines::new(plan, printer))
     });
     Ok(reporters)
+}
+
+/// Without what an earlier run wrote. A pipe or a device has nothing to remove.
+fn emptied(file: &File) -> std::io::Result<File> {
+    if file.metadata()?.is_file() {
+        file.set_len(0)?;
+    }
+    file.try_clone()
 }
 
 /// One JSON object per line, complete when it is there.

@@ -1,10 +1,7 @@
 //! The simulated fleet: its world lives in a file of the state directory.
 
-use std::future::Future;
 use std::path::{Path, PathBuf};
-use std::pin::Pin;
-use std::sync::{Arc, Mutex, PoisonError};
-use std::time::Duration;
+use std::sync::Arc;
 
 use refit_model::{Fleet, Provider, Timestamp};
 use refit_runtime::{Actors, Clock, Observers};
@@ -18,37 +15,6 @@ const FILE: &str = "world.json";
 /// When a world begins: a fixed time, so that a fleet that nobody has touched gives the same
 /// plan everywhere.
 const BEGINNING: &str = "2026-11-02T09:00:00Z";
-
-/// The time of a simulated fleet. It passes only while a run waits, so that how fast the machine
-/// is, and what else it does, changes nothing but how long the run takes.
-#[derive(Clone, Debug)]
-pub(crate) struct SimulatedClock {
-    now: Arc<Mutex<Timestamp>>,
-    speed: u32,
-}
-
-impl SimulatedClock {
-    /// Shows `start`; a wait takes a `speed`th of real time.
-    pub(crate) fn new(start: Timestamp, speed: u32) -> Self {
-        Self { now: Arc::new(Mutex::new(start)), speed: speed.max(1) }
-    }
-}
-
-impl Clock for SimulatedClock {
-    fn now(&self) -> Timestamp {
-        *self.now.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-
-    fn sleep_until(&self, at: Timestamp) -> Pin<Box<dyn Future<Output = ()> + Send>> {
-        let clock = self.clone();
-        Box::pin(async move {
-            let left = Duration::try_from(at.duration_since(clock.now())).unwrap_or_default();
-            tokio::time::sleep(left / clock.speed).await;
-            let mut now = clock.now.lock().unwrap_or_else(PoisonError::into_inner);
-            *now = at.max(*now);
-        })
-    }
-}
 
 /// The world of a fleet.
 pub(crate) struct SimulatedFleet {

@@ -1,11 +1,12 @@
-//! Time: the system's, or one that runs faster, for simulated fleets.
+//! Time: the system's, or that of a simulated fleet, which runs faster.
 
 use std::future::Future;
 use std::pin::Pin;
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use refit_model::Timestamp;
-use tokio::time::{Instant, sleep, sleep_until};
+use tokio::time::sleep;
 
 /// Tells the time, and waits for it.
 pub trait Clock: Send + Sync {
@@ -30,37 +31,39 @@ impl Clock for SystemClock {
     }
 }
 
-/// A time that begins at a given moment and runs `speed` times as fast.
-#[derive(Clone, Copy, Debug)]
-pub struct ScaledClock {
-    start: Timestamp,
-    origin: Instant,
+/// The time of a simulated fleet. It passes only while a run waits, so that how fast the machine
+/// is, and what else it does, changes nothing but how long the run takes.
+#[derive(Clone, Debug)]
+pub struct SimulatedClock {
+    now: Arc<Mutex<Timestamp>>,
     speed: u32,
 }
 
-impl ScaledClock {
-    /// Begins now, showing `start`.
+impl SimulatedClock {
+    /// Shows `start`; a wait takes a `speed`th of real time.
     pub fn new(start: Timestamp, speed: u32) -> Self {
-        Self { start, origin: Instant::now(), speed: speed.max(1) }
+        Self { now: Arc::new(Mutex::new(start)), speed: speed.max(1) }
+    }
+
+    /// Lets time pass at once: what is on its way arrives.
+    pub fn pass(&self, time: Duration) {
+        let mut now = self.now.lock().unwrap_or_else(PoisonError::into_inner);
+        *now = now.checked_add(time).unwrap_or(*now);
     }
 }
 
-impl Clock for ScaledClock {
+impl Clock for SimulatedClock {
     fn now(&self) -> Timestamp {
-        let passed = self.origin.elapsed().saturating_mul(self.speed);
-        self.start.checked_add(passed).unwrap_or(Timestamp::MAX)
+        *self.now.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     fn sleep_until(&self, at: Timestamp) -> Pin<Box<dyn Future<Output = ()> + Send>> {
-        let shown = Duration::try_from(at.duration_since(self.start)).unwrap_or_default();
-        // A tick later: rounding down would wake a moment too early, over and over.
-        let real = shown / self.speed + Duration::from_micros(1);
-        let end = self.origin.checked_add(real);
+        let clock = self.clone();
         Box::pin(async move {
-            match end {
-                Some(end) => sleep_until(end).await,
-                None => std::future::pending().await,
-            }
+            let left = Duration::try_from(at.duration_since(clock.now())).unwrap_or_default();
+            sleep(left / clock.speed).await;
+            let mut now = clock.now.lock().unwrap_or_else(PoisonError::into_inner);
+            *now = at.max(*now);
         })
     }
 }

@@ -8,7 +8,7 @@ mod clock;
 mod drive;
 mod observe;
 
-pub use clock::{Clock, ScaledClock, SystemClock};
+pub use clock::{Clock, SimulatedClock, SystemClock};
 pub use drive::{Drive, DriveError, Report};
 pub use observe::observe;
 

@@ -129,6 +129,22 @@ pub(crate) fn make(
     snapshot: Snapshot,
     planning: &Planning,
 ) -> Result<Made, Failure> {
+    check_replaced(fleet, planning)?;
+    let options = Options {
+        replace: planning.replace.iter().cloned().collect(),
+        refresh_images: planning.refresh_images,
+        made_with: env!("CARGO_PKG_VERSION").to_owned(),
+    };
+    let plan = refit_planner::plan(fleet, &snapshot, &options);
+    let notes = refit_verifier::verify(fleet, &snapshot, &plan);
+    if notes.is_empty() { Ok(Made { plan, snapshot }) } else { Err(refused(&notes)) }
+}
+
+/// Refuses names of pools that are not there.
+///
+/// # Errors
+/// When there is one.
+pub(crate) fn check_replaced(fleet: &Fleet, planning: &Planning) -> Result<(), Failure> {
     for (cluster, pool) in &planning.replace {
         let known = fleet.clusters.get(cluster).is_some_and(|c| c.pool(pool).is_some());
         if !known {
@@ -138,14 +154,7 @@ pub(crate) fn make(
             ));
         }
     }
-    let options = Options {
-        replace: planning.replace.iter().cloned().collect(),
-        refresh_images: planning.refresh_images,
-        made_with: env!("CARGO_PKG_VERSION").to_owned(),
-    };
-    let plan = refit_planner::plan(fleet, &snapshot, &options);
-    let notes = refit_verifier::verify(fleet, &snapshot, &plan);
-    if notes.is_empty() { Ok(Made { plan, snapshot }) } else { Err(refused(&notes)) }
+    Ok(())
 }
 
 /// The verifier found something: a defect of refit, never the user's.
