@@ -38,16 +38,16 @@ pub(crate) fn apply(directory: &Path, options: &Apply, printer: &Printer) -> Res
     let mut store = open_store(&state, options, &who, printer)?;
     commands::block_on(async {
         let simulated = SimulatedFleet::open(&fleet, &state)?;
-        let clock: Arc<dyn Clock> =
-            Arc::new(SimulatedClock::new(simulated.now(), options.simulation_speed));
-        let (observers, actors, keeper) = simulated.live(&fleet, Arc::clone(&clock));
+        let clock = Arc::new(SimulatedClock::new(simulated.now(), options.simulation_speed));
+        let (observers, actors, keeper) =
+            simulated.live(&fleet, Arc::clone(&clock) as Arc<dyn Clock>);
         let session = Session {
             fleet: Arc::new(fleet),
             directory,
             options,
             printer,
             who,
-            clock: Arc::clone(&clock),
+            clock: Arc::clone(&clock) as Arc<dyn Clock>,
             observers,
             actors,
             events,
@@ -55,7 +55,7 @@ pub(crate) fn apply(directory: &Path, options: &Apply, printer: &Printer) -> Res
         let result = session.go(&mut store, saved).await;
         if matches!(result, Ok(Exit::Blocked)) {
             // What blocks may be over soon: an apiserver that comes back, a pod that starts.
-            clock.pass(Duration::from_mins(1));
+            time.pass(Duration::from_mins(1));
         }
         keeper.keep()?;
         result
