@@ -55,7 +55,7 @@ pub(crate) fn apply(directory: &Path, options: &Apply, printer: &Printer) -> Res
         let result = session.go(&mut store, saved).await;
         if matches!(result, Ok(Exit::Blocked)) {
             // What blocks may be over soon: an apiserver that comes back, a pod that starts.
-            time.pass(Duration::from_mins(1));
+            clock.pass(Duration::from_mins(1));
         }
         keeper.keep()?;
         result
