@@ -1,0 +1,15 @@
+//! The command line from outside: the binary, files, exit codes and what it prints.
+
+#![expect(clippy::unwrap_used, reason = "a test that cannot go on has failed")]
+
+mod crashes;
+mod files;
+mod first_steps;
+mod help;
+mod locks;
+mod moved;
+mod past;
+mod quickstart;
+mod refusals;
+mod signals;
+mod support;
