@@ -11,10 +11,13 @@ mod order;
 mod stages;
 mod waves;
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 
-use refit_model::{ClusterName, ClusterStatus, Fleet, Observation, Plan, Snapshot, digest_of};
+use refit_model::{
+    AddonMark, AddonName, ClusterName, ClusterStatus, Digest, Fleet, Observation, Plan, Snapshot,
+    digest_of,
+};
 
 /// Something that is wrong with a plan.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -42,6 +45,8 @@ const CLUSTER_ACTIONS_MAX: usize = 5_000;
 #[must_use = "an unread note is a plan that nobody checked"]
 pub fn verify(fleet: &Fleet, snapshot: &Snapshot, plan: &Plan) -> Vec<Note> {
     let mut notes = check(fleet, snapshot, plan);
+    notes.extend(idle(fleet, snapshot, plan));
+    notes.extend(untouched(fleet, snapshot, plan));
     if plan.snapshot_digest != digest_of(snapshot) {
         notes.push(Note { cluster: None, text: "was made from another snapshot".into() });
     }
@@ -55,10 +60,67 @@ pub fn verify(fleet: &Fleet, snapshot: &Snapshot, plan: &Plan) -> Vec<Note> {
 pub fn verify_again(fleet: &Fleet, snapshot: &Snapshot, plan: &Plan) -> Vec<Note> {
     let mut notes = check(fleet, snapshot, plan);
     notes.retain(|note| {
-        note.cluster.as_ref().is_none_or(|name| {
-            matches!(snapshot.clusters.get(name), Some(Observation::Fresh(_)))
-        })
+        note.cluster
+            .as_ref()
+            .is_none_or(|name| matches!(snapshot.clusters.get(name), Some(Observation::Fresh(_))))
     });
+    notes
+}
+
+/// Clusters that nothing is planned for must be blocked, or be what the files say.
+fn idle(fleet: &Fleet, snapshot: &Snapshot, plan: &Plan) -> Vec<Note> {
+    let mut notes = Vec::new();
+    for (name, cluster) in &fleet.clusters {
+        let mut say = |text: String| notes.push(Note { cluster: Some(name.clone()), text });
+        let Some(listed) = plan.cluster(name) else {
+            say("is declared, and not listed".into());
+            continue;
+        };
+        if plan.actions.iter().any(|action| action.cluster.as_ref() == Some(name)) {
+            continue;
+        }
+        match (listed.status, snapshot.clusters.get(name), order::Order::new(plan, &[])) {
+            (ClusterStatus::Planned, _, _) => say("is listed as planned, and has no action".into()),
+            (ClusterStatus::UpToDate, Some(Observation::Fresh(state)), Some(none)) => {
+                stages::check(fleet, cluster, state, plan, &none).into_iter().for_each(say);
+            }
+            (ClusterStatus::UpToDate, ..) => {
+                say("is listed as up to date, and was not seen".into());
+            }
+            (ClusterStatus::Blocked, ..) => {}
+        }
+    }
+    notes
+}
+
+/// Add-ons that nothing is planned for must be there whole, as refit would have applied them.
+/// What was changed after planning is for the next plan, so this looks only at the plan's own
+/// snapshot.
+fn untouched(fleet: &Fleet, snapshot: &Snapshot, plan: &Plan) -> Vec<Note> {
+    let mut notes = Vec::new();
+    let open = plan.clusters.iter().filter(|listed| listed.status != ClusterStatus::Blocked);
+    for cluster in open.filter_map(|listed| fleet.clusters.get(&listed.name)) {
+        let Some(Observation::Fresh(state)) = snapshot.clusters.get(&cluster.name) else {
+            continue;
+        };
+        let moved: BTreeSet<&AddonName> = plan
+            .actions
+            .iter()
+            .filter(|action| action.cluster.as_ref() == Some(&cluster.name))
+            .filter_map(|action| action.kind.addon())
+            .collect();
+        for (name, target) in cluster.addons.iter().filter(|(name, _)| !moved.contains(name)) {
+            let wanted = &target.version.value;
+            let known = fleet.addons.get(name).and_then(|addon| addon.versions.get(wanted));
+            let whole = |digest: &Digest| known.is_none_or(|r| r.manifests.digest() == digest);
+            let mark = AddonMark::of(state, name);
+            if !matches!(&mark, AddonMark::At { version, digest } if version == wanted && whole(digest))
+            {
+                let text = format!("{name} is {mark}, and nothing brings it to {wanted}");
+                notes.push(Note { cluster: Some(cluster.name.clone()), text });
+            }
+        }
+    }
     notes
 }
 

@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use refit_model::{
     Action, ActionKind, AddonMark, AddonName, AddonVersion, Bounds, Cluster, ClusterState, Fleet,
-    KubeProxy, KubeVersion, NodePool, Plan, PoolName, skew,
+    KubeProxy, KubeVersion, Milestone, Minor, NodePool, Plan, PoolName, skew,
 };
 
 use crate::order::Order;
@@ -65,6 +65,10 @@ fn chain<T>(
 
 type Versions = BTreeSet<KubeVersion>;
 
+fn minors(versions: &Versions) -> impl Iterator<Item = Minor> {
+    versions.iter().map(KubeVersion::minor)
+}
+
 /// Everything that a cluster's components go through.
 struct Stages {
     /// What apiservers run.
@@ -88,6 +92,8 @@ pub(crate) fn check(
     let stages = stages(cluster, state, order, &mut notes);
     control_plane(cluster, state, order, &stages, &mut notes);
     nodes(order, &stages, &mut notes);
+    pins(fleet, cluster, state, order, &stages, &mut notes);
+    placements(fleet, order, &mut notes);
     for (name, own) in &stages.addons {
         addon(fleet, order, &stages, name, own, &mut notes);
     }
@@ -267,8 +273,12 @@ fn addon(
     for stage in own {
         let Some(version) = &stage.value else { continue };
         let Some(release) = catalogue.and_then(|addon| addon.versions.get(version)) else {
-            // Of an unknown version nothing is known but that it runs on what was there.
-            if stages.api.iter().any(|api| api.begins.is_some() && meet(order, stage, api)) {
+            // Of an unknown version nothing is known but that it runs on the minors that were
+            // there.
+            let there: BTreeSet<Minor> =
+                stages.api.first().into_iter().flat_map(|api| minors(&api.value)).collect();
+            let is_new = |api: &Stage<Versions>| minors(&api.value).any(|m| !there.contains(&m));
+            if stages.api.iter().any(|api| is_new(api) && meet(order, stage, api)) {
                 notes.push(format!("{name} {version} is unknown, and lives through a hop"));
             }
             continue;
@@ -317,6 +327,79 @@ fn addon(
             && after < before
         {
             notes.push(format!("{name} goes back from {before} to {after}"));
+        }
+    }
+}
+
+/// What a pin lets a group launch, until its pool is rolled: never anything newer than an
+/// apiserver that lives meanwhile.
+fn pins(
+    fleet: &Fleet,
+    cluster: &Cluster,
+    state: &ClusterState,
+    order: &Order<'_>,
+    stages: &Stages,
+    notes: &mut Vec<String>,
+) {
+    let running = state.nodes.values().map(|node| &node.kubelet);
+    let known: Versions = fleet.available.iter().chain(running).cloned().collect();
+    for (at, action) in order.actions().iter().enumerate() {
+        let ActionKind::PinGroups { images } = &action.kind else { continue };
+        for (group, image) in images {
+            let Some(pool) = cluster.pools.iter().find(|pool| pool.groups.contains(group)) else {
+                notes.push(format!("group {group} is pinned, and belongs to no declared pool"));
+                continue;
+            };
+            // What is not there any more cannot be judged, and cannot be launched either.
+            let Some(seen) = state.images.iter().find(|seen| seen.id == *image) else { continue };
+            let carries = |version: &&KubeVersion| pool.image.matches(version, &seen.name);
+            let target = std::iter::once(&cluster.kubernetes.value);
+            let Some(version) = known.iter().chain(target).find(carries) else {
+                notes.push(format!("group {group} is pinned to {}, of no version", seen.name));
+                continue;
+            };
+            let ends = first_roll_after(order, at, &pool.name);
+            let launched = Stage { value: (), begins: Some(at), ends };
+            for api in stages.api.iter().filter(|api| meet(order, &launched, api)) {
+                for server in api.value.iter().filter(|s| s.minor() < version.minor()) {
+                    notes.push(format!(
+                        "group {group} may launch nodes of {version} beside an apiserver of {server}"
+                    ));
+                }
+            }
+        }
+    }
+}
+
+/// The roll of a pool that surely comes after an action, before any other roll of it.
+fn first_roll_after(order: &Order<'_>, at: usize, pool: &PoolName) -> Option<usize> {
+    let is_roll = |action: &Action| matches!(&action.kind, ActionKind::NodePoolRoll { pool: other, .. } if other == pool);
+    let rolls = || (0..order.actions().len()).filter(|roll| is_roll(order.actions()[*roll]));
+    let mut after = rolls().filter(|roll| order.precedes(at, *roll));
+    after.find(|roll| rolls().all(|other| other == *roll || !order.precedes(other, *roll)))
+}
+
+/// Whether every add-on moves where its file places it.
+fn placements(fleet: &Fleet, order: &Order<'_>, notes: &mut Vec<String>) {
+    let actions = order.actions();
+    for (at, action) in actions.iter().enumerate() {
+        let Some(name) = action.kind.addon() else { continue };
+        let Some(addon) = fleet.addons.get(name) else { continue };
+        for (milestone, comes_first) in (addon.placement.before.iter().map(|m| (m, true)))
+            .chain(addon.placement.after.iter().map(|m| (m, false)))
+        {
+            let belongs = |other: &Action| match milestone {
+                Milestone::ControlPlane => matches!(other.kind, ActionKind::ControlPlaneHop { .. }),
+                Milestone::Nodes => matches!(other.kind, ActionKind::NodePoolRoll { .. }),
+                Milestone::Addon(wanted) => wanted != name && other.kind.addon() == Some(wanted),
+            };
+            let holds = |other: usize| {
+                if comes_first { order.precedes(at, other) } else { order.precedes(other, at) }
+            };
+            if (0..actions.len()).any(|other| belongs(actions[other]) && !holds(other)) {
+                let relation = if comes_first { "before" } else { "after" };
+                notes.push(format!("{name} may not move {relation} {milestone}, as its file says"));
+            }
         }
     }
 }

@@ -1,0 +1,7 @@
+//! Plans that are right pass, and every way to break one is noted.
+
+#![expect(clippy::unwrap_used, reason = "a test may fail by it")]
+
+mod bench;
+mod edges;
+mod mutations;

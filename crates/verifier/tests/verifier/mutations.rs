@@ -1,0 +1,276 @@
+//! Plans with one thing changed.
+
+use refit_model::{ActionKind, Bounds, ClusterStatus, Digest, Edge, KubeVersion};
+
+use crate::bench::{is_hop, is_roll, plans, without};
+
+const SEEDS: u64 = 150;
+
+#[test]
+fn every_action_is_needed() {
+    for bench in plans(SEEDS) {
+        for action in &bench.plan.actions {
+            if let ActionKind::PinGroups { .. } = action.kind {
+                continue; // The next plan sees to it.
+            }
+            let notes = bench.notes(|plan| without(plan, &action.id));
+            assert!(!notes.is_empty(), "seed {}: nobody misses {}", bench.seed, action.kind);
+        }
+    }
+}
+
+#[test]
+fn a_cluster_that_nothing_is_done_for_is_missed() {
+    for bench in plans(SEEDS) {
+        for cluster in bench.clusters() {
+            for status in [ClusterStatus::Planned, ClusterStatus::UpToDate] {
+                let notes = bench.notes(|plan| {
+                    let own: Vec<_> = plan
+                        .actions
+                        .iter()
+                        .filter(|action| action.cluster.as_ref() == Some(&cluster))
+                        .map(|action| action.id.clone())
+                        .collect();
+                    for id in &own {
+                        without(plan, id);
+                    }
+                    for wave in &mut plan.waves {
+                        wave.clusters.remove(&cluster);
+                    }
+                    let mut listed = plan.clusters.iter_mut();
+                    listed.find(|listed| listed.name == cluster).unwrap().status = status;
+                });
+                assert!(!notes.is_empty(), "seed {}: nobody misses {cluster}", bench.seed);
+            }
+            bench.notes_that("is declared, and not listed", |plan| {
+                plan.actions.retain(|action| action.cluster.as_ref() != Some(&cluster));
+                plan.clusters.retain(|listed| listed.name != cluster);
+            });
+        }
+    }
+}
+
+#[test]
+fn a_minor_is_not_skipped() {
+    let mut skipped = 0;
+    for bench in plans(SEEDS) {
+        for cluster in bench.clusters() {
+            let mut hops =
+                bench.actions(|action| is_hop(action) && action.cluster.as_ref() == Some(&cluster));
+            let to = |at: usize| match &bench.plan.actions[at].kind {
+                ActionKind::ControlPlaneHop { to, .. } => to.clone(),
+                _ => panic!("not a hop"),
+            };
+            hops.sort_by_key(|at| to(*at));
+            let [first, second, ..] = hops[..] else { continue };
+            let id = bench.plan.actions[first].id.clone();
+            bench.notes_that("skips a minor", |plan| without(plan, &id));
+            bench.notes_that("goes back", |plan| {
+                let (early, late) = (to(first), to(second));
+                for (at, version) in [(first, late), (second, early)] {
+                    if let ActionKind::ControlPlaneHop { to, .. } = &mut plan.actions[at].kind {
+                        *to = version;
+                    }
+                }
+            });
+            skipped += 1;
+        }
+    }
+    assert!(skipped > 30, "{skipped}");
+}
+
+#[test]
+fn nothing_goes_back() {
+    let old = KubeVersion::new(1, 20, 0);
+    for bench in plans(SEEDS) {
+        for at in bench.actions(|action| is_roll(action) || is_hop(action)) {
+            bench.notes_that("goes back", |plan| {
+                let (ActionKind::ControlPlaneHop { to, .. } | ActionKind::NodePoolRoll { to, .. }) =
+                    &mut plan.actions[at].kind
+                else {
+                    panic!("neither hop nor roll")
+                };
+                *to = old.clone();
+            });
+        }
+        for at in bench.actions(|action| action.kind.addon().is_some()) {
+            let notes = bench.notes(|plan| match &mut plan.actions[at].kind {
+                ActionKind::AddonApply { to, .. } | ActionKind::AddonAdopt { to, .. } => {
+                    *to = "0.0.1".parse().unwrap();
+                }
+                _ => {}
+            });
+            assert!(!notes.is_empty(), "seed {}", bench.seed);
+        }
+    }
+}
+
+#[test]
+fn nodes_are_not_rolled_ahead_of_their_apiservers() {
+    for bench in plans(SEEDS) {
+        for at in bench.actions(is_roll) {
+            bench.notes_that("may live with an apiserver", |plan| {
+                if let ActionKind::NodePoolRoll { to, .. } = &mut plan.actions[at].kind {
+                    *to = KubeVersion::new(1, to.minor().minor + 1, 0);
+                }
+            });
+        }
+    }
+}
+
+#[test]
+fn bounds_are_those_of_the_files() {
+    for bench in plans(SEEDS) {
+        for at in bench.actions(|action| is_roll(action) || is_hop(action)) {
+            let set = |more_surge: u32, more_missing: u32| {
+                bench.notes(|plan| {
+                    if let Bounds::Rolling { surge, unavailable, .. } = &mut plan.actions[at].bounds
+                    {
+                        *surge += more_surge;
+                        *unavailable += more_missing;
+                    }
+                })
+            };
+            assert!(!set(1, 0).is_empty() && !set(0, 1).is_empty(), "seed {}", bench.seed);
+            assert!(set(0, 0).is_empty());
+            assert!(!bench.notes(|plan| plan.actions[at].bounds = Bounds::None).is_empty());
+            assert!(
+                !bench
+                    .notes(|plan| {
+                        if let Bounds::Rolling { surge, unavailable, .. } =
+                            &mut plan.actions[at].bounds
+                        {
+                            (*surge, *unavailable) = (0, 0);
+                        }
+                    })
+                    .is_empty()
+            );
+        }
+    }
+}
+
+#[test]
+fn clusters_are_who_they_were() {
+    for bench in plans(SEEDS) {
+        for cluster in bench.clusters() {
+            let listed = bench.plan.clusters.iter().position(|c| c.name == cluster).unwrap();
+            bench.notes_that("another identity", |plan| {
+                plan.clusters[listed].identity.as_mut().unwrap().uid.push('0');
+            });
+            bench.notes_that("another identity", |plan| plan.clusters[listed].identity = None);
+            bench.notes_that("not listed as planned", |plan| {
+                plan.clusters[listed].status = ClusterStatus::Blocked;
+            });
+        }
+    }
+}
+
+#[test]
+fn a_plan_is_of_its_files_and_its_snapshot() {
+    let bench = plans(SEEDS).next().unwrap();
+    bench.notes_that("other files", |plan| plan.config_digest = Digest::of_bytes(b"x"));
+    bench.notes_that("another snapshot", |plan| plan.snapshot_digest = Digest::of_bytes(b"x"));
+}
+
+#[test]
+fn actions_are_ordered_and_unique() {
+    for bench in plans(SEEDS).filter(|bench| bench.plan.actions.len() > 1) {
+        bench.notes_that("not ordered by id, or not unique", |plan| plan.actions.reverse());
+        bench.notes_that("not ordered by id, or not unique", |plan| {
+            let again = plan.actions[0].clone();
+            plan.actions.insert(0, again);
+        });
+    }
+}
+
+#[test]
+fn actions_do_not_wait_for_themselves_or_in_a_circle() {
+    for bench in plans(SEEDS) {
+        for edge in &bench.plan.edges {
+            let from = bench.plan.action(&edge.from).unwrap();
+            let to = bench.plan.action(&edge.to).unwrap();
+            if from.cluster != to.cluster || from.cluster.is_none() {
+                continue;
+            }
+            bench.notes_that("in a circle", |plan| {
+                let because = edge.because.clone();
+                plan.edges.push(Edge { from: edge.to.clone(), to: edge.from.clone(), because });
+                crate::bench::sort(plan);
+            });
+        }
+    }
+}
+
+#[test]
+fn clusters_of_a_plan_are_told_apart() {
+    let mut strangers = 0;
+    for bench in plans(SEEDS) {
+        let first = bench.actions(|action| action.cluster.is_some())[0];
+        bench.notes_that("declared, seen and listed", |plan| {
+            plan.actions[first].cluster = Some("nobody".parse().unwrap());
+        });
+        for other in bench.clusters() {
+            if Some(&other) == bench.plan.actions[first].cluster.as_ref() {
+                continue;
+            }
+            let notes = bench.notes(|plan| plan.actions[first].cluster = Some(other.clone()));
+            assert!(!notes.is_empty(), "seed {}", bench.seed);
+            let theirs = bench.actions(|action| action.cluster.as_ref() == Some(&other))[0];
+            bench.notes_that("waits for another cluster's", |plan| {
+                let (from, to) = (plan.actions[first].id.clone(), plan.actions[theirs].id.clone());
+                plan.edges.push(Edge { from, to, because: refit_model::Because::OneAtATime });
+                crate::bench::sort(plan);
+            });
+            strangers += 1;
+        }
+    }
+    assert!(strangers > 30, "{strangers}");
+}
+
+#[test]
+fn clusters_are_in_their_waves() {
+    let mut moved = 0;
+    for bench in plans(SEEDS) {
+        bench.notes_that("is in no wave", |plan| plan.waves.clear());
+        for at in 0..bench.plan.waves.len() {
+            for to in (0..bench.plan.waves.len()).filter(|to| *to != at) {
+                for cluster in &bench.plan.waves[at].clusters {
+                    let notes = bench.notes(|plan| {
+                        plan.waves[at].clusters.remove(cluster);
+                        plan.waves[to].clusters.insert(cluster.clone());
+                    });
+                    assert!(!notes.is_empty(), "seed {}: {cluster} in wave {to}", bench.seed);
+                    moved += 1;
+                }
+            }
+        }
+    }
+    assert!(moved > 30, "{moved}");
+}
+
+#[test]
+fn pins_do_not_launch_what_is_too_new() {
+    let mut pins = 0;
+    for bench in plans(SEEDS) {
+        for at in bench.actions(is_hop) {
+            let hop = &bench.plan.actions[at];
+            let ActionKind::ControlPlaneHop { from, images, to, .. } = &hop.kind else { continue };
+            if from.iter().any(|version| version.minor() == to.minor()) {
+                continue;
+            }
+            let cluster = &bench.fleet.clusters[hop.cluster.as_ref().unwrap()];
+            let group = cluster.pools[0].groups[0].clone();
+            let image = images.values().next().unwrap().id.clone();
+            bench.notes_that("may launch nodes of", |plan| {
+                let images = [(group, image)].into();
+                let mut pin = hop.clone();
+                pin.kind = ActionKind::PinGroups { images };
+                pin.id = refit_model::Action::id_of(pin.cluster.as_ref(), &pin.kind);
+                plan.actions.push(pin);
+                plan.actions.sort_by(|a, b| a.id.cmp(&b.id));
+            });
+            pins += 1;
+        }
+    }
+    assert!(pins > 30, "{pins}");
+}
