@@ -108,7 +108,8 @@ fn assign(fleet: &Fleet, channel: &Channel) -> Vec<(u32, BTreeSet<ClusterName>)>
     waves
 }
 
-/// Blocks clusters whose earlier waves have more blocked clusters than may fail.
+/// Blocks clusters of the waves that come after one in which more clusters are blocked than may
+/// fail. What may fail is counted per wave, as it is when the plan runs.
 fn block_later(
     channel: &Channel,
     waves: &[(u32, BTreeSet<ClusterName>)],
@@ -117,32 +118,33 @@ fn block_later(
     let mut stuck: Vec<ClusterName> = Vec::new();
     let allowed = usize::try_from(channel.max_failed_clusters).unwrap_or(usize::MAX);
     for (wave, names) in waves {
-        if stuck.len() > allowed {
-            for name in
-                names.iter().filter(|name| is_busy(clusters, name)).cloned().collect::<Vec<_>>()
-            {
-                let Some(planned) = clusters.get_mut(&name) else { continue };
-                let shown: Vec<&str> = stuck.iter().take(3).map(ClusterName::as_str).collect();
-                planned.block(Finding {
-                    severity: Severity::Blocked,
-                    code: Code::RF025,
-                    subject: Subject::cluster(&name),
-                    evidence: format!(
-                        "wave {wave} of {} waits for {}, which cannot be planned",
-                        channel.name,
-                        shown.join(", ")
-                    ),
-                    hint: "unblock that cluster, or raise the channel's `max-failed-clusters`"
-                        .into(),
-                });
-            }
-        }
-        stuck.extend(
-            names
+        if stuck.is_empty() {
+            let blocked: Vec<ClusterName> = names
                 .iter()
                 .filter(|name| clusters.get(name).is_some_and(Planned::is_blocked))
-                .cloned(),
-        );
+                .cloned()
+                .collect();
+            if blocked.len() > allowed {
+                stuck = blocked;
+            }
+            continue;
+        }
+        for name in names.iter().filter(|name| is_busy(clusters, name)).cloned().collect::<Vec<_>>()
+        {
+            let Some(planned) = clusters.get_mut(&name) else { continue };
+            let shown: Vec<&str> = stuck.iter().take(3).map(ClusterName::as_str).collect();
+            planned.block(Finding {
+                severity: Severity::Blocked,
+                code: Code::RF025,
+                subject: Subject::cluster(&name),
+                evidence: format!(
+                    "wave {wave} of {} waits for {}, which cannot be planned",
+                    channel.name,
+                    shown.join(", ")
+                ),
+                hint: "unblock that cluster, or raise the channel's `max-failed-clusters`".into(),
+            });
+        }
     }
 }
 

@@ -1,0 +1,12 @@
+//! Plans of small fleets, by hand and by the hundred.
+
+#![expect(clippy::unwrap_used, reason = "a test may fail by it")]
+
+mod addons;
+mod bench;
+mod determinism;
+mod edges;
+mod findings;
+mod hops;
+mod properties;
+mod waves;
