@@ -302,7 +302,7 @@ impl Running {
         while !self.stderr().contains(part) {
             let ended = self.child.try_wait().unwrap();
             assert!(
-                ended.is_none() && begun.elapsed() < Duration::from_secs(60),
+                ended.is_none() && begun.elapsed() < Duration::from_mins(1),
                 "it has not said `{part}` ({ended:?}):\n{}",
                 self.stderr()
             );
@@ -315,7 +315,7 @@ impl Running {
     pub(crate) fn until_lines(&mut self, lines: usize) {
         let begun = Instant::now();
         while self.stderr().lines().count() < lines && self.child.try_wait().unwrap().is_none() {
-            assert!(begun.elapsed() < Duration::from_secs(60), "it hangs:\n{}", self.stderr());
+            assert!(begun.elapsed() < Duration::from_mins(1), "it hangs:\n{}", self.stderr());
             std::thread::sleep(Duration::from_millis(1));
         }
     }
