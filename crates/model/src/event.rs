@@ -39,6 +39,7 @@ pub enum RunEventKind {
         /// The action.
         action: ActionId,
         /// Its cluster.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
         cluster: Option<ClusterName>,
         /// In words.
         what: String,

@@ -131,6 +131,7 @@ pub enum Progress {
         /// The instance.
         instance: InstanceId,
         /// Its node, if it has one yet.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
         node: Option<NodeName>,
         /// Why it has to go.
         purpose: Purpose,

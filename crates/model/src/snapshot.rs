@@ -114,12 +114,16 @@ pub struct ControlPlaneMember {
     /// The instance.
     pub instance: InstanceId,
     /// What its apiserver says; none: it does not answer.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
     pub api_server: Option<KubeVersion>,
     /// From its mirror pod; none: it does not run there.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
     pub controller_manager: Option<KubeVersion>,
     /// From its mirror pod; none: it does not run there.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
     pub scheduler: Option<KubeVersion>,
     /// Whether its member of etcd is Ready; none: etcd is external.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
     pub etcd_ready: Option<bool>,
 }
 
@@ -201,6 +205,7 @@ pub struct InstanceState {
     /// Whether it is protected from scale-in.
     pub protected: bool,
     /// In the group's target groups; none: the group has none.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
     pub target_health: Option<TargetHealth>,
 }
 
@@ -231,8 +236,10 @@ impl KubeProxy {
 #[serde(rename_all = "kebab-case", deny_unknown_fields)]
 pub struct NodeState {
     /// From its provider id; none: it is not an instance of a declared group.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
     pub instance: Option<InstanceId>,
     /// From its labels.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
     pub zone: Option<Zone>,
     /// Its kubelet.
     pub kubelet: KubeVersion,
@@ -283,6 +290,7 @@ pub struct PodState {
     /// Its UID: a pod of the same name with another UID is another pod.
     pub uid: String,
     /// Where it runs; none: it waits for a place.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
     pub node: Option<NodeName>,
     /// Its condition Ready.
     pub ready: bool,
@@ -293,6 +301,7 @@ pub struct PodState {
     /// The names of the PodDisruptionBudgets that select it.
     pub budgets: BTreeSet<String>,
     /// The zonal volume that it needs.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
     pub volume: Option<ZonalVolume>,
     /// Whether it has one of the `system-*-critical` priority classes.
     pub critical: bool,
@@ -358,8 +367,10 @@ pub struct ImageState {
 #[serde(rename_all = "kebab-case", deny_unknown_fields)]
 pub struct AddonState {
     /// The ApplySet parent that refit wrote; none: refit has not installed it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
     pub parent: Option<ApplySetParent>,
     /// A copy that somebody else installed.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
     pub foreign: Option<ForeignCopy>,
     /// Fields that refit set and that have another value now.
     pub drift: Vec<FieldDrift>,
@@ -370,6 +381,7 @@ pub struct AddonState {
     #[schemars(with = "Vec<(ObjectRef, Value)>")]
     pub live: Vec<(ObjectRef, Value)>,
     /// What keeps its workloads from being rolled out; none: they are.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
     pub not_ready: Option<String>,
 }
 
@@ -407,6 +419,7 @@ pub struct FieldDrift {
     /// The field, as `.spec.replicas`.
     pub field: String,
     /// Who changed it, when that is known.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
     pub manager: Option<String>,
 }
 

@@ -10,6 +10,7 @@ mod locks;
 mod moved;
 mod past;
 mod quickstart;
+mod readme;
 mod refusals;
 mod signals;
 mod support;
