@@ -52,7 +52,11 @@ fn killed_and_continued(seed: u64, kills: u32, args: &[&str]) -> u32 {
     if let Some(open) = &open {
         assert!(ended.stderr.contains(&format!("Continuing run {open}")), "{}", ended.stderr);
         let history = fleet.history();
-        assert_eq!(history.len(), 1, "seed {seed}: one run, however often it was killed");
+        assert_eq!(
+            history.len(),
+            1,
+            "seed {seed}: one run, however often it was killed: {history:#?}"
+        );
         assert_eq!(history[0]["state"], "done");
     }
     fleet.nothing_is_left_to_do();

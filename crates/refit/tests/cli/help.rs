@@ -1,6 +1,6 @@
 //! What refit says about itself.
 
-use crate::support::{Ended, fits, refit};
+use crate::support::{Ended, fits, note, refit};
 
 fn run(args: &[&str]) -> Ended {
     Ended::of(refit(&std::env::temp_dir(), args))
@@ -113,7 +113,7 @@ fn bash_accepts_its_completions() {
     std::fs::write(&file, script).unwrap();
     match std::process::Command::new("bash").arg("-n").arg(&file).output() {
         Ok(output) => assert!(output.status.success(), "{output:?}"),
-        Err(error) => println!("note: not tested, because there is no bash: {error}"),
+        Err(error) => note(&format!("not tested, because there is no bash: {error}")),
     }
 }
 

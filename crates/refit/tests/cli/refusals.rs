@@ -1,6 +1,6 @@
 //! Exit codes, and that whatever is refused changes nothing.
 
-use crate::support::{Ended, Fleet, refit, replaced};
+use crate::support::{Ended, Fleet, note, refit, replaced};
 
 #[test]
 fn a_damaged_plan_is_refused_wherever_the_damage_is() {
@@ -170,9 +170,6 @@ fn a_blocked_cluster_stops_itself_only() {
     };
     assert_eq!(runs("dev-1"), ["1.36.4"; 3]);
     assert_eq!(runs("dev-2"), ["1.35.8"; 3]);
-    // Once it is unblocked, it is upgraded like the other.
-    fleet.edit("clusters/dev-2.toml", "min-available = 4", "min-available = 3");
-    fleet.run(&["plan"]).exits(3);
 }
 
 #[test]
@@ -214,7 +211,7 @@ fn a_state_directory_that_may_not_be_written_is_an_error() {
     std::fs::set_permissions(&state, std::fs::Permissions::from_mode(0o555)).unwrap();
     if std::fs::write(state.join("probe"), "").is_ok() {
         // Root may write everywhere: the case below a regular file stands for this one there.
-        println!("note: not tested, because this user may write into read-only directories");
+        note("not tested, because this user may write into read-only directories");
         return;
     }
     fleet.apply(&["--auto-approve"]).exits(1).says(&["error: ", "state"]);

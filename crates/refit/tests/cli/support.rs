@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::fs::{self, File};
+use std::io::Write;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, ExitStatus, Stdio};
 use std::time::{Duration, Instant};
@@ -387,4 +388,9 @@ pub(crate) fn fits(text: &str, columns: usize) {
 #[track_caller]
 pub(crate) fn is_plain(text: &str) {
     assert!(!text.contains('\u{1b}'), "escape sequences:\n{text:?}");
+}
+
+/// Says what a test leaves out, past the capture of its output.
+pub(crate) fn note(text: &str) {
+    writeln!(std::io::stderr(), "note: {text}").ok();
 }
