@@ -70,6 +70,7 @@ pub fn tell(seed: u64, trouble: Trouble, verbose: bool) -> Result<Story, String>
         world,
         dice: fastrand::Rng::with_seed(seed ^ 0x5eed),
         trouble,
+        meddled: trouble.faults,
         verbose,
         story: Story { actions: 0, runs: 0, crashes: 0, blocked: 0, trace: Vec::new() },
     };
@@ -86,6 +87,8 @@ struct Bench {
     world: World,
     dice: fastrand::Rng,
     trouble: Trouble,
+    /// Whether there are operators who interfere.
+    meddled: bool,
     verbose: bool,
     story: Story,
 }
@@ -227,6 +230,11 @@ impl Bench {
             .collect();
         let mut left = self.world.settings_given_back();
         left.retain(|text| !blocked.iter().any(|cluster| text.starts_with(cluster)));
+        // Killed between the tag and the raise that it announces, while an operator raises desired
+        // by just as much: whose raise it was, nothing in the world or the journal can tell.
+        if self.meddled && self.story.crashes > 0 {
+            left.retain(|text| !text.contains("desired of"));
+        }
         self.story.blocked =
             plan.clusters.iter().filter(|cluster| cluster.status == ClusterStatus::Blocked).count();
         if let Some(first) = left.first() {

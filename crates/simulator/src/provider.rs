@@ -18,16 +18,23 @@ pub struct Simulated {
     world: Arc<Mutex<World>>,
     clock: Arc<Clock>,
     save: Option<Arc<Save>>,
+    /// The time at which the world was kept last.
+    kept_at: Arc<Mutex<Option<Timestamp>>>,
 }
 
 impl Simulated {
     /// A world that lives by this clock.
     pub fn new(world: World, clock: impl Fn() -> Timestamp + Send + Sync + 'static) -> Self {
-        Self { world: Arc::new(Mutex::new(world)), clock: Arc::new(clock), save: None }
+        Self {
+            world: Arc::new(Mutex::new(world)),
+            clock: Arc::new(clock),
+            save: None,
+            kept_at: Arc::default(),
+        }
     }
 
-    /// Keeps the world after every operation, for instance in a file. Looks change nothing but
-    /// the time.
+    /// Keeps the world after every operation, and before a look shows what has become of it with
+    /// time: what a run has seen, and acts upon, must not be undone when the process is killed.
     #[must_use]
     pub fn saving(
         mut self,
@@ -64,19 +71,33 @@ impl Simulated {
     ) -> Result<(), ProviderError> {
         let mut world = self.at_now();
         let answer = f(&mut world);
-        if let Some(save) = &self.save {
-            save(&world).map_err(|error| {
-                let text = format!("the simulated world cannot be saved: {error}");
-                ProviderError::new(ErrorClass::Permanent, text)
-            })?;
-        }
+        self.keep(&world)?;
         answer
+    }
+
+    fn look_now(&self, look: Look<'_>) -> Result<ClusterState, ProviderError> {
+        let mut world = self.at_now();
+        let kept_at = *self.kept_at.lock().unwrap_or_else(PoisonError::into_inner);
+        if kept_at != Some(world.now()) {
+            self.keep(&world)?;
+        }
+        world.look(look)
+    }
+
+    fn keep(&self, world: &World) -> Result<(), ProviderError> {
+        let Some(save) = &self.save else { return Ok(()) };
+        save(world).map_err(|error| {
+            let text = format!("the simulated world cannot be saved: {error}");
+            ProviderError::new(ErrorClass::Permanent, text)
+        })?;
+        *self.kept_at.lock().unwrap_or_else(PoisonError::into_inner) = Some(world.now());
+        Ok(())
     }
 }
 
 impl Observe for Simulated {
     fn look<'a>(&'a self, look: Look<'a>) -> Answer<'a, ClusterState> {
-        Box::pin(async move { self.at_now().look(look) })
+        Box::pin(async move { self.look_now(look) })
     }
 }
 

@@ -106,7 +106,7 @@ fn an_ended_instance_fades_away_and_is_replaced_or_not() {
         assert!(gone >= 10, "{gone}");
         assert!(bench.look().nodes.contains_key(&node), "the node object outlives it");
         bench.until("node gone", |state| !state.nodes.contains_key(&node));
-        bench.group(op).unwrap();
+        assert_eq!(bench.group(op).is_err(), decrement, "gone, desired cannot fall with it");
         bench.pass(300);
         assert_eq!(ready_workers(&bench.look()), after as usize);
     }

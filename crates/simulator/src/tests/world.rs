@@ -263,8 +263,9 @@ fn the_provider_keeps_the_world_after_every_call() {
     now(provider.look(look)).unwrap();
     let op = Op::Group { group: pool_group(), op: GroupOp::Untag };
     now(provider.submit(cluster, addons, &op, &Token("a".into()))).unwrap();
-    assert_eq!(saves.load(Ordering::SeqCst), 2);
-    let error = now(provider.look(look)).unwrap_err();
+    now(provider.look(look)).unwrap();
+    assert_eq!(saves.load(Ordering::SeqCst), 2, "no time has passed since");
+    let error = now(provider.submit(cluster, addons, &op, &Token("b".into()))).unwrap_err();
     assert_eq!(error.class, ErrorClass::Permanent);
     assert!(error.message.contains("the disk is full"), "{error}");
     assert_eq!(provider.with_world(|world| world.now()), start);
