@@ -7,6 +7,7 @@
 //! other, so checking those pairs covers every interleaving that the plan allows, exactly.
 //! What counts (parallelism, surge, budgets) is the engine's, and is checked there.
 
+mod contents;
 mod order;
 mod stages;
 mod waves;
@@ -47,6 +48,7 @@ pub fn verify(fleet: &Fleet, snapshot: &Snapshot, plan: &Plan) -> Vec<Note> {
     let mut notes = check(fleet, snapshot, plan);
     notes.extend(idle(fleet, snapshot, plan));
     notes.extend(untouched(fleet, snapshot, plan));
+    notes.extend(contents::check(fleet, snapshot, plan));
     if plan.snapshot_digest != digest_of(snapshot) {
         notes.push(Note { cluster: None, text: "was made from another snapshot".into() });
     }
@@ -136,7 +138,7 @@ fn check(fleet: &Fleet, snapshot: &Snapshot, plan: &Plan) -> Vec<Note> {
         say(None, "its actions are not ordered by id, or not unique".into());
         return notes;
     }
-    for text in waves::check(fleet, plan) {
+    for text in order::check(plan).into_iter().chain(waves::check(fleet, plan)) {
         say(None, text);
     }
 

@@ -18,29 +18,14 @@ impl<'a> Order<'a> {
         let position: BTreeMap<&ActionId, usize> =
             actions.iter().enumerate().map(|(at, action)| (&action.id, at)).collect();
         let mut next: Vec<Vec<usize>> = vec![Vec::new(); actions.len()];
-        let mut waits: Vec<usize> = vec![0; actions.len()];
         for action in &actions {
             for edge in edges_from(plan, &action.id) {
                 if let (Some(from), Some(to)) = (position.get(&edge.from), position.get(&edge.to)) {
                     next[*from].push(*to);
-                    waits[*to] += 1;
                 }
             }
         }
-        let mut ready: Vec<usize> = (0..actions.len()).filter(|at| waits[*at] == 0).collect();
-        let mut sorted = Vec::new();
-        while let Some(at) = ready.pop() {
-            sorted.push(at);
-            for to in &next[at] {
-                waits[*to] -= 1;
-                if waits[*to] == 0 {
-                    ready.push(*to);
-                }
-            }
-        }
-        if sorted.len() < actions.len() {
-            return None;
-        }
+        let sorted = sorted(&next)?;
         let words = actions.len().div_ceil(64);
         let mut before: Vec<Vec<u64>> = vec![vec![0; words]; actions.len()];
         for at in sorted.into_iter().rev() {
@@ -71,4 +56,41 @@ fn edges_from<'a>(plan: &'a Plan, id: &ActionId) -> impl Iterator<Item = &'a ref
     let id = id.clone();
     let first = plan.edges.partition_point(|edge| edge.from < id);
     plan.edges[first..].iter().take_while(move |edge| edge.from == id)
+}
+
+/// An order that the edges allow; none when there is a circle.
+fn sorted(next: &[Vec<usize>]) -> Option<Vec<usize>> {
+    let mut waits: Vec<usize> = vec![0; next.len()];
+    for to in next.iter().flatten() {
+        waits[*to] += 1;
+    }
+    let mut ready: Vec<usize> = (0..next.len()).filter(|at| waits[*at] == 0).collect();
+    let mut sorted = Vec::new();
+    while let Some(at) = ready.pop() {
+        sorted.push(at);
+        for to in &next[at] {
+            waits[*to] -= 1;
+            if waits[*to] == 0 {
+                ready.push(*to);
+            }
+        }
+    }
+    (sorted.len() == next.len()).then_some(sorted)
+}
+
+/// What is wrong with the edges of the whole plan, those to the ends of waves included.
+pub(crate) fn check(plan: &Plan) -> Vec<String> {
+    let mut notes = Vec::new();
+    let find = |id: &ActionId| plan.actions.binary_search_by(|action| action.id.cmp(id)).ok();
+    let mut next: Vec<Vec<usize>> = vec![Vec::new(); plan.actions.len()];
+    for edge in &plan.edges {
+        match (find(&edge.from), find(&edge.to)) {
+            (Some(from), Some(to)) => next[from].push(to),
+            _ => notes.push(format!("an edge ties {} to {}: not both exist", edge.from, edge.to)),
+        }
+    }
+    if sorted(&next).is_none() {
+        notes.push("actions wait for each other in a circle".into());
+    }
+    notes
 }

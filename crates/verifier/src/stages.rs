@@ -77,6 +77,8 @@ struct Stages {
     pools: BTreeMap<PoolName, Vec<Stage<Versions>>>,
     /// What nodes of no pool run: nothing changes them.
     loose: Vec<Stage<Versions>>,
+    /// What a DaemonSet of kube-proxy runs that is no add-on of the cluster: nothing changes it.
+    proxies: Vec<Stage<Versions>>,
     addons: BTreeMap<AddonName, Vec<Stage<Option<AddonVersion>>>>,
 }
 
@@ -177,7 +179,17 @@ fn stages(
             (name, chained)
         })
         .collect();
-    Stages { api, pools, loose: vec![Stage { value: loose_now, begins: None, ends: None }], addons }
+    let is_addon = cluster.addons.keys().any(|addon| addon.as_str() == "kube-proxy");
+    let proxies_now: Versions = state
+        .nodes
+        .values()
+        .filter_map(|node| match &node.kube_proxy {
+            KubeProxy::DaemonSet(version) if !is_addon => Some(version.clone()),
+            _ => None,
+        })
+        .collect();
+    let unchanged = |value| vec![Stage { value, begins: None, ends: None }];
+    Stages { api, pools, loose: unchanged(loose_now), proxies: unchanged(proxies_now), addons }
 }
 
 fn pool_now(state: &ClusterState, pool: &NodePool) -> (BTreeSet<refit_model::NodeName>, Versions) {
@@ -234,7 +246,11 @@ fn control_plane(
 
 fn nodes(order: &Order<'_>, stages: &Stages, notes: &mut Vec<String>) {
     let pools = stages.pools.iter().map(|(name, own)| (format!("pool {name}"), own));
-    for (what, own) in pools.chain([("nodes of no pool".to_owned(), &stages.loose)]) {
+    let others = [
+        ("nodes of no pool".to_owned(), &stages.loose),
+        ("kube-proxy of no add-on".to_owned(), &stages.proxies),
+    ];
+    for (what, own) in pools.chain(others) {
         for pair in own.windows(2) {
             if let (Some(before), Some(after)) = (pair[0].value.last(), pair[1].value.first())
                 && after < before
@@ -252,7 +268,7 @@ fn nodes(order: &Order<'_>, stages: &Stages, notes: &mut Vec<String>) {
                 {
                     if !skew::kubelet_fits(kubelet.minor(), server.minor()) {
                         notes.push(format!(
-                            "{what}: kubelets of {kubelet} may live with an apiserver of {server}"
+                            "{what}: {kubelet} may live with an apiserver of {server}"
                         ));
                     }
                 }
@@ -354,10 +370,8 @@ fn pins(
             let Some(seen) = state.images.iter().find(|seen| seen.id == *image) else { continue };
             let carries = |version: &&KubeVersion| pool.image.matches(version, &seen.name);
             let target = std::iter::once(&cluster.kubernetes.value);
-            let Some(version) = known.iter().chain(target).find(carries) else {
-                notes.push(format!("group {group} is pinned to {}, of no version", seen.name));
-                continue;
-            };
+            // Nor can a version that ran when the plan was made, and nowhere any more.
+            let Some(version) = known.iter().chain(target).find(carries) else { continue };
             let ends = first_roll_after(order, at, &pool.name);
             let launched = Stage { value: (), begins: Some(at), ends };
             for api in stages.api.iter().filter(|api| meet(order, &launched, api)) {

@@ -2,7 +2,9 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use refit_model::{Action, ActionId, ActionKind, ChannelName, ClusterName, Fleet, Plan, WaveSpec};
+use refit_model::{
+    Action, ActionId, ActionKind, ChannelName, ClusterName, Fleet, Plan, WavePlan, WaveSpec,
+};
 
 /// What is wrong with the waves of a plan.
 pub(crate) fn check(fleet: &Fleet, plan: &Plan) -> Vec<String> {
@@ -67,7 +69,30 @@ pub(crate) fn check(fleet: &Fleet, plan: &Plan) -> Vec<String> {
         }
     }
     notes.extend(named(fleet, &placed));
+    notes.extend(limits(fleet, plan));
     notes
+}
+
+/// Waves carry the limits of their channel.
+fn limits(fleet: &Fleet, plan: &Plan) -> Vec<String> {
+    let ends = plan.actions.iter().filter_map(|action| match &action.kind {
+        ActionKind::FinishWave { channel, wave, max_failed_clusters } => {
+            Some((channel, *wave, *max_failed_clusters, None))
+        }
+        _ => None,
+    });
+    let parallel = |wave: &WavePlan| Some(wave.max_parallel_clusters);
+    let waves = plan.waves.iter().map(|w| (&w.channel, w.wave, w.max_failed_clusters, parallel(w)));
+    waves
+        .chain(ends)
+        .filter(|(channel, _, failed, parallel)| {
+            fleet.channel(channel).is_none_or(|channel| {
+                channel.max_failed_clusters != *failed
+                    || parallel.is_some_and(|parallel| channel.max_parallel_clusters != parallel)
+            })
+        })
+        .map(|(channel, wave, ..)| format!("wave {wave} of {channel} has other limits"))
+        .collect()
 }
 
 fn by_cluster(plan: &Plan) -> BTreeMap<&ClusterName, Vec<&Action>> {

@@ -3,5 +3,6 @@
 #![expect(clippy::unwrap_used, reason = "a test may fail by it")]
 
 mod bench;
+mod contents;
 mod edges;
 mod mutations;

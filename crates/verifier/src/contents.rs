@@ -1,0 +1,122 @@
+//! Does each action carry what its cluster's files and snapshot say?
+//!
+//! A saved plan proves by its digest that nobody changed it, so this looks only at the plan's
+//! own snapshot: what an action deletes may be gone in a newer one.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use refit_model::{
+    Action, ActionKind, AddonName, AddonVersion, Cluster, ClusterState, Digest, Fleet, GroupName,
+    ImagePattern, ImagePin, KubeVersion, ObjectRef, Observation, Plan, Snapshot,
+};
+
+use crate::Note;
+
+/// Kinds that take more with them than the object: kept unless the add-on's file names them.
+const KEPT: [&str; 3] = ["CustomResourceDefinition", "Namespace", "PersistentVolumeClaim"];
+
+/// What is wrong with what the actions carry.
+pub(crate) fn check(fleet: &Fleet, snapshot: &Snapshot, plan: &Plan) -> Vec<Note> {
+    let mut notes = Vec::new();
+    for action in &plan.actions {
+        let Some(name) = &action.cluster else { continue };
+        let (Some(cluster), Some(Observation::Fresh(state))) =
+            (fleet.clusters.get(name), snapshot.clusters.get(name))
+        else {
+            continue;
+        };
+        let texts = of_action(fleet, cluster, state, action);
+        notes.extend(texts.into_iter().map(|text| Note { cluster: Some(name.clone()), text }));
+    }
+    notes
+}
+
+fn of_action(
+    fleet: &Fleet,
+    cluster: &Cluster,
+    state: &ClusterState,
+    action: &Action,
+) -> Vec<String> {
+    match &action.kind {
+        ActionKind::ControlPlaneHop { to, images: pins, .. } => {
+            let control_plane = &cluster.control_plane;
+            images(state, &control_plane.groups, &control_plane.image, to, pins)
+        }
+        ActionKind::NodePoolRoll { pool, to, images: pins, .. } => cluster
+            .pool(pool)
+            .map(|pool| images(state, &pool.groups, &pool.image, to, pins))
+            .unwrap_or_default(),
+        ActionKind::AddonApply { addon, to, digest, deletes, .. } => {
+            let mut notes = manifests(fleet, addon, to, digest);
+            notes.extend(deleted(fleet, state, addon, Some(to), deletes));
+            notes
+        }
+        ActionKind::AddonAdopt { addon, to, digest, .. } => manifests(fleet, addon, to, digest),
+        ActionKind::AddonRemove { addon, objects, .. } => {
+            deleted(fleet, state, addon, None, objects)
+        }
+        ActionKind::PinGroups { .. } | ActionKind::FinishWave { .. } => Vec::new(),
+    }
+}
+
+/// Every group has an image that was seen, and that carries the version.
+fn images(
+    state: &ClusterState,
+    groups: &[GroupName],
+    pattern: &ImagePattern,
+    to: &KubeVersion,
+    pins: &BTreeMap<GroupName, ImagePin>,
+) -> Vec<String> {
+    let mut notes = Vec::new();
+    let declared: BTreeSet<&GroupName> = groups.iter().collect();
+    if !pins.keys().eq(declared.iter().copied()) {
+        notes.push(format!("the images for {to} are not those of the declared groups"));
+    }
+    for (group, pin) in pins {
+        let seen = state.images.iter().find(|seen| seen.id == pin.id);
+        let fits = |name: &str| name == pin.name && pattern.matches(to, name);
+        if !seen.is_some_and(|seen| fits(&seen.name) && seen.architecture == pattern.architecture) {
+            notes.push(format!("group {group} gets {} ({}), no image of {to}", pin.id, pin.name));
+        }
+    }
+    notes
+}
+
+fn manifests(fleet: &Fleet, name: &AddonName, to: &AddonVersion, digest: &Digest) -> Vec<String> {
+    let release = fleet.addons.get(name).and_then(|addon| addon.versions.get(to));
+    if release.is_some_and(|release| release.manifests.digest() == digest) {
+        return Vec::new();
+    }
+    vec![format!("{name} {to} is not what the files say")]
+}
+
+/// Only what belongs to the add-on is deleted, nothing that stays, and no kind that is kept.
+fn deleted(
+    fleet: &Fleet,
+    state: &ClusterState,
+    name: &AddonName,
+    to: Option<&AddonVersion>,
+    objects: &BTreeSet<ObjectRef>,
+) -> Vec<String> {
+    let addon = fleet.addons.get(name);
+    let members = state.addons.get(name).map(|addon| &addon.members);
+    let releases = || addon.into_iter().flat_map(|addon| &addon.versions);
+    let belongs = |object: &ObjectRef| {
+        members.is_some_and(|members| members.contains(object))
+            || releases().any(|(_, r)| r.manifests.objects().iter().any(|m| m.object == *object))
+    };
+    let stays = |object: &ObjectRef| {
+        releases().filter(|(version, _)| Some(*version) == to).any(|(_, release)| {
+            release.manifests.objects().iter().any(|m| m.object.same_object(object))
+        })
+    };
+    let kept = |object: &ObjectRef| {
+        KEPT.contains(&object.kind.as_str())
+            && !addon.is_some_and(|addon| addon.prune.contains(&object.kind))
+    };
+    objects
+        .iter()
+        .filter(|object| !belongs(object) || stays(object) || kept(object))
+        .map(|object| format!("{name} deletes {object}, which it may not"))
+        .collect()
+}

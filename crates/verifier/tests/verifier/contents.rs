@@ -1,0 +1,224 @@
+//! What actions carry, and edges and limits beyond one cluster.
+
+use refit_model::{
+    ActionKind, AddonMark, Because, Digest, Edge, KubeProxy, KubeVersion, ObjectRef, Observation,
+    digest_of,
+};
+use refit_verifier::verify;
+
+use crate::bench::{Bench, is_hop, is_roll, plans, sort};
+
+const SEEDS: u64 = 150;
+
+#[test]
+fn images_are_of_the_version_and_for_every_group() {
+    for bench in plans(SEEDS) {
+        for at in bench.actions(|action| is_hop(action) || is_roll(action)) {
+            let action = &bench.plan.actions[at];
+            let Some(Observation::Fresh(state)) =
+                bench.snapshot.clusters.get(action.cluster.as_ref().unwrap())
+            else {
+                panic!("not seen")
+            };
+            let (ActionKind::ControlPlaneHop { images, .. }
+            | ActionKind::NodePoolRoll { images, .. }) = &action.kind
+            else {
+                panic!("neither hop nor roll")
+            };
+            let (group, pin) = images.first_key_value().unwrap();
+            let other = state.images.iter().find(|image| image.name != pin.name).unwrap();
+            let mut another = pin.clone();
+            another.id = other.id.clone();
+            let mut named = another.clone();
+            named.name.clone_from(&other.name);
+            let mut stranger = pin.clone();
+            stranger.id = "ami-stranger".parse().unwrap();
+            for pin in [Some(another), Some(named), Some(stranger), None] {
+                let notes = bench.notes(|plan| {
+                    let (ActionKind::ControlPlaneHop { images, .. }
+                    | ActionKind::NodePoolRoll { images, .. }) = &mut plan.actions[at].kind
+                    else {
+                        panic!("neither hop nor roll")
+                    };
+                    match pin {
+                        Some(pin) => images.insert(group.clone(), pin),
+                        None => images.remove(group),
+                    };
+                });
+                assert!(!notes.is_empty(), "seed {}", bench.seed);
+            }
+        }
+    }
+}
+
+#[test]
+fn manifests_are_those_of_the_files() {
+    let mut seen = 0;
+    for bench in plans(SEEDS) {
+        for at in bench.actions(|action| action.kind.addon().is_some()) {
+            bench.notes_that("is not what the files say", |plan| {
+                match &mut plan.actions[at].kind {
+                    ActionKind::AddonApply { digest, .. }
+                    | ActionKind::AddonAdopt { digest, .. } => {
+                        *digest = Digest::of_bytes(b"x");
+                    }
+                    _ => panic!("a random fleet removes no add-on"),
+                }
+            });
+            seen += 1;
+        }
+    }
+    assert!(seen > 50, "{seen}");
+}
+
+#[test]
+fn only_what_belongs_to_the_addon_is_deleted() {
+    let object = |api_version: &str, kind: &str, namespace: Option<&str>, name: &str| ObjectRef {
+        api_version: api_version.to_owned(),
+        kind: kind.to_owned(),
+        namespace: namespace.map(str::to_owned),
+        name: name.to_owned(),
+    };
+    let mut seen = 0;
+    for bench in plans(SEEDS) {
+        for at in bench.actions(|a| matches!(a.kind, ActionKind::AddonApply { .. })) {
+            let action = &bench.plan.actions[at];
+            let addon = &bench.fleet.addons[action.kind.addon().unwrap()];
+            let ActionKind::AddonApply { to, .. } = &action.kind else { panic!("no apply") };
+            let stays = addon.versions[to].manifests.objects()[0].object.clone();
+            let strangers = [
+                object("v1", "Namespace", None, "default"),
+                object("v1", "ConfigMap", Some("apps"), "of-somebody-else"),
+                stays,
+            ];
+            for stranger in strangers {
+                bench.notes_that("which it may not", |plan| {
+                    if let ActionKind::AddonApply { deletes, .. } = &mut plan.actions[at].kind {
+                        deletes.insert(stranger);
+                    }
+                });
+            }
+            seen += 1;
+        }
+    }
+    assert!(seen > 30, "{seen}");
+}
+
+#[test]
+fn kinds_that_take_more_with_them_are_kept() {
+    let crd = ObjectRef {
+        api_version: "apiextensions.k8s.io/v1".to_owned(),
+        kind: "CustomResourceDefinition".to_owned(),
+        namespace: None,
+        name: "olds.acme.example".to_owned(),
+    };
+    let (mut kept, mut deleted) = (0, 0);
+    for mut bench in plans(SEEDS) {
+        for seen in bench.snapshot.clusters.values_mut() {
+            let Observation::Fresh(state) = seen else { panic!("not seen") };
+            for addon in state.addons.values_mut().filter(|addon| addon.parent.is_some()) {
+                addon.members.insert(crd.clone());
+            }
+        }
+        let bench = Bench::planned(bench.seed, bench.fleet, bench.snapshot);
+        for at in bench.actions(|a| matches!(a.kind, ActionKind::AddonApply { .. })) {
+            let addon = &bench.fleet.addons[bench.plan.actions[at].kind.addon().unwrap()];
+            let notes = bench.notes(|plan| {
+                if let ActionKind::AddonApply { deletes, from, .. } = &mut plan.actions[at].kind
+                    && *from != AddonMark::Absent
+                {
+                    deletes.insert(crd.clone());
+                }
+            });
+            if addon.prune.contains(&crd.kind) {
+                assert!(notes.is_empty(), "seed {}: {notes:?}", bench.seed);
+                deleted += 1;
+            } else {
+                kept += usize::from(!notes.is_empty());
+            }
+        }
+    }
+    assert!(kept > 5 && deleted > 5, "{kept} {deleted}");
+}
+
+#[test]
+fn every_edge_ties_two_actions_of_the_plan() {
+    for bench in plans(SEEDS) {
+        bench.notes_that("not both exist", |plan| {
+            let to = plan.actions[0].id.clone();
+            let from = "ffffffffffff".parse().unwrap();
+            plan.edges.push(Edge { from, to, because: Because::OneAtATime });
+            sort(plan);
+        });
+    }
+}
+
+#[test]
+fn the_end_of_a_wave_is_not_waited_for_by_the_wave() {
+    let mut circles = 0;
+    for bench in plans(SEEDS) {
+        let ends: Vec<_> = bench.plan.actions.iter().filter(|a| a.cluster.is_none()).collect();
+        for edge in bench.plan.edges.iter().filter(|e| ends.iter().any(|end| end.id == e.to)) {
+            bench.notes_that("in a circle", |plan| {
+                let (from, to) = (edge.to.clone(), edge.from.clone());
+                plan.edges.push(Edge { from, to, because: Because::OneAtATime });
+                sort(plan);
+            });
+            circles += 1;
+        }
+    }
+    assert!(circles > 10, "{circles}");
+}
+
+#[test]
+fn waves_have_the_limits_of_their_channel() {
+    for bench in plans(SEEDS) {
+        for at in 0..bench.plan.waves.len() {
+            bench.notes_that("other limits", |plan| plan.waves[at].max_failed_clusters += 1);
+            bench.notes_that("other limits", |plan| {
+                plan.waves[at].max_parallel_clusters = Some(77);
+            });
+        }
+        for at in bench.actions(|action| action.cluster.is_none()) {
+            bench.notes_that("other limits", |plan| {
+                if let ActionKind::FinishWave { max_failed_clusters, .. } =
+                    &mut plan.actions[at].kind
+                {
+                    *max_failed_clusters += 1;
+                }
+            });
+        }
+    }
+}
+
+#[test]
+fn a_daemon_set_of_kube_proxy_is_bound_by_the_skew_policy() {
+    let mut checked = 0;
+    for mut bench in plans(SEEDS) {
+        for cluster in bench.clusters() {
+            let Some(Observation::Fresh(state)) = bench.snapshot.clusters.get_mut(&cluster) else {
+                panic!("not seen")
+            };
+            let now = state.control_plane[0].api_server.clone().unwrap().minor();
+            if bench.fleet.clusters[&cluster].kubernetes.value.minor() == now {
+                continue;
+            }
+            // As far behind as it may be, so that the first hop is too much.
+            let proxy = KubeVersion::new(1, now.minor - 3, 0);
+            for node in state.nodes.values_mut() {
+                node.kube_proxy = KubeProxy::DaemonSet(proxy.clone());
+            }
+            let mut plan = bench.plan.clone();
+            plan.snapshot_digest = digest_of(&bench.snapshot);
+            let notes = verify(&bench.fleet, &bench.snapshot, &plan);
+            let text = format!("kube-proxy of no add-on: {proxy} may live");
+            assert!(
+                notes.iter().any(|note| note.text.starts_with(&text)),
+                "seed {}: {notes:?}",
+                bench.seed
+            );
+            checked += 1;
+        }
+    }
+    assert!(checked > 30, "{checked}");
+}
