@@ -183,10 +183,15 @@ impl ClusterPlanner<'_> {
     pub(super) fn check_headroom(&mut self, pool: &NodePool, surge: u32, unavailable: u32) {
         let workers = self.state.nodes.values().filter(|node| !node.control_plane).count();
         if surge == 0 && workers == 1 {
-            let guarded = self.state.pods.iter().find(|pod| {
-                !pod.budgets.is_empty()
-                    && pod.node.as_ref().is_some_and(|node| !self.state.nodes[node].control_plane)
-            });
+            let on_worker = |name: &NodeName| {
+                self.state.nodes.get(name).is_some_and(|node| !node.control_plane)
+            };
+            let guarded = self
+                .state
+                .pods
+                .iter()
+                .filter(|pod| !pod.budgets.is_empty() && pod.node.as_ref().is_some_and(on_worker))
+                .min_by_key(|pod| (&pod.namespace, &pod.name));
             if let Some(pod) = guarded {
                 self.blockers.push(
                     Blocker::new(
