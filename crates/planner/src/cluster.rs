@@ -166,7 +166,7 @@ impl ClusterPlanner<'_> {
         }
         self.check_drains(&steps);
         let first = self.pin_too_new(&live);
-        let last = self.build(&steps, &moves, &moments);
+        let last = self.build(&steps, &moves);
         self.pin_stale(&last);
         self.pin_first(first);
         let mut graph = Graph::default();

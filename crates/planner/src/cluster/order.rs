@@ -1,21 +1,20 @@
 //! The order of a cluster's actions: steps one after the other, add-ons in the slots between them.
 
 use refit_model::skew::SkewRule;
-use refit_model::{ActionId, AddonName, Because, KubeVersion, Milestone};
+use std::collections::BTreeSet;
+
+use refit_model::{
+    ActionId, AddonName, AddonVersion, Because, KubeVersion, Milestone, Minor, Placement,
+};
 
 use super::ClusterPlanner;
 use crate::addons::{Move, Moves};
-use crate::timeline::{Moments, Step};
+use crate::timeline::Step;
 
 impl ClusterPlanner<'_> {
     /// Turns steps and moves into actions, and ties each slot to the steps around it. Returns
     /// the actions that nothing follows.
-    pub(super) fn build(
-        &mut self,
-        steps: &[Step],
-        moves: &Moves,
-        moments: &Moments,
-    ) -> Vec<ActionId> {
+    pub(super) fn build(&mut self, steps: &[Step], moves: &Moves) -> Vec<ActionId> {
         let mut before: Vec<ActionId> = Vec::new();
         let mut before_step: Option<&Step> = None;
         for slot in 0..=steps.len() {
@@ -36,7 +35,7 @@ impl ClusterPlanner<'_> {
             };
             let Some((first, last)) = self.build_step(step) else { continue };
             for (id, name, moved) in &in_slot {
-                let because = self.because_before(name, moved, step, moments, slot);
+                let because = self.because_before(name, moved, step);
                 self.edge(id, &first, because);
             }
             if in_slot.is_empty() {
@@ -108,70 +107,51 @@ impl ClusterPlanner<'_> {
         }
     }
 
-    /// Why an add-on's move comes before a step.
-    pub(super) fn because_before(
-        &self,
-        name: &AddonName,
-        moved: &Move,
-        step: &Step,
-        moments: &Moments,
-        slot: usize,
-    ) -> Because {
-        if let (Step::Hop(hop), Some((version, supports))) =
-            (step, self.range_of(name, moved.from.as_ref()))
-        {
-            let minor = hop.to.minor();
-            let fits = self.fleet.addons.get(name).and_then(|a| a.versions.get(&version));
-            let during = moments.steps.get(slot);
-            if fits.is_some_and(|release| !release.kubernetes.contains(&minor)) && during.is_some()
-            {
-                return Because::AddonCompatibility {
-                    addon: name.clone(),
-                    version,
-                    supports,
-                    minor,
-                };
-            }
-        }
-        let milestone = match step {
-            Step::Hop(_) => Milestone::ControlPlane,
-            Step::Roll { .. } => Milestone::Nodes,
+    /// Why an add-on's move comes before a step: the step's minor, or where its file places it.
+    pub(super) fn because_before(&self, name: &AddonName, moved: &Move, step: &Step) -> Because {
+        let minors = match step {
+            Step::Hop(hop) => vec![hop.to.minor()],
+            Step::Roll { .. } => Vec::new(),
         };
-        let placed =
-            self.fleet.addons.get(name).is_some_and(|a| a.placement.before.contains(&milestone));
-        if placed {
-            Because::Placement { addon: name.clone(), milestone }
-        } else {
-            Because::OneAtATime
-        }
+        self.range_excludes(name, moved.from.as_ref(), &minors)
+            .unwrap_or_else(|| self.placed(name, step, |placement| &placement.before))
     }
 
-    /// Why an add-on's move comes after a step.
+    /// Why an add-on's move comes after a step: the minors before it, or where its file places it.
     pub(super) fn because_after(&self, name: &AddonName, moved: &Move, step: &Step) -> Because {
-        if let (Step::Hop(hop), Some((version, supports))) =
-            (step, self.range_of(name, moved.to.as_ref()))
-        {
-            let release = self.fleet.addons.get(name).and_then(|a| a.versions.get(&version));
-            let missing =
-                hop.from.iter().map(KubeVersion::minor).find(|minor| {
-                    release.is_some_and(|release| !release.kubernetes.contains(minor))
-                });
-            if let Some(minor) = missing {
-                return Because::AddonCompatibility {
-                    addon: name.clone(),
-                    version,
-                    supports,
-                    minor,
-                };
-            }
-        }
+        let minors = match step {
+            Step::Hop(hop) => hop.from.iter().map(KubeVersion::minor).collect(),
+            Step::Roll { .. } => Vec::new(),
+        };
+        self.range_excludes(name, moved.to.as_ref(), &minors)
+            .unwrap_or_else(|| self.placed(name, step, |placement| &placement.after))
+    }
+
+    /// The first of the minors that a version does not support.
+    fn range_excludes(
+        &self,
+        name: &AddonName,
+        version: Option<&AddonVersion>,
+        minors: &[Minor],
+    ) -> Option<Because> {
+        let (version, supports) = self.range_of(name, version)?;
+        let range = &self.fleet.addons.get(name)?.versions.get(&version)?.kubernetes;
+        let minor = *minors.iter().find(|minor| !range.contains(minor))?;
+        Some(Because::AddonCompatibility { addon: name.clone(), version, supports, minor })
+    }
+
+    fn placed(
+        &self,
+        name: &AddonName,
+        step: &Step,
+        side: impl Fn(&Placement) -> &BTreeSet<Milestone>,
+    ) -> Because {
         let milestone = match step {
             Step::Hop(_) => Milestone::ControlPlane,
             Step::Roll { .. } => Milestone::Nodes,
         };
-        let placed =
-            self.fleet.addons.get(name).is_some_and(|a| a.placement.after.contains(&milestone));
-        if placed {
+        let addon = self.fleet.addons.get(name);
+        if addon.is_some_and(|addon| side(&addon.placement).contains(&milestone)) {
             Because::Placement { addon: name.clone(), milestone }
         } else {
             Because::OneAtATime
