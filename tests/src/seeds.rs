@@ -10,7 +10,7 @@ use std::time::Duration;
 use refit_engine::{Effect, Engine, Event, Settings};
 use refit_model::{
     ActionKind, Bounds, ClusterName, ClusterStatus, Code, Fleet, JournalRecord, Observation, Plan,
-    RunOutcome, Scope, Snapshot, Stop, Timestamp,
+    RecordKind, RunOutcome, Scope, Snapshot, Stop, Timestamp,
 };
 use refit_planner::Options;
 use refit_provider::Look;
@@ -273,6 +273,7 @@ impl Bench {
         loop {
             match self.process(&mut engine, &mut journal)? {
                 End::Over(RunOutcome::Interrupted) if self.dice.bool() => {
+                    self.go_on(&mut journal);
                     engine = Engine::resume(plan.clone(), settings.clone(), &journal);
                 }
                 End::Over(outcome) => {
@@ -289,10 +290,18 @@ impl Bench {
                         // The checkout is gone, and the journal with it: another plan goes on.
                         return Ok(RunOutcome::Interrupted);
                     }
+                    self.go_on(&mut journal);
                     engine = Engine::resume(plan.clone(), settings.clone(), &journal);
                 }
             }
         }
+    }
+
+    /// What every store writes when another process goes on with a run.
+    fn go_on(&self, journal: &mut Vec<JournalRecord>) {
+        let kind = RecordKind::RunContinued { who: "seed@runner".to_owned() };
+        let seq = journal.len() as u64 + 1;
+        journal.push(JournalRecord { seq, epoch: 1, at: self.world.now(), kind });
     }
 
     /// One process: from its first look to its end.
@@ -307,6 +316,7 @@ impl Bench {
             let stop = [Stop::Finish, Stop::Cancel, Stop::Leave][self.dice.usize(0..3)];
             (self.world.now() + Duration::from_secs(self.dice.u64(1..7200)), stop)
         });
+        let mut asked_to_stop = false;
         let mut agenda: Agenda = Agenda::default();
         agenda.add(self.world.now(), Event::Tick);
         let mut events = 0;
@@ -323,6 +333,7 @@ impl Bench {
             self.world.advance_to(at);
             let event = if stop_at.as_ref().is_some_and(|(stop, _)| *stop <= at) {
                 let Some((_, stop)) = stop_at.take() else { continue };
+                asked_to_stop = true;
                 Event::Stop(stop)
             } else if agenda.next_at().is_some_and(|next| next <= at) {
                 let Some(event) = agenda.pop() else { continue };
@@ -335,6 +346,9 @@ impl Bench {
                 if let Some(end) = self.carry_out(effect, journal, kill_at, &mut agenda, &mut wake)
                 {
                     self.judged()?;
+                    if matches!(end, End::Over(RunOutcome::Interrupted)) && !asked_to_stop {
+                        return Err("a run ends early, and nobody asked it to".to_owned());
+                    }
                     return Ok(end);
                 }
             }

@@ -2,6 +2,8 @@
 
 mod answers;
 mod calls;
+#[cfg(test)]
+mod tests;
 
 use std::collections::{BTreeMap, VecDeque};
 
@@ -161,6 +163,8 @@ impl Engine {
                 | RecordKind::RunClosed { .. } => {}
             }
         }
+        // Resuming is going on, whether or not the last record says so.
+        engine.take_heart();
         engine
     }
 
@@ -322,7 +326,8 @@ impl Engine {
         self.renew_leases(now);
         self.send_queued(now);
         self.take_looks(now);
-        if self.workers.is_empty() && (self.schedule.is_over() || self.stop.is_some()) {
+        // Only the end of an action lets another one begin: where none runs after that, none will.
+        if self.workers.is_empty() {
             self.say_goodbye(now);
         }
         if !self.finished
@@ -525,7 +530,7 @@ impl Engine {
         if all && ended().all(Outcome::is_success) {
             return RunOutcome::Done;
         }
-        if self.stop.is_some() {
+        if self.stop.is_some() || !all {
             return RunOutcome::Interrupted;
         }
         let waves = self.plan.actions.iter().zip(&self.schedule.standing);

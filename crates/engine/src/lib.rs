@@ -13,6 +13,8 @@
 //! - A failure stops its own cluster, and past the wave's budget the start of further ones.
 
 mod addon;
+#[cfg(test)]
+mod bench;
 mod decision;
 mod engine;
 mod lease;

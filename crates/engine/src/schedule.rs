@@ -201,11 +201,6 @@ impl Schedule {
         let over = failed.len() > plan.waves[wave].max_failed_clusters as usize;
         if !begun && over { failed.first().map(|id| (*id).clone()) } else { None }
     }
-
-    /// Whether everything has ended.
-    pub(crate) fn is_over(&self) -> bool {
-        self.standing.iter().all(|standing| matches!(standing, Standing::Ended(_)))
-    }
 }
 
 /// Per action, how long the longest chain is that begins with it.

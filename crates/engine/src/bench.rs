@@ -1,0 +1,205 @@
+//! A small pool for tests: single decisions on states that are written down. What comes of whole
+//! runs is tested by seeds, over the simulator, which this crate does not know.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use refit_model::{
+    Action, ActionKind, Bounds, ClusterIdentity, ClusterState, Digest, GroupName, GroupState,
+    ImageId, ImagePin, InstanceId, InstanceState, JournalRecord, KubeProxy, KubeVersion, Lifecycle,
+    NodeName, NodeState, Period, Plan, RecordKind, Reversibility, RollCause, RunOutcome,
+    StateGuard, Timestamp, Why,
+};
+
+use crate::{Effect, Engine, Event, Settings};
+
+pub(crate) static OLD: KubeVersion = KubeVersion::new(1, 33, 4);
+pub(crate) static NEW: KubeVersion = KubeVersion::new(1, 34, 2);
+
+/// So many seconds into the test.
+pub(crate) fn at(seconds: i64) -> Timestamp {
+    Timestamp::from_second(1_700_000_000 + seconds).unwrap()
+}
+
+pub(crate) fn group() -> GroupName {
+    "general-0".parse().unwrap()
+}
+
+fn image(version: &KubeVersion) -> ImageId {
+    format!("ami-{version}").parse().unwrap()
+}
+
+pub(crate) fn instance(number: u32) -> InstanceId {
+    format!("i-{number:02}").parse().unwrap()
+}
+
+pub(crate) fn node(number: u32) -> NodeName {
+    format!("ip-{number:02}").parse().unwrap()
+}
+
+/// A pool of one group: first so many old nodes, then so many new ones, all of them well.
+pub(crate) fn pool(old: u32, new: u32) -> ClusterState {
+    let mut state = ClusterState {
+        identity: ClusterIdentity { uid: "u".to_owned(), account: None, region: None },
+        control_plane: Vec::new(),
+        groups: BTreeMap::new(),
+        nodes: BTreeMap::new(),
+        pods: Vec::new(),
+        workloads: Vec::new(),
+        budgets: Vec::new(),
+        images: Vec::new(),
+        addons: BTreeMap::new(),
+        lease: None,
+    };
+    let zone = || "eu-west-1a".parse().unwrap();
+    let group_state = GroupState {
+        min: 0,
+        max: old + new + 4,
+        desired: old + new,
+        zones: BTreeSet::from([zone()]),
+        template_version: 2,
+        template_images: BTreeMap::from([(1, image(&OLD)), (2, image(&NEW))]),
+        suspended: BTreeSet::new(),
+        target_groups: BTreeSet::new(),
+        instances: Vec::new(),
+        tags: BTreeMap::new(),
+        refused: BTreeSet::new(),
+    };
+    state.groups.insert(group(), group_state);
+    for number in 1..=old + new {
+        add_instance(&mut state, number, if number <= old { &OLD } else { &NEW });
+        state.nodes.insert(
+            node(number),
+            NodeState {
+                instance: Some(instance(number)),
+                zone: Some(zone()),
+                kubelet: if number <= old { OLD.clone() } else { NEW.clone() },
+                kube_proxy: KubeProxy::None,
+                ready: true,
+                unschedulable: false,
+                control_plane: false,
+                annotations: BTreeMap::new(),
+            },
+        );
+    }
+    state
+}
+
+/// An instance that is no node yet.
+pub(crate) fn add_instance(state: &mut ClusterState, number: u32, version: &KubeVersion) {
+    state.groups.get_mut(&group()).unwrap().instances.push(InstanceState {
+        id: instance(number),
+        zone: "eu-west-1a".parse().unwrap(),
+        lifecycle: Lifecycle::InService,
+        template_version: 2,
+        image: image(version),
+        protected: *version == NEW,
+        target_health: None,
+    });
+}
+
+/// The roll of that pool.
+pub(crate) fn roll(surge: u32, unavailable: u32) -> Action {
+    let cluster = "ant".parse().unwrap();
+    let kind = ActionKind::NodePoolRoll {
+        pool: "general".parse().unwrap(),
+        from: BTreeSet::from([OLD.clone()]),
+        to: NEW.clone(),
+        images: BTreeMap::from([(
+            group(),
+            ImagePin { id: image(&NEW), name: "nodes-new".to_owned() },
+        )]),
+        nodes: 3,
+        cause: RollCause::Version,
+        replace: BTreeSet::new(),
+    };
+    let machines = |versions: &[&KubeVersion]| StateGuard::Machines {
+        groups: BTreeSet::from([group()]),
+        versions: versions.iter().copied().cloned().collect(),
+        images: BTreeMap::new(),
+        replaced: BTreeSet::new(),
+    };
+    Action {
+        id: Action::id_of(Some(&cluster), &kind),
+        cluster: Some(cluster),
+        kind,
+        expect: machines(&[&OLD, &NEW]),
+        ensure: machines(&[&NEW]),
+        bounds: Bounds::Rolling {
+            surge,
+            unavailable,
+            drain_timeout: Period::minutes(10),
+            node_ready_timeout: Period::minutes(10),
+            node_interval: Period::ZERO,
+        },
+        timeout: Period::minutes(600),
+        estimate: Period::minutes(10),
+        reversible: Reversibility::Reversible,
+        why: Why::Asked,
+    }
+}
+
+/// A plan of these actions.
+pub(crate) fn plan(actions: Vec<Action>) -> Plan {
+    Plan {
+        fleet: "acme".parse().unwrap(),
+        made_with: "0.1.0".to_owned(),
+        taken_at: at(0),
+        config_digest: Digest::of_bytes(b"a"),
+        snapshot_digest: Digest::of_bytes(b"b"),
+        clusters: Vec::new(),
+        waves: Vec::new(),
+        actions,
+        edges: Vec::new(),
+        findings: Vec::new(),
+        critical_path: Period::ZERO,
+    }
+}
+
+pub(crate) fn settings() -> Settings {
+    Settings { run: "run-1".parse().unwrap(), who: "eve@host".to_owned(), parallelism: 4 }
+}
+
+/// A journal of these records.
+pub(crate) fn journal(kinds: Vec<RecordKind>) -> Vec<JournalRecord> {
+    let numbered = kinds.into_iter().zip(1..);
+    numbered.map(|(kind, seq)| JournalRecord { seq, epoch: 1, at: at(0), kind }).collect()
+}
+
+/// Carries out what the engine wants of a world that stands still: whatever it looks at is
+/// `state`, and every call goes well. Ends when the run does, or after an hour.
+///
+/// What was journaled on the way, and how the run ended.
+pub(crate) fn carry_out(
+    engine: &mut Engine,
+    state: &ClusterState,
+) -> (Vec<RecordKind>, Option<RunOutcome>) {
+    let mut journaled = Vec::new();
+    let mut now = at(0);
+    let mut events = vec![Event::Tick];
+    while now < at(3600) {
+        let mut wake = None;
+        for event in std::mem::take(&mut events) {
+            for effect in engine.step(now, event) {
+                match effect {
+                    Effect::Journal(records) => {
+                        journaled.extend(records);
+                        events.push(Event::Journaled);
+                    }
+                    Effect::Look { look, .. } => {
+                        events.push(Event::Looked { look, result: Ok(Box::new(state.clone())) });
+                    }
+                    Effect::Submit { op, .. } => events.push(Event::Settled { op, result: Ok(()) }),
+                    Effect::Emit(_) => {}
+                    Effect::WakeAt(at) => wake = Some(at),
+                    Effect::Finish(outcome) => return (journaled, Some(outcome)),
+                }
+            }
+        }
+        if events.is_empty() {
+            let Some(at) = wake else { return (journaled, None) };
+            now = at;
+            events.push(Event::Tick);
+        }
+    }
+    (journaled, None)
+}
