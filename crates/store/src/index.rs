@@ -15,7 +15,7 @@ use std::time::{Duration, Instant};
 use refit_model::{Digest, RunId, readable};
 use serde::{Deserialize, Serialize};
 
-use crate::{Holder, RunSummary, StoreError};
+use crate::{BlobInfo, Holder, RunSummary, StoreError, catalogue};
 
 /// The version of what the index holds. A newer one is refused, like everywhere.
 const FORMAT: &str = "1.0";
@@ -28,6 +28,9 @@ const SUSPECT: &str = "index.suspect";
 
 /// sled's own default is a gigabyte; a fleet's runs fit into this many times.
 const CACHE_BYTES: u64 = 16 * 1024 * 1024;
+
+/// What is wrong with an index that is there and empty, in a store that was opened before.
+pub(crate) const EMPTIED: &str = "nothing of what it held can be found in it";
 
 /// How long an index may stay open after its process let go of the store's lock: sled's threads
 /// and a probe's process need a moment to end.
@@ -70,13 +73,10 @@ pub fn probe_in_this_process(index: &Path) -> ProbeResult {
     let Some(dir) = index.parent() else {
         return ProbeResult::Unavailable { problem: "an index has a directory".to_owned() };
     };
-    let index = match Index::open_at(dir, index) {
-        Ok(index) => index,
-        // A newer format is sound, and the caller's to refuse.
-        Err(StoreError::Format { .. }) => return ProbeResult::Sound,
-        Err(error) => return damaged(error),
-    };
-    index.read_all().map_or_else(damaged, |()| ProbeResult::Sound)
+    // Nothing is written: an index that has lost its format is the caller's to notice, and a
+    // newer one the caller's to refuse.
+    let read = Index::open_at(dir, index).and_then(|index| index.read_all());
+    read.map_or_else(damaged, |()| ProbeResult::Sound)
 }
 
 /// What the index knows of a run.
@@ -179,8 +179,25 @@ pub(crate) fn wait_until_free(dir: &Path) -> Result<(), StoreError> {
 }
 
 impl Index {
-    pub(crate) fn open(dir: &Path) -> Result<Self, StoreError> {
-        Self::open_at(dir, &index_path(dir))
+    /// Opens the index, and makes a new one if there is none. `has_lived` says whether the store
+    /// was opened before. An index that is there and empty has then lost what it held, for its
+    /// format is kept before anything else is: none is returned.
+    pub(crate) fn open(dir: &Path, has_lived: bool) -> Result<Option<Self>, StoreError> {
+        let path = index_path(dir);
+        let was_there = path.exists();
+        let index = Self::open_at(dir, &path)?;
+        match index.format()? {
+            Some(found) if !readable(&found, FORMAT) => {
+                return Err(StoreError::Format { path, found, supported: FORMAT });
+            }
+            Some(_) => {}
+            None if was_there && has_lived => return Ok(None),
+            None => index.guarded("write", |trees| {
+                trees.meta.insert("format", FORMAT)?;
+                trees.db.flush().map(drop)
+            })?,
+        }
+        Ok(Some(index))
     }
 
     fn open_at(dir: &Path, path: &Path) -> Result<Self, StoreError> {
@@ -209,25 +226,12 @@ impl Index {
             Ok(Err(error)) => return Err(index.error("open", error.to_string())),
             Err(panic) => return Err(index.error("open", panic_text(panic.as_ref()))),
         }
-        index.check_format()?;
         Ok(index)
     }
 
-    fn check_format(&self) -> Result<(), StoreError> {
-        let found = self.guarded("read", |trees| {
-            let found = trees.meta.get("format")?;
-            if found.is_none() {
-                trees.meta.insert("format", FORMAT)?;
-            }
-            Ok(found)
-        })?;
-        let found = found.map(|found| String::from_utf8_lossy(&found).into_owned());
-        match found {
-            Some(found) if !readable(&found, FORMAT) => {
-                Err(StoreError::Format { path: self.path.clone(), found, supported: FORMAT })
-            }
-            _ => Ok(()),
-        }
+    fn format(&self) -> Result<Option<String>, StoreError> {
+        let found = self.guarded("read", |trees| trees.meta.get("format"))?;
+        Ok(found.map(|found| String::from_utf8_lossy(&found).into_owned()))
     }
 
     /// Whether it failed, and is not asked any more.
@@ -261,14 +265,16 @@ impl Index {
     }
 
     pub(crate) fn put_blob(&self, digest: &Digest, bytes: &[u8]) -> Result<(), StoreError> {
-        self.guarded("write", |trees| {
-            if !trees.blobs.contains_key(digest.as_str())? {
+        let is_new = self.guarded("write", |trees| {
+            let is_new = !trees.blobs.contains_key(digest.as_str())?;
+            if is_new {
                 trees.blobs.insert(digest.as_str(), bytes)?;
                 // So that it outlives the process; sled does not promise more.
                 trees.db.flush()?;
             }
-            Ok(())
-        })
+            Ok(is_new)
+        })?;
+        if is_new { catalogue::add(&self.dir, digest, bytes.len() as u64) } else { Ok(()) }
     }
 
     pub(crate) fn has_blob(&self, digest: &Digest) -> Result<bool, StoreError> {
@@ -285,14 +291,14 @@ impl Index {
         }
     }
 
-    /// Every blob's digest and size.
-    pub(crate) fn blobs(&self) -> Result<Vec<(Digest, u64)>, StoreError> {
+    /// Every blob.
+    pub(crate) fn blobs(&self) -> Result<Vec<BlobInfo>, StoreError> {
         self.guarded("read", |trees| {
             let mut blobs = Vec::new();
             for item in &trees.blobs {
                 let (key, value) = item?;
                 if let Ok(digest) = String::from_utf8_lossy(&key).parse() {
-                    blobs.push((digest, value.len() as u64));
+                    blobs.push(BlobInfo { digest, bytes: value.len() as u64 });
                 }
             }
             Ok(blobs)
@@ -330,8 +336,8 @@ impl Index {
             }
             Ok(())
         })?;
-        for (digest, _) in self.blobs()? {
-            self.blob(&digest)?;
+        for blob in self.blobs()? {
+            self.blob(&blob.digest)?;
         }
         Ok(())
     }

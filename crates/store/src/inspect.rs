@@ -64,7 +64,7 @@ pub enum BlobListing {
 }
 
 /// A blob.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub struct BlobInfo {
     /// Its digest.
     pub digest: Digest,
@@ -129,10 +129,7 @@ pub fn list(dir: &Path, probe: Option<&Probe>) -> Result<StateListing, StoreErro
     for path in index::quarantined(dir) {
         listing.quarantined.push(Quarantined { bytes: size(&path), path });
     }
-    let blobs = with_index(dir, probe, |index| {
-        Ok(index.blobs()?.into_iter().map(|(digest, bytes)| BlobInfo { digest, bytes }).collect())
-    })?;
-    listing.blobs = match blobs {
+    listing.blobs = match with_index(dir, probe, Index::blobs)? {
         Ok(blobs) => BlobListing::Listed(blobs),
         Err(unlisted) => unlisted,
     };
@@ -162,7 +159,7 @@ pub fn show(dir: &Path, name: &str, probe: Option<&Probe>) -> Result<Option<Show
     }
     let found = with_index(dir, probe, |index| {
         let mut digests = Vec::new();
-        for (digest, _) in index.blobs()? {
+        for BlobInfo { digest, bytes: _ } in index.blobs()? {
             if digest.as_str().starts_with(name) {
                 digests.push(digest);
             }
@@ -211,8 +208,10 @@ fn with_index<T: Default>(
     {
         return Ok(Err(BlobListing::Unreadable { problem }));
     }
-    match Index::open(dir).and_then(|index| read(&index)) {
-        Ok(value) => Ok(Ok(value)),
+    let opened = Index::open(dir, read_epoch(dir)? > 0);
+    match opened.and_then(|index| index.as_ref().map(read).transpose()) {
+        Ok(Some(value)) => Ok(Ok(value)),
+        Ok(None) => Ok(Err(BlobListing::Unreadable { problem: index::EMPTIED.to_owned() })),
         Err(StoreError::Index { problem, .. }) => Ok(Err(BlobListing::Unreadable { problem })),
         Err(error) => Err(error),
     }

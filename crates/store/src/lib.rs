@@ -11,6 +11,7 @@
 //! What this crate does not do: it knows nothing of the order in which a run's records make
 //! sense, apart from the first and the last. That is the engine's.
 
+mod catalogue;
 mod durable;
 mod error;
 mod index;
@@ -27,9 +28,9 @@ pub use inspect::{
     BlobInfo, BlobListing, JournalFile, Quarantined, Shown, StateListing, list, show,
 };
 pub use journal::{RunJournal, TornTail, read_run, read_runs};
-pub use lock::{Holder, UnlockOutcome, Waiting, unlock};
+pub use lock::{Holder, InUse, UnlockOutcome, Waiting, in_use, unlock};
 pub use memory::{CrashPoint, MemoryDisk, MemoryStore};
-pub use sled_store::{OpenOptions, Recovery, SledStore};
+pub use sled_store::{Lost, OpenOptions, Recovery, SledStore};
 pub use store::{
     Continued, NewRun, RunHandle, RunList, RunState, RunSummary, StateStore, UnreadableRun,
 };

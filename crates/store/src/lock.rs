@@ -78,6 +78,32 @@ pub fn unlock(dir: &Path) -> Result<UnlockOutcome, StoreError> {
     }
 }
 
+/// Whether a process holds the store now.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum InUse {
+    /// Nobody does.
+    No,
+    /// This one does. None when it has not said so yet.
+    By(Option<Holder>),
+}
+
+/// Whether a process holds the store in `dir` now. It writes nothing, and asks for no permission
+/// to.
+pub fn in_use(dir: &Path) -> Result<InUse, StoreError> {
+    let path = lock_path(dir);
+    let file = match File::open(&path) {
+        Ok(file) => file,
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(InUse::No),
+        Err(source) => return Err(StoreError::io("open", &path, source)),
+    };
+    // Shared, so that those who ask at the same moment do not take each other for the holder.
+    match file.try_lock_shared() {
+        Ok(()) => Ok(InUse::No),
+        Err(TryLockError::WouldBlock) => Ok(InUse::By(read_note(dir))),
+        Err(TryLockError::Error(source)) => Err(StoreError::io("lock", &path, source)),
+    }
+}
+
 /// Is told once who is waited for.
 pub type Waiting = Box<dyn FnOnce(Option<&Holder>)>;
 

@@ -8,14 +8,16 @@ use std::time::Duration;
 
 use refit_model::{Digest, RecordKind, RunId, RunOutcome, Timestamp};
 
+use crate::catalogue::Catalogue;
 use crate::index::{Entry, Index};
 use crate::journal::{
     BLOB_BYTES_MAX, JournalWriter, begin, journal_files, journal_path, read_file, read_run,
 };
 use crate::lock::Lock;
 use crate::{
-    AppendError, Continued, Holder, NewRun, Probe, ProbeResult, RunHandle, RunJournal, RunList,
-    RunState, RunSummary, StateStore, StoreError, UnreadableRun, Waiting, durable, index,
+    AppendError, BlobInfo, Continued, Holder, NewRun, Probe, ProbeResult, RunHandle, RunJournal,
+    RunList, RunState, RunSummary, StateStore, StoreError, UnreadableRun, Waiting, catalogue,
+    durable, index,
 };
 
 /// How a store is opened for writing.
@@ -37,11 +39,28 @@ pub struct OpenOptions {
 /// What had to be put right when a store was opened.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Recovery {
-    /// What was wrong with the index, which was then made again from the journals. Blobs other
-    /// than plans of runs are gone from it.
+    /// What was wrong with the index, which was then made again from the journals.
     pub problem: Option<String>,
     /// Where the damaged index is now.
     pub quarantined: Option<PathBuf>,
+    /// Which blobs the index had and has no more.
+    pub lost: Lost,
+}
+
+/// Blobs that could not be made again: snapshots, reports, plans without a run. Those of runs
+/// are in journals.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Lost {
+    /// These, which may be none.
+    Known(Vec<BlobInfo>),
+    /// These, and maybe others: the list of blobs beside the index is not complete either.
+    AtLeast(Vec<BlobInfo>),
+}
+
+impl Default for Lost {
+    fn default() -> Self {
+        Self::Known(Vec::new())
+    }
 }
 
 /// The store in a directory: see `state/README.md`.
@@ -83,8 +102,9 @@ impl SledStore {
         let lock = Lock::acquire(dir, holder, lock_timeout, waiting)?;
 
         remove_unfinished(&runs)?;
-        let (index, recovery) = open_index(dir, probe.as_ref())?;
+        let (index, mut recovery) = open_index(dir, probe.as_ref())?;
         let runs = runs_with(dir, &index)?;
+        recovery.lost = lost(dir, &index, recovery.problem.is_some())?;
         // Some runs may be unreadable, and the file may have been deleted: the highest counts.
         let written = runs.runs.iter().map(|run| run.epoch).max().unwrap_or(0);
         let known = read_epoch(dir)?.max(index.epoch().unwrap_or(0)).max(written);
@@ -292,6 +312,8 @@ pub(crate) fn check_blob(bytes: &[u8]) -> Result<(), StoreError> {
 /// Opens the index; a damaged one is set aside first, and an empty one takes its place.
 fn open_index(dir: &Path, probe: Option<&Probe>) -> Result<(Index, Recovery), StoreError> {
     let path = index::index_path(dir);
+    // Its number is written when the index has been opened.
+    let has_lived = read_epoch(dir)? > 0;
     let mut problem = None;
     if index::is_suspect(dir) {
         // Nothing is waited for: it may be this very process that cannot let go of it.
@@ -309,14 +331,43 @@ fn open_index(dir: &Path, probe: Option<&Probe>) -> Result<(Index, Recovery), St
         }
     }
     if problem.is_none() {
-        match Index::open(dir) {
-            Ok(index) => return Ok((index, Recovery::default())),
+        match Index::open(dir, has_lived) {
+            Ok(Some(index)) => return Ok((index, Recovery::default())),
+            Ok(None) => {
+                problem = Some(index::EMPTIED.to_owned());
+                // It has just been closed, and must not write to the one that takes its place.
+                index::wait_until_free(dir)?;
+            }
             Err(StoreError::Index { problem: found, .. }) => problem = Some(found),
             Err(error) => return Err(error),
         }
     }
     let quarantined = index::quarantine(dir)?;
-    Ok((Index::open(dir)?, Recovery { problem, quarantined }))
+    let Some(index) = Index::open(dir, has_lived)? else {
+        let problem = "somebody else has made one meanwhile".to_owned();
+        return Err(StoreError::Index { operation: "make", path, problem });
+    };
+    Ok((index, Recovery { problem, quarantined, ..Recovery::default() }))
+}
+
+/// Which blobs were kept once and are not there any more, now that those of journals are. It is
+/// told once: the list is then put right.
+fn lost(dir: &Path, index: &Index, made_again: bool) -> Result<Lost, StoreError> {
+    let Catalogue { blobs, complete } = catalogue::read(dir)?;
+    let mut lost = Vec::new();
+    for (digest, bytes) in blobs {
+        // An index that fails now is asked again at the next start.
+        let Ok(there) = index.has_blob(&digest) else { return Ok(Lost::default()) };
+        if !there {
+            lost.push(BlobInfo { digest, bytes });
+        }
+    }
+    if (!lost.is_empty() || !complete)
+        && let Ok(blobs) = index.blobs()
+    {
+        catalogue::write(dir, &blobs)?;
+    }
+    Ok(if made_again && !complete { Lost::AtLeast(lost) } else { Lost::Known(lost) })
 }
 
 /// Every run: from the index where it is up to date, else from the journal, and then the index

@@ -54,6 +54,41 @@ fn format_1_0_is_read() {
 }
 
 #[test]
+fn every_kind_of_record_is_in_the_fixture() {
+    for kind in ALL {
+        let there = |record: &JournalRecord| kind_of(&record.kind) == kind;
+        assert!(records().iter().any(there), "no {kind} in records.json");
+    }
+}
+
+const ALL: [&str; 9] = [
+    "run-opened",
+    "run-continued",
+    "action-started",
+    "intent",
+    "settled",
+    "progress",
+    "action-ended",
+    "stop-asked",
+    "run-closed",
+];
+
+/// A new kind of record does not compile until somebody has thought of the fixture.
+fn kind_of(kind: &RecordKind) -> &'static str {
+    match kind {
+        RecordKind::RunOpened { .. } => "run-opened",
+        RecordKind::RunContinued { .. } => "run-continued",
+        RecordKind::ActionStarted { .. } => "action-started",
+        RecordKind::Intent { .. } => "intent",
+        RecordKind::Settled { .. } => "settled",
+        RecordKind::Progress { .. } => "progress",
+        RecordKind::ActionEnded { .. } => "action-ended",
+        RecordKind::StopAsked { .. } => "stop-asked",
+        RecordKind::RunClosed { .. } => "run-closed",
+    }
+}
+
+#[test]
 fn format_1_0_is_written_as_it_was() {
     let there = fs::read(fixture("state/runs/r1.journal")).unwrap();
     assert!(written_now(&records()) == there, "the format has changed without a new version");

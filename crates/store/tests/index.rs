@@ -12,7 +12,7 @@ use std::process::{Command, Stdio};
 use common::{Dice, at, new_run, open, options, run, settled};
 use refit_model::Digest;
 use refit_store::{
-    BlobListing, OpenOptions, Probe, ProbeResult, SledStore, StateStore as _, list,
+    BlobListing, Lost, OpenOptions, Probe, ProbeResult, Recovery, SledStore, StateStore as _, list,
     probe_in_this_process, show,
 };
 
@@ -170,6 +170,88 @@ fn without_a_probe_an_index_of_rubbish_is_made_again_too() {
     copy(sound.path(), dir.path());
     fs::remove_dir_all(dir.path().join("index.sled")).unwrap();
     assert!(!everything_of_the_runs_is_there(dir.path(), None), "a missing index is just made");
+}
+
+/// Overwrites sled's file with something else, once it is closed; with or without sled's own
+/// summary of it, without which rubbish looks like an empty database.
+fn rubbish(dir: &Path, content: &[u8], keep_summary: bool) {
+    settle(dir);
+    fs::write(dir.join("index.sled/db"), content).unwrap();
+    if keep_summary {
+        return;
+    }
+    for entry in fs::read_dir(dir.join("index.sled")).unwrap() {
+        let path = entry.unwrap().path();
+        if path.file_name().unwrap().to_string_lossy().starts_with("snap.") {
+            fs::remove_file(path).unwrap();
+        }
+    }
+}
+
+#[test]
+fn an_index_that_sled_takes_for_empty_is_set_aside_and_what_is_gone_is_named() {
+    for (with_probe, keep_summary) in [(true, true), (true, false), (false, true), (false, false)] {
+        for content in [b"garbage".to_vec(), vec![0x5a; 100_000], vec![0; 600_000], vec![]] {
+            let dir = tempfile::tempdir().unwrap();
+            let mut store = open(dir.path());
+            store.open_run(new_run("r1")).unwrap();
+            let snapshot = store.put_blob(b"a snapshot").unwrap();
+            drop(store);
+            rubbish(dir.path(), &content, keep_summary);
+            let options = || OpenOptions { probe: with_probe.then(probe), ..options() };
+
+            let listed = list(dir.path(), with_probe.then(probe).as_ref()).unwrap();
+            assert!(matches!(listed.blobs, BlobListing::Unreadable { .. }), "{:?}", listed.blobs);
+
+            let store = SledStore::open(dir.path(), options()).unwrap();
+            let recovery = store.recovery().clone();
+            assert!(recovery.problem.is_some());
+            assert!(recovery.quarantined.unwrap().join("db").exists());
+            let gone = refit_store::BlobInfo { digest: snapshot.clone(), bytes: 10 };
+            assert_eq!(recovery.lost, Lost::Known(vec![gone]), "the plan is made again");
+            let plan = Digest::of_bytes(&new_run("r1").plan_bytes);
+            assert_eq!(store.blob(&plan).unwrap(), Some(new_run("r1").plan_bytes));
+            assert_eq!(store.runs().unwrap().runs.len(), 1);
+            drop(store);
+
+            let mut store = SledStore::open(dir.path(), options()).unwrap();
+            assert_eq!(*store.recovery(), Recovery::default(), "it is told once");
+            assert_eq!(store.put_blob(b"a snapshot").unwrap(), snapshot, "and can be kept again");
+        }
+    }
+}
+
+#[test]
+fn without_its_list_of_blobs_nobody_knows_what_a_damaged_index_held() {
+    let dir = tempfile::tempdir().unwrap();
+    open(dir.path()).put_blob(b"a snapshot").unwrap();
+    rubbish(dir.path(), b"garbage", false);
+    fs::remove_file(dir.path().join("index.blobs")).unwrap();
+    assert_eq!(open(dir.path()).recovery().lost, Lost::AtLeast(Vec::new()));
+
+    let listed = open(dir.path()).put_blob(b"a report").unwrap();
+    rubbish(dir.path(), b"garbage", false);
+    let text = fs::read_to_string(dir.path().join("index.blobs")).unwrap();
+    fs::write(dir.path().join("index.blobs"), format!("{text}no digest 3\n\u{0}")).unwrap();
+    let gone = refit_store::BlobInfo { digest: listed, bytes: 8 };
+    assert_eq!(open(dir.path()).recovery().lost, Lost::AtLeast(vec![gone]));
+    assert_eq!(*open(dir.path()).recovery(), Recovery::default());
+}
+
+#[test]
+fn blobs_that_sled_dropped_without_a_word_are_named() {
+    let dir = tempfile::tempdir().unwrap();
+    let mut store = open(dir.path());
+    let kept = store.put_blob(b"a snapshot").unwrap();
+    drop(store);
+    let other = Digest::of_bytes(b"another");
+    let path = dir.path().join("index.blobs");
+    let text = fs::read_to_string(&path).unwrap();
+    fs::write(&path, format!("{text}{other} 7\n")).unwrap();
+    let store = open(dir.path());
+    let lost = Lost::Known(vec![refit_store::BlobInfo { digest: other, bytes: 7 }]);
+    assert_eq!(*store.recovery(), Recovery { lost, ..Recovery::default() });
+    assert!(store.blob(&kept).unwrap().is_some(), "the index itself is sound");
 }
 
 #[test]
