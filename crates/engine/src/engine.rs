@@ -119,7 +119,8 @@ impl Engine {
             match &record.kind {
                 RecordKind::ActionStarted { action } => {
                     let memory = engine.memories.entry(action.clone()).or_default();
-                    *memory = Memory { started_at: Some(record.at), ..Memory::default() };
+                    memory.begin_anew();
+                    memory.started_at = Some(record.at);
                 }
                 RecordKind::Intent { op, action, cluster, call, .. } => {
                     engine.next_op = engine.next_op.max(op.0 + 1);
@@ -150,9 +151,11 @@ impl Engine {
                         Some(at) if outcome.is_success() => {
                             engine.schedule.end(&engine.plan, at, outcome.clone());
                         }
-                        // Another attempt begins anew: what healing has put back stays put back.
+                        // What healing has put back stays put back.
                         Some(_) if !matches!(outcome, Outcome::Stopped) => {
-                            engine.memories.remove(action);
+                            if let Some(memory) = engine.memories.get_mut(action) {
+                                memory.begin_anew();
+                            }
                         }
                         _ => engine.take_heart(),
                     }

@@ -29,7 +29,8 @@ pub(crate) struct Memory {
     pub(crate) applied: bool,
     /// Whether a foreign copy's fields were taken.
     pub(crate) adopted: bool,
-    /// The surge that was last written on each group's tag.
+    /// The surge that stands on each group's tag: as an answered call wrote it, or else as it was
+    /// seen; unknown after a lost answer, until the next look.
     pub(crate) tagged: BTreeMap<GroupName, u32>,
     /// The surge that is surely there: known from answered calls, unknown after a lost answer.
     pub(crate) surge: BTreeMap<GroupName, u32>,
@@ -50,6 +51,24 @@ pub(crate) struct Current {
 }
 
 impl Memory {
+    /// The memory of another attempt: what is surely there stays known, everything else begins
+    /// anew.
+    pub(crate) fn begin_anew(&mut self) {
+        let Self { tagged, surge, .. } = std::mem::take(self);
+        *self = Self { tagged, surge, ..Self::default() };
+    }
+
+    /// Nothing is known of the group's surge any more.
+    pub(crate) fn forget_surge(&mut self, group: &GroupName) {
+        self.tagged.remove(group);
+        self.surge.remove(group);
+    }
+
+    /// Takes in a tag that was seen. What a call is known to have written is not forgotten for it.
+    pub(crate) fn see_tag(&mut self, group: &GroupName, surge: u32) {
+        self.tagged.entry(group.clone()).or_insert(surge);
+    }
+
     /// Takes in what the action has chosen or reached.
     pub(crate) fn note(&mut self, progress: &Progress, at: Timestamp) {
         match progress {
@@ -85,8 +104,8 @@ impl Memory {
             current.evicted = true;
         }
         match op {
-            Op::Group { group, op: GroupOp::Tag { tag } } => {
-                self.tagged.insert(group.clone(), tag.surge);
+            Op::Group { group, op: GroupOp::Tag { .. } | GroupOp::Untag } => {
+                self.tagged.remove(group);
             }
             Op::Group {
                 group,
@@ -103,17 +122,12 @@ impl Memory {
         match op {
             Op::Addon { op: AddonOp::Apply { .. }, .. } => self.applied = true,
             Op::Addon { op: AddonOp::Adopt { .. }, .. } => self.adopted = true,
-            Op::Group { group, op } => {
-                let tagged = self.tagged.get(group).copied().unwrap_or_default();
-                match op {
-                    GroupOp::RaiseDesired { .. } => {
-                        self.surge.insert(group.clone(), tagged);
-                    }
-                    GroupOp::Terminate { decrement: true, .. } => {
-                        self.surge.insert(group.clone(), tagged.saturating_sub(1));
-                    }
-                    _ => {}
-                }
+            Op::Group { group, op: GroupOp::Tag { tag } } => {
+                self.tagged.insert(group.clone(), tag.surge);
+            }
+            Op::Group { group, op: GroupOp::RaiseDesired { .. } } => self.know(group, 0),
+            Op::Group { group, op: GroupOp::Terminate { decrement: true, .. } } => {
+                self.know(group, 1);
             }
             _ => {}
         }
@@ -122,16 +136,19 @@ impl Memory {
     /// Takes in an operation that surely has not taken effect.
     pub(crate) fn refused(&mut self, op: &Op) {
         let Op::Group { group, op } = op else { return };
-        let tagged = self.tagged.get(group).copied().unwrap_or_default();
         match op {
-            GroupOp::RaiseDesired { from, to } => {
-                self.surge.insert(group.clone(), tagged.saturating_sub(to.saturating_sub(*from)));
-            }
-            GroupOp::Terminate { decrement: true, .. } => {
-                self.surge.insert(group.clone(), tagged);
-            }
+            GroupOp::RaiseDesired { from, to } => self.know(group, to.saturating_sub(*from)),
+            GroupOp::Terminate { decrement: true, .. } => self.know(group, 0),
             _ => {}
         }
+    }
+
+    /// The surge is known to be so much less than the tag says, if what the tag says is known.
+    fn know(&mut self, group: &GroupName, less: u32) {
+        match self.tagged.get(group) {
+            Some(tagged) => self.surge.insert(group.clone(), tagged.saturating_sub(less)),
+            None => self.surge.remove(group),
+        };
     }
 
     /// Takes in an operation of which nobody knows whether it has taken effect.

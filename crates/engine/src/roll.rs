@@ -13,6 +13,8 @@ mod drain;
 mod heal;
 mod next;
 mod settings;
+#[cfg(test)]
+mod tests;
 
 pub(crate) use settings::point_at;
 
@@ -128,6 +130,9 @@ impl Roll<'_> {
         {
             return Self::give_up(format!("not done after {}", self.action.timeout));
         }
+        if let Some(decision) = self.keep_new(memory) {
+            return decision;
+        }
         if let Some(decision) = self.prepare(memory) {
             return decision;
         }
@@ -217,6 +222,12 @@ impl Roll<'_> {
     /// How many instances there should be, with what refit has added.
     fn wanted(&self) -> u32 {
         self.groups.values().map(|group| group.desired).sum()
+    }
+
+    /// Whether an instance can be missed: it carries no share, or enough others do.
+    fn may_go(&self, instance: &InstanceState) -> bool {
+        let least = self.base().saturating_sub(self.unavailable);
+        !self.is_up(instance) || self.up() > least
     }
 
     fn etcd_ready(&self) -> u32 {

@@ -13,6 +13,11 @@ impl Roll<'_> {
         let found = self.instances().find(|(_, instance)| instance.id == current.instance);
         match found {
             Some((group, instance)) if instance.lifecycle != Lifecycle::Terminating => {
+                if !current.evicted && self.is_untouched(instance) && !self.may_go(instance) {
+                    // Since it was chosen it has come up, or another node has gone down.
+                    memory.current = None;
+                    return self.next(memory);
+                }
                 match self.drain(memory, current, group, instance) {
                     Ok(decision) => decision,
                     Err(reason) => Self::give_up(reason),
@@ -20,6 +25,11 @@ impl Roll<'_> {
             }
             _ => self.settle(memory, current),
         }
+    }
+
+    /// Whether the node of an instance that was chosen takes pods as before.
+    fn is_untouched(&self, instance: &InstanceState) -> bool {
+        self.node(&instance.id).is_some_and(|(_, node)| !node.unschedulable)
     }
 
     /// Cordon, deregister, evict, terminate. `Err` when its time is over.
@@ -46,6 +56,9 @@ impl Roll<'_> {
         };
         if let Some((node, state)) = self.node(&instance.id) {
             if !state.unschedulable {
+                if !self.may_go(instance) {
+                    return wait(format!("other nodes to be Ready before {node} goes"));
+                }
                 let op = NodeOp::Cordon { run: self.run.clone() };
                 return Ok(Decision::act(format!("cordon {node}"), vec![on_node(node, op)]));
             }

@@ -1,7 +1,8 @@
 //! Stopping, and putting back what is half done.
 
 use refit_model::{
-    GivingUp, GroupOp, Lifecycle, NodeOp, Op, Outcome, Purpose, RollTag, TargetHealth, Timestamp,
+    GivingUp, GroupName, GroupOp, InstanceState, Lifecycle, NodeName, NodeOp, Op, Outcome, Purpose,
+    RollTag, TargetHealth, Timestamp,
 };
 
 use super::{Roll, on_group, on_node, tag_of};
@@ -20,23 +21,54 @@ impl Roll<'_> {
         Decision::end(Outcome::Stopped)
     }
 
-    /// What makes a node that was chosen an ordinary one again.
+    /// What makes the node that was chosen an ordinary one again.
     pub(super) fn let_go(&self, current: &Current) -> Option<Vec<Op>> {
         let (group, instance) =
             self.instances().find(|(_, instance)| instance.id == current.instance)?;
-        if instance.lifecycle == Lifecycle::Terminating {
-            return None;
-        }
+        let ops = self.make_ordinary(group, instance);
+        (!ops.is_empty()).then_some(ops)
+    }
+
+    fn make_ordinary(&self, group: &GroupName, instance: &InstanceState) -> Vec<Op> {
         let mut ops = Vec::new();
-        if let Some((node, state)) = self.node(&instance.id)
-            && state.annotations.contains_key(RollTag::CORDONED)
-        {
-            ops.push(on_node(node, NodeOp::Uncordon));
+        if instance.lifecycle == Lifecycle::Terminating {
+            return ops;
         }
         if matches!(instance.target_health, Some(TargetHealth::Draining | TargetHealth::Unused)) {
             ops.push(on_group(group, GroupOp::Register { instance: instance.id.clone() }));
         }
-        (!ops.is_empty()).then_some(ops)
+        // The annotation goes last: it is what another process would know the node by.
+        if let Some(node) = self.cordoned(instance) {
+            ops.push(on_node(node, NodeOp::Uncordon));
+        }
+        ops
+    }
+
+    /// The node of an instance, if refit has cordoned it.
+    fn cordoned(&self, instance: &InstanceState) -> Option<&NodeName> {
+        let (name, node) = self.node(&instance.id)?;
+        node.annotations.contains_key(RollTag::CORDONED).then_some(name)
+    }
+
+    /// Makes those nodes ordinary ones again that another process has cordoned.
+    fn let_go_forgotten<'s>(
+        &self,
+        instances: impl Iterator<Item = (&'s GroupName, &'s InstanceState)>,
+    ) -> Option<Decision> {
+        let ops: Vec<Op> = instances
+            .filter(|(_, instance)| self.cordoned(instance).is_some())
+            .flat_map(|(group, instance)| self.make_ordinary(group, instance))
+            .collect();
+        (!ops.is_empty()).then(|| Decision::act("uncordon", ops))
+    }
+
+    /// New nodes stay, but for the one that is just taken away: what a process that was killed
+    /// has cordoned as surplus takes pods again.
+    pub(super) fn keep_new(&self, memory: &Memory) -> Option<Decision> {
+        let going = memory.current.as_ref().map(|current| &current.instance);
+        self.let_go_forgotten(self.instances().filter(|(group, instance)| {
+            !self.is_old(group, instance) && Some(&instance.id) != going
+        }))
     }
 
     /// Puts back what was changed, then ends with the reason.
@@ -68,16 +100,8 @@ impl Roll<'_> {
             }
             memory.current = None;
         }
-        // Nodes that refit cordoned and does not remember, after a crash.
-        let cordoned: Vec<Op> = self
-            .instances()
-            .filter(|(_, instance)| instance.lifecycle != Lifecycle::Terminating)
-            .filter_map(|(_, instance)| self.node(&instance.id))
-            .filter(|(_, node)| node.annotations.contains_key(RollTag::CORDONED))
-            .map(|(name, _)| on_node(name, NodeOp::Uncordon))
-            .collect();
-        if !cordoned.is_empty() {
-            return Decision::act("uncordon", cordoned);
+        if let Some(decision) = self.let_go_forgotten(self.instances()) {
+            return decision;
         }
         if !over
             && memory.left.is_empty()

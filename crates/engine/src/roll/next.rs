@@ -38,15 +38,10 @@ impl Roll<'_> {
         let Some((group, first)) = candidates.first() else {
             return self.wait_for_instances(memory, &step);
         };
-        let may_go = |instance: &InstanceState| {
-            let up = self.is_up(instance);
-            let left = self.up().saturating_sub(u32::from(up));
-            !up || left >= self.base().saturating_sub(self.unavailable)
-        };
         // A volume that has nowhere to go yet lets others go first: their replacements may come
         // up in its zone.
         let easy = |(_, instance): &&(&GroupName, &InstanceState)| {
-            may_go(instance) && self.stuck_volume(instance).is_none()
+            self.may_go(instance) && self.stuck_volume(instance).is_none()
         };
         // Replacements are launched before anything is drained, also where a node may be missing:
         // pods that are evicted then have a place to go to.
@@ -56,7 +51,7 @@ impl Roll<'_> {
         if let Some((_, instance)) = candidates.iter().find(easy) {
             return self.choose(instance, Purpose::Replace, &step);
         }
-        if may_go(first) {
+        if self.may_go(first) {
             return self.zonal(memory, group, first, &step);
         }
         if !stopping && let Some(decision) = self.launch_ahead(memory, &candidates, &step) {
@@ -318,10 +313,7 @@ impl Roll<'_> {
             .iter()
             .filter(|instance| instance.lifecycle != Lifecycle::Terminating)
             .filter(|instance| !self.is_old(name, instance))
-            .filter(|instance| {
-                let least = self.base().saturating_sub(self.unavailable);
-                !self.is_up(instance) || self.up() > least
-            })
+            .filter(|instance| self.may_go(instance))
             .min_by_key(|instance| {
                 let pods = self.node(&instance.id).map_or(0, |(node, _)| self.pods(node).count());
                 (self.is_up(instance), pods, instance.id.clone())

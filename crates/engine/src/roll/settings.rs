@@ -11,10 +11,18 @@ impl Roll<'_> {
     ///
     /// The tag is written before desired is raised, and corrected after it has fallen with an
     /// instance: so when desired is below the tag's, that much of the surge is not there.
-    pub(super) fn correct_tags(&self, memory: &Memory) -> Option<Decision> {
+    pub(super) fn correct_tags(&self, memory: &mut Memory) -> Option<Decision> {
         let mut ops = Vec::new();
         for (name, group) in &self.groups {
-            let Some(tag) = tag_of(group) else { continue };
+            let Some(tag) = tag_of(group) else {
+                memory.forget_surge(name);
+                continue;
+            };
+            if tag.run != *self.run {
+                // Another run has been here since: what this one knew of the surge is over.
+                memory.forget_surge(name);
+            }
+            memory.see_tag(name, tag.surge);
             let missing = tag.desired.saturating_sub(group.desired);
             let surge = memory.surge.get(*name).copied();
             let right = RollTag {

@@ -1,0 +1,145 @@
+//! Single decisions about a small pool.
+
+use refit_model::{
+    ClusterState, GroupOp, InstanceId, NodeName, NodeOp, Op, Outcome, Progress, Purpose, RollTag,
+    TargetHealth,
+};
+
+use super::decide;
+use crate::bench::{at, group, instance, node, pool, roll, settings};
+use crate::decision::{Decision, Mode, Next};
+use crate::memory::Memory;
+
+fn decided(state: &ClusterState, surge: u32, memory: &mut Memory, mode: Mode) -> Decision {
+    decide(&roll(surge, 0), &settings().run, state, memory, mode, at(60))
+}
+
+fn ops(decision: &Decision) -> &[Op] {
+    match &decision.next {
+        Next::Do(ops) => ops,
+        _ => &[],
+    }
+}
+
+fn tag(state: &mut ClusterState, surge: u32) {
+    let group = state.groups.get_mut(&group()).unwrap();
+    let run = settings().run;
+    let tag = RollTag { run, surge, desired: group.desired, suspended: [].into() };
+    group.tags.insert(RollTag::KEY.to_owned(), serde_json::to_string(&tag).unwrap());
+}
+
+fn tagged_surge(state: &ClusterState) -> u32 {
+    super::tag_of(&state.groups[&group()]).unwrap().surge
+}
+
+fn cordon(state: &mut ClusterState, number: u32) {
+    let node = state.nodes.get_mut(&node(number)).unwrap();
+    node.unschedulable = true;
+    node.annotations.insert(RollTag::CORDONED.to_owned(), "run-0".to_owned());
+}
+
+fn on_node(number: u32, op: NodeOp) -> Op {
+    Op::Node { node: node(number), op }
+}
+
+fn terminate(number: u32, decrement: bool) -> Op {
+    Op::Group { group: group(), op: GroupOp::Terminate { instance: instance(number), decrement } }
+}
+
+/// A memory in which an instance has been chosen.
+fn chosen(number: u32) -> Memory {
+    let (id, name): (InstanceId, NodeName) = (instance(number), node(number));
+    let mut memory = Memory { started_at: Some(at(0)), ..Memory::default() };
+    let note = Progress::NodeChosen {
+        instance: id,
+        node: Some(name),
+        purpose: Purpose::Replace,
+        baseline: [].into(),
+    };
+    memory.note(&note, at(0));
+    memory
+}
+
+/// A run that goes on after a failure finds the surge of the attempt before on the tag, and
+/// counts from there, whether its first call goes well or is refused.
+#[test]
+fn the_surge_of_an_attempt_before_is_not_forgotten() {
+    let mut state = pool(3, 1);
+    tag(&mut state, 2);
+    let call = terminate(1, true);
+
+    let mut memory = Memory::default();
+    let _prechecked = decided(&state, 2, &mut memory, Mode::Go);
+    memory.intend(&call);
+    memory.refused(&call);
+    let decision = decided(&state, 2, &mut memory, Mode::Go);
+    assert!(matches!(ops(&decision), [] | [Op::Node { .. }]), "no tag: {decision:?}");
+
+    let mut memory = Memory::default();
+    let _prechecked = decided(&state, 2, &mut memory, Mode::Go);
+    memory.intend(&call);
+    memory.settle(&call);
+    state.groups.get_mut(&group()).unwrap().desired -= 1;
+    let decision = decided(&state, 2, &mut memory, Mode::Go);
+    let [Op::Group { op: GroupOp::Tag { tag }, .. }] = ops(&decision) else {
+        panic!("{decision:?}")
+    };
+    assert_eq!((tag.surge, tag.desired), (1, 3));
+    assert_eq!(tagged_surge(&state), 2);
+}
+
+/// What was known of the surge is over when somebody else has been at the group since.
+#[test]
+fn the_surge_of_another_run_is_read_from_its_tag() {
+    let mut state = pool(0, 4);
+    tag(&mut state, 1);
+    let text = state.groups.get_mut(&group()).unwrap().tags.get_mut(RollTag::KEY).unwrap();
+    *text = text.replace("run-1", "run-7");
+    let mut memory = Memory::default();
+    memory.surge.insert(group(), 3);
+    let decision = decided(&state, 1, &mut memory, Mode::Go);
+    let [Op::Group { op: GroupOp::Tag { tag }, .. }] = ops(&decision) else {
+        panic!("{decision:?}")
+    };
+    assert_eq!((tag.surge, tag.run.as_str()), (1, "run-1"));
+}
+
+/// A node that was chosen because it was of no use has come up before it was cordoned, and
+/// another one is down: it is needed now.
+#[test]
+fn a_node_that_is_needed_meanwhile_is_not_cordoned() {
+    let mut state = pool(3, 0);
+    tag(&mut state, 0);
+    let decision = decided(&state, 0, &mut chosen(1), Mode::Go);
+    assert!(ops(&decision).is_empty(), "{decision:?}");
+
+    // With one to spare it goes.
+    state.groups.get_mut(&group()).unwrap().desired = 2;
+    tag(&mut state, 0);
+    let decision = decided(&state, 0, &mut chosen(1), Mode::Go);
+    assert!(matches!(ops(&decision), [Op::Node { op: NodeOp::Cordon { .. }, .. }]), "{decision:?}");
+}
+
+/// A process was killed after it had cordoned a new node, to take it away as surplus.
+#[test]
+fn a_new_node_that_was_cordoned_is_given_back() {
+    let mut state = pool(0, 3);
+    cordon(&mut state, 3);
+    let found = &mut state.groups.get_mut(&group()).unwrap().instances[2];
+    found.target_health = Some(TargetHealth::Unused);
+    for mode in [Mode::Go, Mode::Finish, Mode::Cancel] {
+        let mut memory = Memory { started_at: Some(at(0)), ..Memory::default() };
+        let mut decision = decided(&state, 1, &mut memory, mode);
+        for note in std::mem::take(&mut decision.notes) {
+            memory.note(&note, at(60));
+            decision = decided(&state, 1, &mut memory, mode);
+        }
+        let register = GroupOp::Register { instance: instance(3) };
+        let wanted = [Op::Group { group: group(), op: register }, on_node(3, NodeOp::Uncordon)];
+        assert_eq!(ops(&decision), wanted, "{mode:?}");
+    }
+    let mut clean = pool(0, 3);
+    clean.groups.get_mut(&group()).unwrap().instances.iter_mut().for_each(|i| i.protected = false);
+    let decision = decided(&clean, 1, &mut Memory::default(), Mode::Go);
+    assert_eq!(decision.next, Next::End(Outcome::Done));
+}
