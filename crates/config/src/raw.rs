@@ -298,6 +298,9 @@ pub(crate) struct ClusterHead {
     pub(crate) name: Text<ClusterName>,
     /// The channel that the cluster follows.
     pub(crate) channel: Text<ChannelName>,
+    /// The context of the kubeconfig that reaches the cluster. Without it: the cluster's name.
+    /// Not for simulated clusters.
+    pub(crate) context: Option<At<String>>,
     /// The add-on sets of the channel's release that the cluster runs.
     #[serde(default)]
     pub(crate) addon_sets: Vec<At<String>>,
@@ -311,6 +314,9 @@ pub(crate) struct ClusterTable {
     pub(crate) name: Text<ClusterName>,
     /// The channel that the cluster follows.
     pub(crate) channel: Text<ChannelName>,
+    /// The context of the kubeconfig that reaches the cluster. Without it: the cluster's name.
+    /// Not for simulated clusters.
+    pub(crate) context: Option<At<String>>,
     /// The add-on sets of the channel's release that the cluster runs.
     #[serde(default)]
     pub(crate) addon_sets: Vec<At<String>>,
@@ -326,8 +332,8 @@ pub(crate) struct ClusterTable {
 impl From<ClusterFile> for ClusterTable {
     fn from(file: ClusterFile) -> Self {
         let ClusterFile { cluster, pins, provider, control_plane, node_pools } = file;
-        let ClusterHead { name, channel, addon_sets } = cluster;
-        Self { name, channel, addon_sets, pins, provider, control_plane, node_pools }
+        let ClusterHead { name, channel, context, addon_sets } = cluster;
+        Self { name, channel, context, addon_sets, pins, provider, control_plane, node_pools }
     }
 }
 
@@ -345,20 +351,36 @@ pub(crate) struct PinsTable {
 /// Who runs the cluster's machines.
 #[derive(Debug, Deserialize, JsonSchema)]
 #[serde(rename_all = "kebab-case", deny_unknown_fields)]
+#[schemars(extend(
+    "if" = { "properties": { "kind": { "const": "simulated", "description": "Its keys." } } },
+    "then" = { "required": ["zones", "start"] },
+    "else" = { "required": ["region"] },
+))]
 pub(crate) struct ProviderTable {
     /// The kind of provider.
-    #[expect(dead_code, reason = "one kind so far; the shape check refuses any other")]
-    pub(crate) kind: ProviderKind,
-    /// The zones that the cluster's groups span.
+    pub(crate) kind: At<ProviderKind>,
+    /// `aws`: the region of the cluster's Auto Scaling groups.
+    pub(crate) region: Option<At<String>>,
+    /// `aws`: the profile of the shared configuration files to take credentials from. Without
+    /// it: the default chain (environment, `AWS_PROFILE`, web identity, instance).
+    pub(crate) profile: Option<At<String>>,
+    /// `aws`: the role to assume, so that a fleet spans accounts.
+    pub(crate) role_arn: Option<At<String>>,
+    /// `aws`: the external id that the role asks for.
+    pub(crate) external_id: Option<At<String>>,
+    /// `simulated`: the zones that the cluster's groups span.
     #[schemars(length(min = 1))]
-    pub(crate) zones: Vec<Text<Zone>>,
-    pub(crate) start: StartTable,
+    pub(crate) zones: Option<At<Vec<Text<Zone>>>>,
+    /// `simulated`: what runs before anything was applied.
+    pub(crate) start: Option<At<StartTable>>,
 }
 
 /// A kind of provider.
-#[derive(Clone, Copy, Debug, Deserialize, JsonSchema)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize, JsonSchema)]
 #[serde(rename_all = "kebab-case")]
 pub(crate) enum ProviderKind {
+    /// Auto Scaling groups of EC2, and a cluster that the kubeconfig reaches.
+    Aws,
     /// The embedded simulator.
     Simulated,
 }

@@ -17,9 +17,8 @@ use crate::text::Span;
 
 /// Keys of the design that nothing enforces yet. They are refused by name, because silence
 /// would be taken for consent.
-const KEYS_NOT_YET: [&str; 17] = [
+const KEYS_NOT_YET: [&str; 15] = [
     "chart",
-    "context",
     "defaults",
     "freeze",
     "gates",
@@ -30,7 +29,6 @@ const KEYS_NOT_YET: [&str; 17] = [
     "labels",
     "max-version",
     "policies",
-    "region",
     "soak",
     "source",
     "waivers",
@@ -38,9 +36,8 @@ const KEYS_NOT_YET: [&str; 17] = [
 ];
 
 /// Values of the design that nothing implements yet, by key.
-const VALUES_NOT_YET: [(&str, &str); 8] = [
+const VALUES_NOT_YET: [(&str, &str); 7] = [
     ("etcd", "stacked"),
-    ("kind", "aws"),
     ("kind", "DaemonSet"),
     ("store", "file"),
     ("store", "git"),

@@ -135,7 +135,7 @@ fn the_quickstart_is_a_fleet() {
     assert_eq!(dev.kubernetes.value.to_string(), "1.37.2");
     assert_eq!(dev.kubernetes.at.to_string(), "releases/2026.11.0.toml:5");
     let us = &fleet.clusters[&"prod-us-1".parse().unwrap()];
-    let Provider::Simulated(start) = &us.provider;
+    let Provider::Simulated(start) = &us.provider else { panic!("it is simulated") };
     assert_eq!(start.foreign_addons.len(), 1);
     assert!(start.addons.keys().any(|addon| !us.addons.contains_key(addon)), "one to remove");
     assert!(us.addons.keys().any(|addon| addon.as_str() == "gateway-api"), "one to install");

@@ -157,8 +157,25 @@ impl Cluster {
 /// Who runs a cluster's machines.
 #[derive(Clone, Debug, PartialEq)]
 pub enum Provider {
+    /// Auto Scaling groups of EC2, and a cluster that the kubeconfig reaches.
+    Aws(AwsCluster),
     /// The embedded simulator.
     Simulated(SimulatedStart),
+}
+
+/// Where a cluster on EC2 Auto Scaling is found.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct AwsCluster {
+    /// The context of the kubeconfig.
+    pub context: String,
+    /// The region of its groups.
+    pub region: String,
+    /// The profile of the shared configuration files; none: the default chain.
+    pub profile: Option<String>,
+    /// The role to assume.
+    pub role_arn: Option<String>,
+    /// The external id that the role asks for.
+    pub external_id: Option<String>,
 }
 
 /// What runs in a simulated cluster before anything was applied to it.

@@ -38,9 +38,9 @@ pub use digest::{Digest, digest_of};
 pub use event::{Recap, RunEvent, RunEventKind, WaitingOn};
 pub use finding::{Code, Finding, Severity, Subject};
 pub use fleet::{
-    AddonTarget, Channel, Cluster, ControlPlane, EtcdLayout, Fleet, ImagePattern, ImagePolicy,
-    Location, NodePool, Provider, Release, SimulatedStart, SimulatedWorkload, Target, WaveSpec,
-    WorkloadBudget,
+    AddonTarget, AwsCluster, Channel, Cluster, ControlPlane, EtcdLayout, Fleet, ImagePattern,
+    ImagePolicy, Location, NodePool, Provider, Release, SimulatedStart, SimulatedWorkload, Target,
+    WaveSpec, WorkloadBudget,
 };
 pub use guard::{AddonMark, Precheck, StateGuard};
 pub use id::{

@@ -10,6 +10,10 @@ use std::future::Future;
 use std::pin::Pin;
 
 use refit_model::{Addon, AddonName, Cluster, ClusterState, Op, Token};
+
+mod joined;
+
+pub use joined::{ActOnMachines, JoinedActor, JoinedObserver, Machines, ObserveMachines};
 pub use refit_model::{CallError as ProviderError, ErrorClass, Scope};
 
 /// What a provider's calls return.

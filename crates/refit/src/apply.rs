@@ -4,11 +4,10 @@ use std::fs::File;
 use std::io::{BufRead, Write};
 use std::path::Path;
 use std::sync::Arc;
-use std::time::Duration;
 
 use refit_engine::{Engine, Settings};
 use refit_model::{Fleet, JournalRecord, Plan, RecordKind, RunId, RunOutcome, SavedPlan, Snapshot};
-use refit_runtime::{Actors, Clock, Drive, Observers, Report, SimulatedClock};
+use refit_runtime::{Actors, Clock, Drive, Observers, Report};
 use refit_store::{NewRun, OpenOptions, RunState, RunSummary, SledStore, StateStore};
 
 use crate::cli::{Apply, Planning};
@@ -16,7 +15,7 @@ use crate::commands::{self, Made, plan_failure, store_failure};
 use crate::exit::{Exit, Failure};
 use crate::fleet::{load, state_directory};
 use crate::output::Printer;
-use crate::world::SimulatedFleet;
+use crate::reach::{Live, Means};
 use crate::{disk, progress, signals};
 
 /// `refit apply`
@@ -37,27 +36,25 @@ pub(crate) fn apply(directory: &Path, options: &Apply, printer: &Printer) -> Res
     let who = who();
     let mut store = open_store(&state, options, &who, printer)?;
     commands::block_on(async {
-        let simulated = SimulatedFleet::open(&fleet, &state)?;
-        let clock = Arc::new(SimulatedClock::new(simulated.now(), options.simulation_speed));
-        let (observers, actors, keeper) =
-            simulated.live(&fleet, Arc::clone(&clock) as Arc<dyn Clock>);
+        let means = Means {
+            state: &state,
+            kubeconfig: options.reaching.kubeconfig.as_deref(),
+            simulation_speed: options.simulation_speed,
+        };
+        let live = Live::open(&fleet, means).await?;
         let session = Session {
             fleet: Arc::new(fleet),
             directory,
             options,
             printer,
             who,
-            clock: Arc::clone(&clock) as Arc<dyn Clock>,
-            observers,
-            actors,
+            clock: Arc::clone(&live.clock),
+            observers: live.observers.clone(),
+            actors: live.actors.clone(),
             events,
         };
         let result = session.go(&mut store, saved).await;
-        if matches!(result, Ok(Exit::Blocked)) {
-            // What blocks may be over soon: an apiserver that comes back, a pod that starts.
-            clock.pass(Duration::from_mins(1));
-        }
-        keeper.keep()?;
+        live.close(matches!(result, Ok(Exit::Blocked)))?;
         result
     })?
 }

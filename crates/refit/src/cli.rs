@@ -184,9 +184,19 @@ pub(crate) struct Observe {
     /// Where to save the snapshot; `-` or nothing: standard output
     #[arg(short, long, value_name = "FILE", env = "REFIT_OUTPUT", hide_env_values = true, value_hint = ValueHint::FilePath)]
     pub(crate) output: Option<PathBuf>,
+    #[command(flatten)]
+    pub(crate) reaching: Reaching,
     /// How many clusters to look at at once
     #[arg(long, value_name = "N", default_value_t = 10, env = "REFIT_PARALLELISM", hide_env_values = true, value_parser = clap::value_parser!(u32).range(1..=1000))]
     pub(crate) parallelism: u32,
+}
+
+/// How real clusters are reached.
+#[derive(Debug, Default, Args)]
+pub(crate) struct Reaching {
+    /// The kubeconfig, instead of those of KUBECONFIG or ~/.kube/config
+    #[arg(long, value_name = "FILE", env = "REFIT_KUBECONFIG", hide_env_values = true, value_hint = ValueHint::FilePath)]
+    pub(crate) kubeconfig: Option<PathBuf>,
 }
 
 /// What both `plan` and `apply` take.
@@ -232,6 +242,8 @@ pub(crate) struct PlanOptions {
     pub(crate) detailed_exitcode: bool,
     #[command(flatten)]
     pub(crate) planning: Planning,
+    #[command(flatten)]
+    pub(crate) reaching: Reaching,
     /// How many clusters to look at at once
     #[arg(long, value_name = "N", default_value_t = 10, env = "REFIT_PARALLELISM", hide_env_values = true, value_parser = clap::value_parser!(u32).range(1..=1000))]
     pub(crate) parallelism: u32,
@@ -270,6 +282,8 @@ pub(crate) struct Apply {
     pub(crate) auto_approve: bool,
     #[command(flatten)]
     pub(crate) planning: Planning,
+    #[command(flatten)]
+    pub(crate) reaching: Reaching,
     /// How many actions may run at once
     #[arg(long, value_name = "N", default_value_t = 10, env = "REFIT_PARALLELISM", hide_env_values = true, value_parser = clap::value_parser!(u32).range(1..=1000))]
     pub(crate) parallelism: u32,

@@ -8,6 +8,7 @@ mod exit;
 mod fleet;
 mod output;
 mod progress;
+mod reach;
 mod signals;
 mod world;
 

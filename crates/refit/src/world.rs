@@ -86,11 +86,10 @@ fn observers(fleet: &Fleet, simulated: &Arc<Simulated>) -> Observers {
     fleet
         .clusters
         .values()
-        .map(|cluster| match &cluster.provider {
-            Provider::Simulated(_) => {
-                let observer = Arc::clone(simulated) as Arc<dyn refit_provider::Observe>;
-                (cluster.name.clone(), observer)
-            }
+        .filter(|cluster| matches!(cluster.provider, Provider::Simulated(_)))
+        .map(|cluster| {
+            let observer = Arc::clone(simulated) as Arc<dyn refit_provider::Observe>;
+            (cluster.name.clone(), observer)
         })
         .collect()
 }

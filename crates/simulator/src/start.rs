@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use refit_model::{
     Addon, AddonName, Cluster, EtcdLayout, GroupName, ImageId, ImagePattern, KubeVersion,
-    Lifecycle, PoolName, Provider, SimulatedStart, TargetHealth, Timestamp, WorkloadRef, Zone,
+    Lifecycle, PoolName, SimulatedStart, TargetHealth, Timestamp, WorkloadRef, Zone,
 };
 
 use crate::budgets::Budget;
@@ -26,14 +26,13 @@ const IMAGE_AGE: i64 = 7 * 24 * 3600;
 impl ClusterWorld {
     /// The cluster as its file says that it begins.
     pub(crate) fn begin(
-        cluster: &Cluster,
+        (cluster, start): (&Cluster, &SimulatedStart),
         available: &[KubeVersion],
         addons: &BTreeMap<AddonName, Addon>,
         now: Timestamp,
         seed: u64,
         faults: Faults,
     ) -> Self {
-        let Provider::Simulated(start) = &cluster.provider;
         let salt = hash(cluster.name.as_str().as_bytes());
         let mut world = Self {
             name: cluster.name.clone(),
@@ -71,7 +70,7 @@ impl ClusterWorld {
             waiting_for_api: Vec::new(),
             judge: Judge::new(start.kubernetes.minor()),
         };
-        world.add_images(cluster, available);
+        world.add_images(cluster, start, available);
         world.add_groups(cluster, start, &start.kubernetes);
         world.start_machines();
         if cluster.control_plane.etcd == EtcdLayout::Volumes {
@@ -83,9 +82,13 @@ impl ClusterWorld {
 
     /// What the file has gained since: groups, which launch their first instances now, and
     /// images.
-    pub(crate) fn extend(&mut self, cluster: &Cluster, available: &[KubeVersion]) {
-        let Provider::Simulated(start) = &cluster.provider;
-        self.add_images(cluster, available);
+    pub(crate) fn extend(
+        &mut self,
+        cluster: &Cluster,
+        start: &SimulatedStart,
+        available: &[KubeVersion],
+    ) {
+        self.add_images(cluster, start, available);
         let live = self.instances.values().filter(|instance| instance.control_plane);
         let oldest = live.map(|instance| instance.version.clone()).min();
         let version = oldest.unwrap_or_else(|| start.kubernetes.clone());
@@ -94,8 +97,7 @@ impl ClusterWorld {
         }
     }
 
-    fn add_images(&mut self, cluster: &Cluster, available: &[KubeVersion]) {
-        let Provider::Simulated(start) = &cluster.provider;
+    fn add_images(&mut self, cluster: &Cluster, start: &SimulatedStart, available: &[KubeVersion]) {
         let patterns: BTreeSet<&ImagePattern> = std::iter::once(&cluster.control_plane.image)
             .chain(cluster.pools.iter().map(|pool| &pool.image))
             .collect();

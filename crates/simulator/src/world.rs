@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use refit_model::{
     Addon, AddonName, Cluster, ClusterName, ClusterState, Fleet, ImageId, ImagePattern,
-    KubeVersion, Op, PoolName, Timestamp, Token, readable,
+    KubeVersion, Op, PoolName, Provider, Timestamp, Token, readable,
 };
 use refit_provider::{ErrorClass, Look, ProviderError};
 use serde::{Deserialize, Serialize};
@@ -88,20 +88,22 @@ impl World {
         }
     }
 
-    /// Adds a cluster as its file says that it begins. Of one that is there already, only new
-    /// groups and new images appear.
+    /// Adds a simulated cluster as its file says that it begins. Of one that is there already,
+    /// only new groups and new images appear.
     pub fn add_cluster(
         &mut self,
         cluster: &Cluster,
         available: &[KubeVersion],
         addons: &BTreeMap<AddonName, Addon>,
     ) {
+        let Provider::Simulated(start) = &cluster.provider else { return };
         if let Some(world) = self.clusters.get_mut(&cluster.name) {
-            world.extend(cluster, available);
+            world.extend(cluster, start, available);
             return;
         }
-        let faults = self.faults.clone();
-        let world = ClusterWorld::begin(cluster, available, addons, self.now, self.seed, faults);
+        let (now, seed, faults) = (self.now, self.seed, self.faults.clone());
+        let declared = (cluster, start);
+        let world = ClusterWorld::begin(declared, available, addons, now, seed, faults);
         self.clusters.insert(cluster.name.clone(), world);
     }
 

@@ -8,7 +8,7 @@ use crate::{assert_none, root, text_of};
 
 /// Every crate of the workspace, and the refit crates that it may depend on. A new arrow is a
 /// decision: change `docs/design/architecture.md` with it.
-const ARROWS: [(&str, &[&str]); 12] = [
+const ARROWS: [(&str, &[&str]); 14] = [
     ("refit-model", &[]),
     ("refit-config", &["refit-model"]),
     ("refit-planner", &["refit-model"]),
@@ -16,6 +16,8 @@ const ARROWS: [(&str, &[&str]); 12] = [
     ("refit-engine", &["refit-model"]),
     ("refit-render", &["refit-model"]),
     ("refit-provider", &["refit-model"]),
+    ("refit-aws", &["refit-model", "refit-provider"]),
+    ("refit-kubernetes", &["refit-model", "refit-provider"]),
     ("refit-simulator", &["refit-model", "refit-provider"]),
     ("refit-store", &["refit-model"]),
     ("refit-runtime", &["refit-engine", "refit-model", "refit-provider", "refit-store"]),
@@ -25,8 +27,10 @@ const ARROWS: [(&str, &[&str]); 12] = [
 
 /// Everything but the binary: nothing depends on that.
 const EVERYTHING: &[&str] = &[
+    "refit-aws",
     "refit-config",
     "refit-engine",
+    "refit-kubernetes",
     "refit-model",
     "refit-planner",
     "refit-provider",

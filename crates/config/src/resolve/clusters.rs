@@ -6,21 +6,20 @@ use std::str::FromStr;
 
 use refit_model::{
     AddonName, AddonTarget, AddonVersion, ChannelName, Cluster, ClusterName, ControlPlane,
-    EtcdLayout, GroupName, ImagePattern, ImagePolicy, IntOrPercent, NodePool, Period, Provider,
-    SimulatedStart, SimulatedWorkload, Target, WorkloadBudget, WorkloadRef, Zone,
+    EtcdLayout, GroupName, ImagePattern, ImagePolicy, IntOrPercent, NodePool, Period, Target,
 };
 
 use super::{KnownChannel, KnownCluster, Resolver};
 use crate::diagnostic::{Diagnostic, known, quoted};
 use crate::load::{Kind, Sited};
 use crate::raw::{
-    ClusterTable, Etcd, IMAGE_OWNER, ImageTable, Images, MAX_SURGE, MAX_UNAVAILABLE, NAMESPACE,
-    NODE_INTERVAL, NODE_TIMEOUT, PoolTable, ProviderTable, WorkloadTable,
+    ClusterTable, Etcd, IMAGE_OWNER, ImageTable, Images, MAX_SURGE, MAX_UNAVAILABLE, NODE_INTERVAL,
+    NODE_TIMEOUT, PoolTable, ProviderKind,
 };
 use crate::text::{At, Quantity, Text};
 
 /// Where a name was seen first.
-type Seen = BTreeMap<String, (String, Range<usize>)>;
+pub(super) type Seen = BTreeMap<String, (String, Range<usize>)>;
 /// The Auto Scaling groups of all clusters: a group belongs to one pool of one cluster.
 type Groups = BTreeMap<GroupName, (String, String, Range<usize>)>;
 
@@ -43,7 +42,28 @@ impl Resolver<'_> {
                 clusters.insert(known.cluster.name.clone(), known);
             }
         }
+        self.one_reality();
         clusters
+    }
+
+    /// Simulated time is not the time of real clusters: one run has one clock.
+    fn one_reality(&mut self) {
+        let declared = self.declared;
+        let of = |wanted: ProviderKind| {
+            let mut kinds =
+                declared.clusters.iter().map(|sited| (&sited.file, &sited.raw.provider.kind));
+            kinds.find(|(_, kind)| kind.value == wanted)
+        };
+        let (Some((file, simulated)), Some((other, real))) =
+            (of(ProviderKind::Simulated), of(ProviderKind::Aws))
+        else {
+            return;
+        };
+        let diagnostic = Diagnostic::error("the fleet has both simulated and real clusters")
+            .at(file, &simulated.span, "simulated")
+            .also(other, &real.span, "real")
+            .hint("keep simulated clusters in a fleet of their own: their time is another one");
+        self.report(diagnostic);
     }
 
     fn cluster(
@@ -75,7 +95,7 @@ impl Resolver<'_> {
                 pools.push(pool);
             }
         }
-        let provider = self.provider(file, &raw.provider, &control_groups, &all_groups, &owner);
+        let provider = self.provider(file, raw, &control_groups, &all_groups);
 
         let known_release = self.release_of(channels, channel.as_ref()?);
         let (release, version, at) = {
@@ -354,7 +374,7 @@ impl Resolver<'_> {
         }
     }
 
-    fn quantity(
+    pub(super) fn quantity(
         &mut self,
         file: &str,
         written: Option<&At<Quantity>>,
@@ -372,126 +392,5 @@ impl Resolver<'_> {
                 None
             }
         }
-    }
-
-    fn provider(
-        &mut self,
-        file: &str,
-        raw: &ProviderTable,
-        control: &[GroupName],
-        groups: &BTreeSet<GroupName>,
-        cluster: &str,
-    ) -> Option<Provider> {
-        let mut zones: Vec<Zone> = Vec::new();
-        for text in &raw.zones {
-            let Some(zone) = self.parse(file, text) else { continue };
-            if zones.contains(&zone) {
-                let message = format!("the zone {} stands here twice", quoted(zone.as_str()));
-                let diagnostic =
-                    Diagnostic::error(message).at(file, &text.span, "again").hint("remove it");
-                self.report(diagnostic);
-                continue;
-            }
-            zones.push(zone);
-        }
-        let start = &raw.start;
-        let kubernetes = self.parse(file, &start.kubernetes);
-        let addons = self.set(file, &start.addons);
-        let foreign = self.set(file, &start.foreign_addons);
-        for (addon, (_, span)) in &foreign {
-            if let Some((_, first)) = addons.get(addon) {
-                let message = format!("{addon} is installed twice at the start");
-                let diagnostic = Diagnostic::error(message)
-                    .at(file, span, "by somebody else")
-                    .also(file, first, "by refit")
-                    .hint("remove one of them");
-                self.report(diagnostic);
-            }
-        }
-        let mut group_sizes = BTreeMap::new();
-        for (text, size) in &start.group_sizes {
-            let Some(name) = self.parse(file, text) else { continue };
-            if !groups.contains(&name) {
-                let names = groups.iter().map(GroupName::as_str);
-                let hints = known(name.as_str(), "its groups", names);
-                let message = format!("{cluster} has no group {}", quoted(name.as_str()));
-                let diagnostic =
-                    Diagnostic::error(message).at(file, &text.span, "no such group").hints(hints);
-                self.report(diagnostic);
-            } else if size.value == 0 && control.contains(&name) {
-                let message = format!("the group {} has no instance", quoted(name.as_str()));
-                let diagnostic = Diagnostic::error(message)
-                    .at(file, &size.span, "part of the control plane")
-                    .hint("a group of a control plane has at least one");
-                self.report(diagnostic);
-            }
-            group_sizes.insert(name, size.value);
-        }
-        let mut seen: Seen = BTreeMap::new();
-        let mut workloads = Vec::new();
-        for written in &start.workloads {
-            let Some(workload) = self.workload(file, written) else { continue };
-            let text = workload.workload.to_string();
-            let what = format!("workloads of {cluster}");
-            if self.is_new(&mut seen, &what, &text, (file, &written.name.span)) {
-                workloads.push(workload);
-            }
-        }
-        let versions = |set: BTreeMap<AddonName, (AddonVersion, Range<usize>)>| {
-            set.into_iter().map(|(name, (version, _))| (name, version)).collect()
-        };
-        Some(Provider::Simulated(SimulatedStart {
-            zones,
-            kubernetes: kubernetes?,
-            addons: versions(addons),
-            foreign_addons: versions(foreign),
-            group_sizes,
-            workloads,
-        }))
-    }
-
-    fn workload(&mut self, file: &str, raw: &WorkloadTable) -> Option<SimulatedWorkload> {
-        let namespace = raw.namespace.as_deref().unwrap_or(NAMESPACE);
-        let name = &raw.name.value;
-        let plain = |text: &str| {
-            !text.is_empty()
-                && text.len() <= 253
-                && text
-                    .bytes()
-                    .all(|b| b.is_ascii_lowercase() || b.is_ascii_digit() || b == b'-' || b == b'.')
-        };
-        if !plain(namespace) || !plain(name) {
-            let message =
-                format!("{} is no name of a workload", quoted(&format!("{namespace}/{name}")));
-            let diagnostic = Diagnostic::error(message)
-                .at(file, &raw.name.span, "")
-                .hint("namespace and name have lower-case letters, digits and `-`");
-            self.report(diagnostic);
-            return None;
-        }
-        let budget = match (&raw.min_available, &raw.max_unavailable) {
-            (Some(minimum), Some(maximum)) => {
-                let message = "a budget has `min-available` or `max-unavailable`, not both";
-                let diagnostic = Diagnostic::error(message)
-                    .at(file, &maximum.span, "")
-                    .also(file, &minimum.span, "")
-                    .hint("remove one of them");
-                self.report(diagnostic);
-                return None;
-            }
-            (Some(minimum), None) => {
-                Some(WorkloadBudget::MinAvailable(self.quantity(file, Some(minimum), 0)?))
-            }
-            (None, Some(maximum)) => {
-                Some(WorkloadBudget::MaxUnavailable(self.quantity(file, Some(maximum), 0)?))
-            }
-            (None, None) => None,
-        };
-        Some(SimulatedWorkload {
-            workload: WorkloadRef::new(raw.kind.as_str(), namespace, name),
-            replicas: raw.replicas,
-            budget,
-            zonal_volumes: raw.zonal_volumes,
-        })
     }
 }

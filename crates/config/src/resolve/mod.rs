@@ -8,6 +8,7 @@ mod addons;
 mod channels;
 mod clusters;
 mod consistency;
+mod provider;
 mod releases;
 
 use std::collections::{BTreeMap, BTreeSet};

@@ -107,13 +107,152 @@ soak = "18h""#), @r#"
 }
 
 #[test]
-fn a_provider_that_is_not_supported_yet() {
-    assert_snapshot!(with("clusters/a.toml", r#""simulated""#, r#""aws""#), @r#"
-    error: `kind = "aws"` is not supported yet
+fn a_provider_that_does_not_exist() {
+    assert_snapshot!(with("clusters/a.toml", r#""simulated""#, r#""azure""#), @r#"
+    error: `kind` cannot be `azure`
+     --> clusters/a.toml:8:8
+      |
+    8 | kind = "azure"
+      |        ^^^^^^^ expected "aws" or "simulated"
+    "#);
+}
+
+#[test]
+fn keys_of_the_other_provider() {
+    assert_snapshot!(with("clusters/a.toml", r#"kind = "simulated""#, r#"kind = "aws"
+region = "eu-west-1"
+external-id = "x"
+role-arn = "refit""#), @r#"
+    error: `refit` is not the ARN of a role
+      --> clusters/a.toml:11:12
+       |
+    11 | role-arn = "refit"
+       |            ^^^^^^^
+       |
+       = help: such as "arn:aws:iam::123456789012:role/refit"
+    error: `zones` has no effect with `kind = "aws"`
+      --> clusters/a.toml:12:9
+       |
+    12 | zones = ["zone-a"]
+       |         ^^^^^^^^^^
+       |
+       = help: remove it
+    error: `start` has no effect with `kind = "aws"`
+      --> clusters/a.toml:14:1
+       |
+    14 | [provider.start]
+       | ^^^^^^^^^^^^^^^^
+       |
+       = help: remove it
+    error: the fleet has both simulated and real clusters
+     --> clusters/b.toml:8:8
+      |
+    8 | kind = "simulated"
+      |        ^^^^^^^^^^^ simulated
+      |
+     ::: clusters/a.toml:8:8
+      |
+    8 | kind = "aws"
+      |        ----- real
+      |
+      = help: keep simulated clusters in a fleet of their own: their time is another one
+    "#);
+    assert_snapshot!(with("clusters/a.toml", r#"kind = "simulated""#, r#"kind = "simulated"
+region = "eu-west-1""#), @r#"
+    error: `region` has no effect with `kind = "simulated"`
+     --> clusters/a.toml:9:10
+      |
+    9 | region = "eu-west-1"
+      |          ^^^^^^^^^^^
+      |
+      = help: remove it
+    "#);
+}
+
+#[test]
+fn keys_that_the_provider_needs() {
+    assert_snapshot!(with("clusters/a.toml", r#"kind = "simulated"
+zones = ["zone-a"]
+
+[provider.start]
+kubernetes = "1.34.3""#, r#"kind = "aws"
+external-id = "x"
+profile = """#), @r#"
+    error: `[provider]` has no `region`
      --> clusters/a.toml:8:8
       |
     8 | kind = "aws"
-      |        ^^^^^ use "simulated"
+      |        ^^^^^ `aws` needs it
+      |
+      = help: such as `region = "eu-west-1"`
+    error: `external-id` has no effect without `role-arn`
+     --> clusters/a.toml:9:15
+      |
+    9 | external-id = "x"
+      |               ^^^
+      |
+      = help: name the role that asks for it, or remove it
+    error: `profile` is empty
+      --> clusters/a.toml:10:11
+       |
+    10 | profile = ""
+       |           ^^
+       |
+       = help: remove it, or name one
+    error: the fleet has both simulated and real clusters
+     --> clusters/b.toml:8:8
+      |
+    8 | kind = "simulated"
+      |        ^^^^^^^^^^^ simulated
+      |
+     ::: clusters/a.toml:8:8
+      |
+    8 | kind = "aws"
+      |        ----- real
+      |
+      = help: keep simulated clusters in a fleet of their own: their time is another one
+    "#);
+    assert_snapshot!(with("clusters/a.toml", r#"zones = ["zone-a"]
+
+[provider.start]
+kubernetes = "1.34.3""#, ""), @r#"
+    error: `[provider]` has no `start`
+     --> clusters/a.toml:8:8
+      |
+    8 | kind = "simulated"
+      |        ^^^^^^^^^^^ `simulated` needs it
+      |
+      = help: such as `start = { kubernetes = "1.35.4" }`
+    error: `[provider]` has no `zones`
+     --> clusters/a.toml:8:8
+      |
+    8 | kind = "simulated"
+      |        ^^^^^^^^^^^ `simulated` needs it
+      |
+      = help: such as `zones = ["a", "b"]`
+    "#);
+}
+
+#[test]
+fn a_fleet_is_simulated_or_real() {
+    assert_snapshot!(with("clusters/a.toml", r#"kind = "simulated"
+zones = ["zone-a"]
+
+[provider.start]
+kubernetes = "1.34.3""#, r#"kind = "aws"
+region = "eu-west-1""#), @r#"
+    error: the fleet has both simulated and real clusters
+     --> clusters/b.toml:8:8
+      |
+    8 | kind = "simulated"
+      |        ^^^^^^^^^^^ simulated
+      |
+     ::: clusters/a.toml:8:8
+      |
+    8 | kind = "aws"
+      |        ----- real
+      |
+      = help: keep simulated clusters in a fleet of their own: their time is another one
     "#);
 }
 

@@ -223,7 +223,7 @@ pub(crate) fn object(
 
 /// What the cluster `ant` begins with.
 pub(crate) fn start(fleet: &mut Fleet) -> &mut SimulatedStart {
-    let Provider::Simulated(start) = &mut ant(fleet).provider;
+    let Provider::Simulated(start) = &mut ant(fleet).provider else { panic!("it is simulated") };
     start
 }
 

@@ -8,12 +8,12 @@ use refit_runtime::Observers;
 use refit_verifier::Note;
 use serde::Deserialize;
 
-use crate::cli::{Format, Observe, PlanOptions, Planning};
+use crate::cli::{Format, Observe, PlanOptions, Planning, Reaching};
 use crate::disk;
 use crate::exit::{Exit, Failure};
 use crate::fleet::{load, state_directory};
 use crate::output::Printer;
-use crate::world::SimulatedFleet;
+use crate::reach::{Means, observers};
 
 /// `refit observe`
 pub(crate) fn observe(
@@ -22,7 +22,7 @@ pub(crate) fn observe(
     printer: &Printer,
 ) -> Result<Exit, Failure> {
     let fleet = load(directory, printer)?;
-    let snapshot = look(directory, &fleet, options.parallelism)?;
+    let snapshot = look(directory, &fleet, &options.reaching, options.parallelism)?;
     let unseen = snapshot.clusters.iter().filter_map(|(name, seen)| match seen {
         refit_model::Observation::Unreachable { reason } => Some((name, reason)),
         refit_model::Observation::Fresh(_) => None,
@@ -47,11 +47,19 @@ pub(crate) fn observe(
 }
 
 /// Looks at the fleet's clusters.
-fn look(directory: &Path, fleet: &Fleet, at_once: u32) -> Result<Snapshot, Failure> {
-    let simulated = SimulatedFleet::open(fleet, &state_directory(directory, fleet))?;
-    let now = simulated.now();
-    let observers = simulated.observers(fleet);
-    block_on(take(fleet, &observers, now, at_once))
+fn look(
+    directory: &Path,
+    fleet: &Fleet,
+    reaching: &Reaching,
+    at_once: u32,
+) -> Result<Snapshot, Failure> {
+    let state = state_directory(directory, fleet);
+    let kubeconfig = reaching.kubeconfig.as_deref();
+    let means = Means { state: &state, kubeconfig, simulation_speed: 1 };
+    block_on(async {
+        let (observers, now) = observers(fleet, means).await?;
+        Ok(take(fleet, &observers, now, at_once).await)
+    })?
 }
 
 /// Looks at the fleet's clusters, at a time of the caller's.
@@ -176,7 +184,7 @@ pub(crate) fn plan(
     let fleet = load(directory, printer)?;
     let snapshot = match &options.snapshot {
         Some(path) => read_snapshot(path, &fleet)?,
-        None => look(directory, &fleet, options.parallelism)?,
+        None => look(directory, &fleet, &options.reaching, options.parallelism)?,
     };
     let Made { plan, snapshot } = make(&fleet, snapshot, &options.planning)?;
     let saved = SavedPlan::new(plan);

@@ -1,0 +1,123 @@
+//! Cordoning a node, and evicting the pods on it.
+
+use std::collections::BTreeMap;
+
+use http::Method;
+use refit_model::{NodeName, NodeOp, PodKey, RollTag};
+use refit_provider::{ErrorClass, ProviderError};
+use serde::Deserialize;
+use serde_json::{Value, json};
+
+use crate::api::Body;
+use crate::pods::{Budget, RawBudget};
+use crate::{Kubernetes, MANAGER};
+
+#[derive(Deserialize)]
+struct Labelled {
+    metadata: Labels,
+}
+
+#[derive(Deserialize)]
+struct Labels {
+    #[serde(default)]
+    labels: BTreeMap<String, String>,
+}
+
+impl Kubernetes {
+    pub(crate) async fn node_op(&self, node: &NodeName, op: &NodeOp) -> Result<(), ProviderError> {
+        match op {
+            NodeOp::Cordon { run } => {
+                let patch = json!({
+                    "metadata": { "annotations": { RollTag::CORDONED: run.as_str() } },
+                    "spec": { "unschedulable": true },
+                });
+                if self.patch_node(&format!("cordon {node}"), node, &patch).await?.is_none() {
+                    let text = format!("cordon {node}: there is no such node any more");
+                    return Err(ProviderError::new(ErrorClass::Conflict, text));
+                }
+                Ok(())
+            }
+            NodeOp::Uncordon => {
+                let patch = json!({
+                    "metadata": { "annotations": { RollTag::CORDONED: null } },
+                    "spec": { "unschedulable": null },
+                });
+                self.patch_node(&format!("uncordon {node}"), node, &patch).await?;
+                Ok(())
+            }
+            NodeOp::Evict { pod } => self.evict(pod).await,
+        }
+    }
+
+    async fn patch_node(
+        &self,
+        what: &str,
+        node: &NodeName,
+        patch: &Value,
+    ) -> Result<Option<Value>, ProviderError> {
+        let path = format!("/api/v1/nodes/{node}?fieldManager={MANAGER}");
+        self.api.write(what, Method::PATCH, &path, Some((Body::Merge, patch))).await
+    }
+
+    /// Through the eviction API, of the pod with this UID only: another pod of that name is
+    /// another pod, and this one is gone
+    /// ([docs](https://kubernetes.io/docs/concepts/scheduling-eviction/api-eviction/)).
+    async fn evict(&self, pod: &PodKey) -> Result<(), ProviderError> {
+        let PodKey { namespace, name, uid } = pod;
+        let eviction = json!({
+            "apiVersion": "policy/v1",
+            "kind": "Eviction",
+            "metadata": { "name": name, "namespace": namespace },
+            "deleteOptions": { "preconditions": { "uid": uid } },
+        });
+        let path = format!("/api/v1/namespaces/{namespace}/pods/{name}/eviction");
+        let what = format!("evict {pod}");
+        let sent = self.api.write(&what, Method::POST, &path, Some((Body::Object, &eviction)));
+        match sent.await {
+            Ok(_) => Ok(()),
+            // The UID is another pod's: the one that was meant is gone.
+            Err(error) if error.class == ErrorClass::Conflict => match self.uid_of(pod).await? {
+                Some(found) if found == *uid => Err(error),
+                _ => Ok(()),
+            },
+            // The eviction API does not serve pods that several budgets select, and says so with
+            // an internal error like any other.
+            Err(error) if error.class == ErrorClass::Unknown => {
+                let budgets = self.budgets_over(pod).await?;
+                if budgets.len() < 2 {
+                    return Err(error);
+                }
+                let text = format!(
+                    "{what}: the PodDisruptionBudgets {} all select it, which the eviction API does not support",
+                    budgets.join(", ")
+                );
+                Err(ProviderError::new(ErrorClass::Permanent, text))
+            }
+            Err(error) => Err(error),
+        }
+    }
+
+    async fn uid_of(&self, pod: &PodKey) -> Result<Option<String>, ProviderError> {
+        let path = format!("/api/v1/namespaces/{}/pods/{}", pod.namespace, pod.name);
+        let found: Option<Value> = self.api.find(&format!("get pod {pod}"), &path).await?;
+        Ok(found.and_then(|found| Some(found["metadata"]["uid"].as_str()?.to_owned())))
+    }
+
+    async fn budgets_over(&self, pod: &PodKey) -> Result<Vec<String>, ProviderError> {
+        let PodKey { namespace, name, .. } = pod;
+        let path = format!("/api/v1/namespaces/{namespace}/pods/{name}");
+        let found: Option<Labelled> = self.api.find(&format!("get pod {pod}"), &path).await?;
+        let Some(found) = found else { return Ok(Vec::new()) };
+        let path = format!("/apis/policy/v1/namespaces/{namespace}/poddisruptionbudgets");
+        let mut budgets = Vec::new();
+        self.api
+            .list("list PodDisruptionBudgets", &path, None, |raw: RawBudget| {
+                let budget = Budget::from(raw);
+                if budget.selects(namespace, &found.metadata.labels) {
+                    budgets.push(budget.state.name);
+                }
+            })
+            .await?;
+        Ok(budgets)
+    }
+}
