@@ -109,14 +109,8 @@ fn open_store(
             failure
         }
     })?;
-    let recovery = store.recovery();
-    if let Some(problem) = &recovery.problem {
-        printer.complain(&format!(
-            "The index of the state store was rebuilt from its journals: {problem}"
-        ));
-    }
-    if let Some(aside) = &recovery.quarantined {
-        printer.complain(&format!("The damaged index was put aside: {}", aside.display()));
+    for (warning, hints) in commands::recovery_warnings(store.recovery()) {
+        printer.warning(&warning, &hints);
     }
     Ok(store)
 }
@@ -232,16 +226,19 @@ impl Session<'_> {
         let continued =
             store.continue_run(&run, &self.who, now).map_err(|error| store_failure(&error))?;
         if let Some(torn) = &continued.dropped {
-            self.printer.complain(&format!(
-                "Run {run}: the last {} bytes of its journal were not complete and were dropped.",
+            let text = format!(
+                "the last {} bytes of the journal of run {run} were not complete and were dropped",
                 torn.bytes
-            ));
+            );
+            self.printer.warning(&text, &[]);
         }
         if continued.lost > 0 {
-            self.printer.complain(&format!(
-                "Run {run}: {} records are missing at the end of its journal; the clusters are looked at again.",
+            let text = format!(
+                "{} records are missing at the end of the journal of run {run}; the clusters are \
+                 looked at again",
                 continued.lost
-            ));
+            );
+            self.printer.warning(&text, &[]);
         }
         let plan = SavedPlan::from_bytes(&continued.plan).ok();
         let same = plan.as_ref().is_some_and(|plan| match saved {

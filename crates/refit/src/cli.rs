@@ -134,9 +134,6 @@ pub(crate) enum Command {
     Completions(Completions),
     /// Print manual pages
     Man(Man),
-    /// Open an index and read all of it: what refit does before it trusts one
-    #[command(name = "probe-index", hide = true)]
-    ProbeIndex(ProbeIndex),
 }
 
 #[derive(Debug, Args)]
@@ -372,11 +369,6 @@ pub(crate) struct Man {
     /// Write one page per command into this directory
     #[arg(short, long, value_name = "DIR", env = "REFIT_OUTPUT", hide_env_values = true, value_hint = ValueHint::DirPath)]
     pub(crate) output: Option<PathBuf>,
-}
-
-#[derive(Debug, Args)]
-pub(crate) struct ProbeIndex {
-    pub(crate) path: PathBuf,
 }
 
 #[cfg(test)]

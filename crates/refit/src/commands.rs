@@ -5,7 +5,8 @@ mod plan;
 mod setup;
 
 pub(crate) use inspect::{
-    history, plan_failure, probe, probe_index, show, state, status, store_failure,
+    history, plan_failure, probe, probe_index, recovery_warnings, show, state, status,
+    store_failure,
 };
 pub(crate) use plan::{Made, block_on, check_replaced, exit_of, make, observe, plan, take};
 pub(crate) use setup::{completions, init, man, validate};

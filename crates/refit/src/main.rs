@@ -21,6 +21,9 @@ use crate::exit::{Exit, Failure};
 use crate::output::Printer;
 
 fn main() -> ExitCode {
+    if let Some(exit) = commands::probe_index(std::env::args_os()) {
+        return exit.into();
+    }
     let cli = match Cli::try_parse() {
         Ok(cli) => cli,
         Err(error) => {
@@ -54,6 +57,5 @@ fn run(cli: &Cli, printer: &Printer) -> Result<Exit, Failure> {
         Command::State(options) => commands::state(directory, options, printer),
         Command::Completions(options) => commands::completions(options, printer),
         Command::Man(options) => commands::man(options, printer),
-        Command::ProbeIndex(options) => Ok(commands::probe_index(options)),
     }
 }

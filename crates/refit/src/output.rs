@@ -3,7 +3,7 @@
 
 use std::io::{self, IsTerminal, Write};
 
-use refit_render::Style;
+use refit_render::{Message, Style, message_text};
 use serde::Serialize;
 
 use crate::cli::{ColorChoice, Global, LogFormat};
@@ -20,6 +20,8 @@ pub(crate) struct Printer {
 
 /// The width that text is wrapped at where there is no terminal, or a wider one.
 const WIDTH: usize = 80;
+/// The width that messages are wrapped at on a terminal that is wider.
+const MESSAGE_WIDTH: usize = 100;
 /// Below this, wrapping would only hurt.
 const WIDTH_MIN: usize = 60;
 
@@ -43,12 +45,26 @@ impl Printer {
 
     /// How text for standard output looks.
     pub(crate) fn style(&self) -> Style {
-        Style { color: self.colored(io::stdout().is_terminal()), width: width() }
+        Style {
+            color: self.colored(io::stdout().is_terminal()),
+            width: text_width(terminal_columns(&io::stdout())),
+        }
     }
 
     /// How text for standard error looks.
     pub(crate) fn error_style(&self) -> Style {
-        Style { color: self.colored(io::stderr().is_terminal()), width: width() }
+        Style {
+            color: self.colored(io::stderr().is_terminal()),
+            width: text_width(terminal_columns(&io::stderr())),
+        }
+    }
+
+    /// How messages look. They wrap on a terminal only: elsewhere a line is what programs
+    /// search, and whoever shows a log wraps it himself.
+    fn message_style(&self) -> Style {
+        let width = terminal_columns(&io::stderr())
+            .map_or(Style::UNBOUNDED, |columns| columns.clamp(WIDTH_MIN, MESSAGE_WIDTH));
+        Style { width, ..self.error_style() }
     }
 
     /// Whether somebody sits at a terminal.
@@ -98,28 +114,48 @@ impl Printer {
     /// Says what went wrong.
     pub(crate) fn failure(&self, failure: &Failure) {
         let Failure { exit: _, message, causes, hints } = failure;
-        let paint = |style: anstyle::Style, text: &str| {
-            if self.error_style().color {
-                format!("{style}{text}{style:#}")
-            } else {
-                text.to_owned()
-            }
-        };
-        let red = anstyle::AnsiColor::Red.on_default().bold();
-        let cyan = anstyle::AnsiColor::Cyan.on_default().bold();
-        self.complain(&format!("{} {message}", paint(red, "error:")));
+        self.message(Message::Error, message);
         for cause in causes {
-            self.complain(&format!("  caused by: {cause}"));
+            self.message(Message::Cause, cause);
         }
         for hint in hints {
-            self.complain(&format!("{} {hint}", paint(cyan, "hint:")));
+            self.message(Message::Hint, hint);
         }
     }
+
+    /// Says what may be wrong, and what to do about it.
+    pub(crate) fn warning(&self, text: &str, hints: &[String]) {
+        self.message(Message::Warning, text);
+        for hint in hints {
+            self.message(Message::Hint, hint);
+        }
+    }
+
+    /// Says what to do.
+    pub(crate) fn hint(&self, text: &str) {
+        self.message(Message::Hint, text);
+    }
+
+    fn message(&self, message: Message, text: &str) {
+        self.complain(&message_text(message, text, self.message_style()));
+    }
+}
+
+/// How wide the terminal is, if it is one. `COLUMNS` is taken at its word: who sets it means it.
+fn terminal_columns(stream: &impl IsTerminal) -> Option<usize> {
+    if !stream.is_terminal() {
+        return None;
+    }
+    let said = std::env::var("COLUMNS").ok().and_then(|columns| columns.parse().ok());
+    said.or_else(|| {
+        let (width, _) = terminal_size::terminal_size()?;
+        Some(usize::from(width.0))
+    })
+    .or(Some(WIDTH))
 }
 
 /// Text never gets wider than 80 columns: longer lines are hard to read. A narrower terminal
 /// counts.
-fn width() -> usize {
-    let columns = std::env::var("COLUMNS").ok().and_then(|columns| columns.parse().ok());
-    columns.unwrap_or(WIDTH).clamp(WIDTH_MIN, WIDTH)
+fn text_width(terminal: Option<usize>) -> usize {
+    terminal.unwrap_or(WIDTH).clamp(WIDTH_MIN, WIDTH)
 }

@@ -8,6 +8,7 @@
 mod diff;
 mod findings;
 mod history;
+mod message;
 mod order;
 mod page;
 mod paint;
@@ -27,6 +28,7 @@ mod words;
 pub use diff::diff_text;
 pub use findings::findings_text;
 pub use history::{RunLine, history_text};
+pub use message::{Message, message_text};
 pub use paint::Style;
 pub use plan::plan_text;
 pub use progress::{BarText, ProgressLines};

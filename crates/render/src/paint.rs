@@ -15,6 +15,9 @@ impl Style {
     /// Below this, columns leave no room for what stands in them.
     const WIDTH_MIN: usize = 40;
 
+    /// For text that nobody looks at in a terminal, such as a log's: lines never wrap.
+    pub const UNBOUNDED: usize = usize::MAX / 4;
+
     /// The columns that a line may have.
     pub(crate) fn columns(self) -> usize {
         self.width.max(Self::WIDTH_MIN)
@@ -37,6 +40,9 @@ pub(crate) enum Paint {
     Change,
     Bad,
     Special,
+    Error,
+    Warning,
+    Hint,
 }
 
 impl Paint {
@@ -50,6 +56,9 @@ impl Paint {
             Self::Change => color(AnsiColor::Yellow),
             Self::Bad => color(AnsiColor::Red),
             Self::Special => color(AnsiColor::Magenta),
+            Self::Error => color(AnsiColor::Red).bold(),
+            Self::Warning => color(AnsiColor::Yellow).bold(),
+            Self::Hint => color(AnsiColor::Cyan).bold(),
         }
     }
 

@@ -1,18 +1,20 @@
 //! What one asks about the past and the store: `show`, `status`, `history`, `state`.
 
+use std::ffi::OsString;
+use std::io::{Read as _, Write as _};
 use std::path::Path;
-use std::process::Command;
+use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 
 use refit_model::{JournalRecord, Plan, PlanFileError, RunId, SavedPlan};
 use refit_render::{RunLine, StatusInput};
 use refit_store::{
-    BlobListing, Probe, ProbeResult, RunJournal, RunState, RunSummary, Shown, StateListing,
-    StoreError, UnlockOutcome,
+    BlobListing, Lost, Probe, ProbeResult, Recovery, RunJournal, RunState, RunSummary, Shown,
+    StateListing, StoreError, UnlockOutcome,
 };
 use serde::Serialize;
 
-use crate::cli::{Format, FormatOption, History, ProbeIndex, Show, State, StateCommand, Status};
+use crate::cli::{Format, FormatOption, History, Show, State, StateCommand, Status};
 use crate::disk;
 use crate::exit::{Exit, Failure};
 use crate::fleet::{load, state_directory};
@@ -29,6 +31,59 @@ pub(crate) fn store_failure(error: &StoreError) -> Failure {
     }
     failure.hints.extend(error.hint());
     failure
+}
+
+/// How many blobs that are lost are named. The rest is a number: nobody reads a thousand digests.
+const LOST_NAMED_MAX: usize = 5;
+
+/// What had to be put right in the store, for the user: warnings with their hints.
+pub(crate) fn recovery_warnings(recovery: &Recovery) -> Vec<(String, Vec<String>)> {
+    let Recovery { problem, quarantined, lost } = recovery;
+    let mut warnings = Vec::new();
+    if let Some(problem) = problem {
+        let mut hints = Vec::new();
+        if let Some(aside) = quarantined {
+            hints.push(format!(
+                "the damaged index is kept as {}; delete it when nobody wants to look into it",
+                aside.display()
+            ));
+        }
+        let text = "the index of the state store was damaged and was made again from the journals";
+        warnings.push((format!("{text}: {problem}"), hints));
+    }
+    let (known, more) = match lost {
+        Lost::Known(known) => (known, false),
+        Lost::AtLeast(known) => (known, true),
+    };
+    let hints = || {
+        vec![
+            "runs and their plans are not affected; take lost snapshots again with `refit observe`"
+                .to_owned(),
+        ]
+    };
+    if !known.is_empty() {
+        let named: Vec<String> = known
+            .iter()
+            .take(LOST_NAMED_MAX)
+            .map(|blob| format!("{} ({} bytes)", blob.digest.short(), blob.bytes))
+            .collect();
+        let rest = known.len() - named.len();
+        let and_more = if rest > 0 { format!(", and {rest} more") } else { String::new() };
+        let count = refit_render::count(known.len(), "snapshot, plan or report");
+        let text = format!(
+            "{} that no journal holds {} lost: {}{and_more}",
+            count.replace("snapshot, plan or reports", "snapshots, plans or reports"),
+            if known.len() == 1 { "is" } else { "are" },
+            named.join(", ")
+        );
+        warnings.push((text, hints()));
+    }
+    if more {
+        let text = "snapshots, reports, and plans without a run that were in the index are lost; \
+                    how many is not known, because the list of them is damaged or missing, too";
+        warnings.push((text.to_owned(), if known.is_empty() { hints() } else { Vec::new() }));
+    }
+    warnings
 }
 
 /// Why a saved plan cannot be used, for the user.
@@ -353,11 +408,11 @@ pub(crate) fn probe() -> Probe {
             Err(error) => return unavailable(&error),
         };
         let child = Command::new(program)
-            .arg("probe-index")
+            .arg(PROBE)
             .arg(index)
-            .stdin(std::process::Stdio::null())
-            .stdout(std::process::Stdio::null())
-            .stderr(std::process::Stdio::null())
+            .stdin(Stdio::null())
+            .stdout(Stdio::piped())
+            .stderr(Stdio::null())
             .spawn();
         let mut child = match child {
             Ok(child) => child,
@@ -368,9 +423,9 @@ pub(crate) fn probe() -> Probe {
             match child.try_wait() {
                 Ok(Some(status)) if status.success() => return ProbeResult::Sound,
                 Ok(Some(status)) => {
-                    return ProbeResult::Damaged {
-                        problem: format!("reading it ended with {status}"),
-                    };
+                    let problem = said(&mut child)
+                        .unwrap_or_else(|| format!("reading it ended with {status}"));
+                    return ProbeResult::Damaged { problem };
                 }
                 Ok(None) if begun.elapsed() > PROBE_TIMEOUT => {
                     child.kill().ok();
@@ -386,10 +441,33 @@ pub(crate) fn probe() -> Probe {
     })
 }
 
-/// `refit probe-index`: the child's part of it.
-pub(crate) fn probe_index(options: &ProbeIndex) -> Exit {
-    match refit_store::probe_in_this_process(&options.path) {
-        ProbeResult::Sound => Exit::Done,
-        ProbeResult::Damaged { .. } | ProbeResult::Unavailable { .. } => Exit::Failed,
+/// How much of what a child says is heard. It is read when the child has ended, and more than
+/// this fits into a pipe.
+const SAID_BYTES_MAX: u64 = 1000;
+
+/// What a child that has ended said was wrong.
+fn said(child: &mut Child) -> Option<String> {
+    let mut text = Vec::new();
+    child.stdout.take()?.take(SAID_BYTES_MAX).read_to_end(&mut text).ok()?;
+    let text = String::from_utf8_lossy(&text).trim().to_owned();
+    if text.is_empty() { None } else { Some(text) }
+}
+
+/// What a child is called with. It is no command of the command line: nobody else needs it, so
+/// neither help nor completions know it.
+const PROBE: &str = "probe-index";
+
+/// The child's part: how to exit, when this process is one.
+pub(crate) fn probe_index(mut arguments: impl Iterator<Item = OsString>) -> Option<Exit> {
+    let (_program, command, index) = (arguments.next()?, arguments.next()?, arguments.next());
+    if command != PROBE {
+        return None;
     }
+    Some(match refit_store::probe_in_this_process(Path::new(&index?)) {
+        ProbeResult::Sound => Exit::Done,
+        ProbeResult::Damaged { problem } | ProbeResult::Unavailable { problem } => {
+            std::io::stdout().write_all(problem.as_bytes()).ok();
+            Exit::Failed
+        }
+    })
 }

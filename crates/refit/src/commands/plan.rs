@@ -5,6 +5,7 @@ use std::path::Path;
 use refit_model::{Fleet, Plan, SavedPlan, Snapshot, readable};
 use refit_planner::Options;
 use refit_runtime::Observers;
+use refit_store::InUse;
 use refit_verifier::Note;
 use serde::Deserialize;
 
@@ -206,7 +207,22 @@ pub(crate) fn plan(
     if let Some(path) = &options.output {
         printer.say(&format!("Saved. `refit apply {}` carries it out.", path.display()));
     }
+    if saved.plan.is_blocked() && options.snapshot.is_none() {
+        hint_at_run(&state_directory(directory, &fleet), printer);
+    }
     Ok(exit_of(&saved.plan, options.detailed_exitcode))
+}
+
+/// What blocks a plan may be what a run is just doing, such as an instance of a control plane
+/// that is being replaced. Whether one is, is only asked to be helpful: an error is no matter.
+fn hint_at_run(state: &Path, printer: &Printer) {
+    if let Ok(InUse::By(holder)) = refit_store::in_use(state) {
+        let who = holder.map_or_else(|| "another process".to_owned(), |holder| holder.to_string());
+        printer.hint(&format!(
+            "a run is in progress, and what blocks may be its doing: {who}; `refit status` shows \
+             how far it is"
+        ));
+    }
 }
 
 /// How a command that made a plan exits.

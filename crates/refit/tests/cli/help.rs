@@ -101,6 +101,7 @@ fn completions_know_the_commands() {
         for word in ["apply", "auto-approve", "unlock"] {
             assert!(script.stdout.contains(word), "{shell}: {word}");
         }
+        assert!(!script.stdout.contains("probe"), "{shell} offers what is no command");
     }
     run(&["completions", "tcsh"]).exits(64).says(&["invalid value 'tcsh'"]);
 }

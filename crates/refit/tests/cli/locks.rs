@@ -26,7 +26,9 @@ fn a_second_apply_names_the_holder_and_looking_goes_on() {
     fleet.run(&["state", "list"]).exits(0).shows(&[&run]).says(&["Locked by", &process]);
     // An apiserver that is just being replaced blocks a new plan.
     let plan = fleet.run(&["plan"]).shows(&["dev-1"]);
+    let hint = "hint: a run is in progress";
     assert!(matches!(plan.code, Some(0 | 3)), "{plan:?}");
+    assert_eq!(plan.code == Some(3), plan.stderr.contains(hint), "{plan:?}");
     fleet.run(&["observe"]).exits(0);
     fleet.run(&["validate"]).exits(0);
 
@@ -57,4 +59,29 @@ fn an_apply_waits_for_the_lock_when_asked_to() {
     assert!(second.stdout.contains("No changes."), "{}", second.stdout);
     first.ends().exits(0);
     assert_eq!(fleet.history().len(), 1);
+}
+
+#[test]
+fn a_plan_that_is_blocked_while_a_run_lives_says_so() {
+    let fleet = Fleet::with_blocked_cluster();
+    let alone = fleet.run(&["plan"]).exits(3);
+    assert!(!alone.stderr.contains("in progress"), "{}", alone.stderr);
+    let mut running = fleet.start(&SLOW);
+    running.until_it_says("starts");
+    let run = fleet.last_run();
+    let process = format!("process {}", running.id());
+    fleet.run(&["plan"]).exits(3).says(&[
+        "hint: a run is in progress, and what blocks may be its doing: `refit apply` of tester@",
+        &process,
+        &run,
+        ") since 20",
+        "`refit status` shows how far it is",
+    ]);
+    let snapshot = fleet.run(&["observe", "-o", "seen.json"]).exits(0);
+    assert!(!snapshot.stderr.contains("in progress"), "{}", snapshot.stderr);
+    let offline = fleet.run(&["plan", "--snapshot", "seen.json"]).exits(3);
+    assert!(!offline.stderr.contains("in progress"), "a snapshot may be of another time");
+    assert!(running.kill());
+    let dead = fleet.run(&["plan"]).exits(3);
+    assert!(!dead.stderr.contains("in progress"), "{}", dead.stderr);
 }

@@ -2,6 +2,9 @@
 
 use std::fs;
 use std::io::Write;
+use std::time::Duration;
+
+use refit_store::{OpenOptions, SledStore, StateStore as _};
 
 use crate::support::Fleet;
 
@@ -69,21 +72,62 @@ fn before_the_first_run_there_is_nothing_to_show() {
     assert_eq!(fleet.history(), Vec::<serde_json::Value>::new());
 }
 
+/// Keeps a blob in the index, as a future command may keep a snapshot.
+fn keep(fleet: &Fleet, bytes: &[u8]) -> refit_model::Digest {
+    let options = OpenOptions { lock_timeout: Duration::from_mins(1), ..OpenOptions::default() };
+    let mut store = SledStore::open(&fleet.file("state"), options).unwrap();
+    store.put_blob(bytes).unwrap()
+}
+
 #[test]
-fn a_damaged_index_is_rebuilt_from_the_journals() {
+fn a_damaged_index_is_set_aside_made_again_and_what_is_lost_is_named() {
     let fleet = applied();
     let run = fleet.last_run();
+    let blob = keep(&fleet, b"a snapshot");
+    // What sled takes for an empty database: not its own file, and no summary of it.
+    for entry in fs::read_dir(fleet.file("state/index.sled")).unwrap() {
+        let path = entry.unwrap().path();
+        if path.file_name().unwrap().to_string_lossy().starts_with("snap.") {
+            fs::remove_file(path).unwrap();
+        }
+    }
+    fleet.write("state/index.sled/db", "garbage");
+    fleet.run(&["history"]).exits(0).shows(&[&run]);
+    let listed = fleet.run(&["state", "list"]).exits(0).shows(&[&run]);
+    assert!(listed.stderr.contains("The index cannot be read"), "{}", listed.stderr);
+
+    let roll = ["--auto-approve", "--replace", "dev-1/workers"];
+    let ended = fleet.apply(&roll).exits(0);
+    let named = format!("lost: {} (10 bytes)", blob.short());
+    for part in [
+        "warning: the index of the state store was damaged and was made again from the journals",
+        "hint: the damaged index is kept as ./state/index.sled.damaged-1",
+        "warning: 1 snapshot, plan or report that no journal holds is lost",
+        &named,
+        "hint: runs and their plans are not affected",
+    ] {
+        assert!(ended.stderr.contains(part), "`{part}` is not in:\n{}", ended.stderr);
+    }
+    assert!(fleet.file("state/index.sled.damaged-1/db").exists());
+    let plan = fleet.run(&["state", "list", "--format", "json"]).exits(0).json();
+    assert_eq!(plan["runs"].as_array().unwrap().len(), 2);
+    assert_eq!(plan["blobs"].as_array().unwrap().len(), 2, "the plans of both runs");
+    let again = fleet.apply(&roll).exits(0);
+    assert!(!again.stderr.contains("warning:"), "it is told once:\n{}", again.stderr);
+    assert_eq!(fleet.history().len(), 3);
+}
+
+#[test]
+fn an_index_full_of_noise_is_set_aside_too() {
+    let fleet = applied();
     let index = fleet.file("state/index.sled/db");
     let size = usize::try_from(fs::metadata(&index).unwrap().len()).unwrap();
     let mut noise = vec![0; size];
     fastrand::Rng::with_seed(3).fill(&mut noise);
     fs::write(&index, noise).unwrap();
-    fleet.run(&["history"]).exits(0).shows(&[&run]);
-    fleet.apply(&["--auto-approve", "--replace", "dev-1/workers"]).exits(0);
-    let listed = fleet.run(&["state", "list", "--format", "json"]).exits(0).json();
-    assert_eq!(listed["runs"].as_array().unwrap().len(), 2);
-    fleet.apply(&["--auto-approve", "--replace", "dev-1/workers"]).exits(0);
-    assert_eq!(fleet.history().len(), 3);
+    let ended = fleet.apply(&["--auto-approve", "--replace", "dev-1/workers"]).exits(0);
+    assert!(ended.stderr.contains("index.sled.damaged-1"), "{}", ended.stderr);
+    assert!(!ended.stderr.contains("lost"), "nothing was: {}", ended.stderr);
 }
 
 #[test]
@@ -100,7 +144,8 @@ fn a_torn_journal_goes_on_where_it_was_whole() {
     drop(file);
     fleet.run(&["status"]).exits(0).shows(&[&run, "not ended"]);
     fleet.apply(&["--auto-approve"]).exits(0).says(&[
-        "the last 10 bytes of its journal were not complete and were dropped",
+        "warning: the last 10 bytes of the journal of run",
+        "were not complete and were dropped",
         "Continuing run",
     ]);
     fleet.nothing_is_left_to_do();
