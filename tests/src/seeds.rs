@@ -221,15 +221,7 @@ impl Bench {
     fn check_end(&mut self, plan: &Plan) -> Result<(), String> {
         let later = self.world.now() + Duration::from_mins(30);
         self.world.advance_to(later);
-        // A cluster that is blocked is not touched, not even to tidy up.
-        let blocked: Vec<String> = plan
-            .clusters
-            .iter()
-            .filter(|cluster| cluster.status == ClusterStatus::Blocked)
-            .map(|cluster| format!("{}: ", cluster.name))
-            .collect();
         let mut left = self.world.settings_given_back();
-        left.retain(|text| !blocked.iter().any(|cluster| text.starts_with(cluster)));
         // Killed between the tag and the raise that it announces, while an operator raises desired
         // by just as much: whose raise it was, nothing in the world or the journal can tell.
         if self.meddled && self.story.crashes > 0 {
@@ -256,7 +248,7 @@ impl Bench {
         for action in &plan.actions {
             if let (
                 Some(cluster),
-                ActionKind::NodePoolRoll { pool, .. },
+                ActionKind::NodePoolRoll { pool, .. } | ActionKind::TidyUp { pool: Some(pool), .. },
                 Bounds::Rolling { surge, unavailable, .. },
             ) = (&action.cluster, &action.kind, &action.bounds)
             {

@@ -138,6 +138,16 @@ pub(crate) fn roll(surge: u32, unavailable: u32) -> Action {
     }
 }
 
+/// What gives that pool back what a run has changed on it.
+pub(crate) fn tidy_up() -> Action {
+    let pool = Some("general".parse().unwrap());
+    let kind = ActionKind::TidyUp { pool, groups: BTreeSet::from([group()]) };
+    let Action { cluster, bounds, .. } = roll(0, 0);
+    let id = Action::id_of(cluster.as_ref(), &kind);
+    let (expect, ensure) = (StateGuard::Anything, StateGuard::Anything);
+    Action { id, kind, expect, ensure, bounds, why: Why::LeftBehind, ..roll(0, 0) }
+}
+
 /// A plan of these actions.
 pub(crate) fn plan(actions: Vec<Action>) -> Plan {
     Plan {

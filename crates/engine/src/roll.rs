@@ -35,6 +35,9 @@ const CALM: Period = Period::seconds(10);
 /// The process by which a group moves instances between zones, and ends some for it.
 const REBALANCE: &str = "AZRebalance";
 
+/// Who tidies up replaces nothing, and so needs no image.
+static NONE: BTreeMap<GroupName, ImagePin> = BTreeMap::new();
+
 /// Decides what comes next for a roll.
 pub(crate) fn decide(
     action: &Action,
@@ -45,8 +48,9 @@ pub(crate) fn decide(
     now: Timestamp,
 ) -> Decision {
     let (images, to, control_plane) = match &action.kind {
-        ActionKind::ControlPlaneHop { images, to, .. } => (images, to, true),
-        ActionKind::NodePoolRoll { images, to, .. } => (images, to, false),
+        ActionKind::ControlPlaneHop { images, to, .. } => (images, Some(to), true),
+        ActionKind::NodePoolRoll { images, to, .. } => (images, Some(to), false),
+        ActionKind::TidyUp { pool, .. } => (&NONE, None, pool.is_none()),
         _ => return Decision::fail("this action replaces no instances", Vec::new()),
     };
     let Bounds::Rolling { surge, unavailable, drain_timeout, node_ready_timeout, node_interval } =
@@ -55,7 +59,7 @@ pub(crate) fn decide(
         return Decision::fail("the action has no bounds", Vec::new());
     };
     let mut groups = BTreeMap::new();
-    for name in images.keys() {
+    for name in action.kind.groups() {
         let Some(group) = state.groups.get(name) else {
             let reason = format!("Auto Scaling group `{name}` does not exist any more");
             return Decision::fail(reason, memory.left.clone());
@@ -89,7 +93,8 @@ struct Roll<'a> {
     mode: Mode,
     images: &'a BTreeMap<GroupName, ImagePin>,
     groups: BTreeMap<&'a GroupName, &'a GroupState>,
-    to: &'a KubeVersion,
+    /// What is to run; none: nothing is replaced, only what was changed is given back.
+    to: Option<&'a KubeVersion>,
     control_plane: bool,
     surge: u32,
     unavailable: u32,
@@ -130,7 +135,7 @@ impl Roll<'_> {
         {
             return Self::give_up(format!("not done after {}", self.action.timeout));
         }
-        if let Some(decision) = self.keep_new(memory) {
+        if let Some(decision) = self.keep_ordinary(memory) {
             return decision;
         }
         if let Some(decision) = self.prepare(memory) {
@@ -166,6 +171,11 @@ impl Roll<'_> {
 
     /// Whether an instance is not yet what the action leaves.
     fn is_old(&self, group: &GroupName, instance: &InstanceState) -> bool {
+        let Some(to) = self.to else {
+            // A group is pointed at its new image before anything new is launched.
+            let launches = self.groups.get(group).and_then(|group| group.image());
+            return launches != Some(&instance.image);
+        };
         let pin = self.images.get(group).map(|pin| &pin.id);
         let StateGuard::Machines { images, replaced, .. } = &self.action.ensure else {
             return false;
@@ -178,16 +188,20 @@ impl Roll<'_> {
         }
         let runs_other = match self.node(&instance.id) {
             None => pin != Some(&instance.image),
-            Some((_, node)) => !node.kubelet.same_release(self.to),
+            Some((_, node)) => !node.kubelet.same_release(to),
         };
         let serves_other = self
             .member(&instance.id)
             .and_then(|member| member.api_server.as_ref())
-            .is_some_and(|version| !version.same_release(self.to));
+            .is_some_and(|version| !version.same_release(to));
         runs_other || serves_other
     }
 
+    /// The instances that are still to be replaced.
     fn old(&self) -> Vec<(&GroupName, &InstanceState)> {
+        if self.to.is_none() {
+            return Vec::new();
+        }
         self.instances()
             .filter(|(_, instance)| instance.lifecycle != Lifecycle::Terminating)
             .filter(|(group, instance)| self.is_old(group, instance))

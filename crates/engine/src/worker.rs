@@ -101,8 +101,12 @@ impl Worker {
 /// How much of the cluster an action has to see.
 pub(crate) fn scope(action: &Action) -> Scope {
     match &action.kind {
-        ActionKind::ControlPlaneHop { .. } => Scope::ControlPlane,
-        ActionKind::NodePoolRoll { pool, .. } => Scope::Pool(pool.clone()),
+        ActionKind::ControlPlaneHop { .. } | ActionKind::TidyUp { pool: None, .. } => {
+            Scope::ControlPlane
+        }
+        ActionKind::NodePoolRoll { pool, .. } | ActionKind::TidyUp { pool: Some(pool), .. } => {
+            Scope::Pool(pool.clone())
+        }
         ActionKind::AddonApply { addon, .. }
         | ActionKind::AddonAdopt { addon, .. }
         | ActionKind::AddonRemove { addon, .. } => Scope::Addon(addon.clone()),
@@ -120,12 +124,10 @@ pub(crate) fn precheck(action: &Action, state: &ClusterState) -> Precheck {
 }
 
 fn left_behind(action: &Action, state: &ClusterState) -> bool {
-    let (ActionKind::ControlPlaneHop { images, .. } | ActionKind::NodePoolRoll { images, .. }) =
-        &action.kind
-    else {
+    if !action.kind.rolls() {
         return false;
-    };
-    images.keys().filter_map(|name| state.groups.get(name)).any(|group| {
+    }
+    action.kind.groups().into_iter().filter_map(|name| state.groups.get(name)).any(|group| {
         let cordoned = |id| {
             state
                 .node_of(id)
@@ -146,9 +148,9 @@ pub(crate) fn decide(
     now: Timestamp,
 ) -> Decision {
     match &action.kind {
-        ActionKind::ControlPlaneHop { .. } | ActionKind::NodePoolRoll { .. } => {
-            roll::decide(action, run, state, memory, mode, now)
-        }
+        ActionKind::ControlPlaneHop { .. }
+        | ActionKind::NodePoolRoll { .. }
+        | ActionKind::TidyUp { .. } => roll::decide(action, run, state, memory, mode, now),
         ActionKind::AddonApply { .. }
         | ActionKind::AddonAdopt { .. }
         | ActionKind::AddonRemove { .. } => addon::decide(action, state, memory, mode, now),

@@ -93,6 +93,15 @@ pub enum ActionKind {
         #[serde(default, skip_serializing_if = "BTreeSet::is_empty")]
         replace: BTreeSet<InstanceId>,
     },
+    /// Gives back what a run that did not end has changed on machines, and replaces none: for
+    /// clusters that nothing else can be planned for.
+    TidyUp {
+        /// The pool; none: the control plane.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        pool: Option<PoolName>,
+        /// Its groups.
+        groups: BTreeSet<GroupName>,
+    },
     /// Installs an add-on, or moves it to another version, or repairs it.
     AddonApply {
         /// The add-on.
@@ -137,7 +146,7 @@ pub enum ActionKind {
         channel: ChannelName,
         /// The wave, from 1.
         wave: u32,
-        /// How many of its clusters may have failed.
+        /// How many of its clusters may have failed when the plan has run.
         max_failed_clusters: u32,
     },
 }
@@ -153,6 +162,8 @@ impl ActionKind {
             }
             Self::ControlPlaneHop { to, .. } => format!("control-plane {to}"),
             Self::NodePoolRoll { pool, to, cause, .. } => format!("pool {pool} {to} {cause:?}"),
+            Self::TidyUp { pool: Some(pool), .. } => format!("tidy up pool {pool}"),
+            Self::TidyUp { pool: None, .. } => "tidy up control-plane".to_owned(),
             Self::AddonApply { addon, to, digest, from, .. } => {
                 format!(
                     "addon {addon} {to} {} {}",
@@ -163,6 +174,26 @@ impl ActionKind {
             Self::AddonAdopt { addon, to, .. } => format!("adopt {addon} {to}"),
             Self::AddonRemove { addon, .. } => format!("remove {addon}"),
             Self::FinishWave { channel, wave, .. } => format!("wave {channel} {wave}"),
+        }
+    }
+
+    /// Whether machines are worked on, one after the other.
+    pub fn rolls(&self) -> bool {
+        matches!(
+            self,
+            Self::ControlPlaneHop { .. } | Self::NodePoolRoll { .. } | Self::TidyUp { .. }
+        )
+    }
+
+    /// The Auto Scaling groups that the action works on.
+    pub fn groups(&self) -> BTreeSet<&GroupName> {
+        match self {
+            Self::PinGroups { images } => images.keys().collect(),
+            Self::ControlPlaneHop { images, .. } | Self::NodePoolRoll { images, .. } => {
+                images.keys().collect()
+            }
+            Self::TidyUp { groups, .. } => groups.iter().collect(),
+            _ => BTreeSet::new(),
         }
     }
 
@@ -191,6 +222,8 @@ impl fmt::Display for ActionKind {
                 write!(f, "{pool} {to}, tidy up")
             }
             Self::NodePoolRoll { pool, to, .. } => write!(f, "{pool} {to}, new nodes"),
+            Self::TidyUp { pool: Some(pool), .. } => write!(f, "{pool}, tidy up"),
+            Self::TidyUp { pool: None, .. } => f.write_str("control-plane, tidy up"),
             Self::AddonApply { addon, from, to, .. } => match from {
                 AddonMark::Absent => write!(f, "{addon} install {to}"),
                 AddonMark::Drifted { version, .. } if version == to => {
@@ -353,6 +386,17 @@ pub enum Because {
         /// The minor that it does not.
         minor: Minor,
     },
+    /// An add-on's version does not support kubelets of a minor.
+    AddonKubelets {
+        /// The add-on.
+        addon: AddonName,
+        /// The version.
+        version: AddonVersion,
+        /// The kubelets that it supports.
+        supports: String,
+        /// The minor that it does not.
+        minor: Minor,
+    },
     /// One add-on requires another.
     AddonDependency {
         /// The add-on that requires.
@@ -367,7 +411,7 @@ pub enum Because {
         /// In relation to what.
         milestone: Milestone,
     },
-    /// The same component moves step by step.
+    /// The same add-on moves step by step, over a version that another one asks for.
     StepByStep,
     /// A cluster changes one thing at a time, so that what breaks has one cause.
     OneAtATime,
@@ -388,6 +432,9 @@ impl fmt::Display for Because {
             Self::Skew { rule } => rule.fmt(f),
             Self::AddonCompatibility { addon, version, supports, minor } => {
                 write!(f, "{addon} {version} supports {supports}, not {minor}")
+            }
+            Self::AddonKubelets { addon, version, supports, minor } => {
+                write!(f, "{addon} {version} supports kubelets {supports}, not {minor}")
             }
             Self::AddonDependency { addon, requires } => write!(f, "{addon} requires {requires}"),
             Self::Placement { addon, milestone } => {

@@ -79,7 +79,8 @@ pub enum ClusterStatus {
     Planned,
     /// It is what the files say.
     UpToDate,
-    /// A finding blocks it; nothing is planned for it.
+    /// A finding blocks it; nothing is planned for it, but to tidy up after a run that did not
+    /// end.
     Blocked,
 }
 
@@ -117,7 +118,8 @@ pub struct WavePlan {
     /// How many of the channel's clusters may be worked on at once.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub max_parallel_clusters: Option<u32>,
-    /// After how many failed clusters no further cluster of the wave starts.
+    /// After how many failed clusters no further cluster of the wave starts. Those that cannot be
+    /// planned are counted already: it is what the channel allows without them.
     pub max_failed_clusters: u32,
 }
 

@@ -3,9 +3,10 @@
 //! Per add-on, a small dynamic programme over the slots of the timeline finds the fewest
 //! moves such that the version that is there supports everything that lives; bridge versions
 //! come out of it by themselves. Requirements and orders between add-ons then narrow each
-//! other's slots until all hold, or until it is clear that they cannot.
+//! other's slots until all hold. Where they cannot, because what goes with the old version of
+//! another add-on does not go with its new one, a version in between is tried as a bridge.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
 use refit_model::{
     Addon, AddonMark, AddonName, AddonRelease, AddonVersion, Because, Cluster, ClusterState, Code,
@@ -18,29 +19,48 @@ use crate::timeline::{Live, Moments, Step};
 /// What is in the cluster at a time: a version, or nothing.
 type Version = Option<AddonVersion>;
 
-/// A move of an add-on, in a slot.
+/// A move of an add-on, in a part of a slot.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Move {
+    /// Counted in parts of slots, as all places in this module are.
     pub(crate) slot: usize,
     pub(crate) from: Version,
     pub(crate) to: Version,
 }
 
-/// An order between the moves that two add-ons make in one slot.
+/// An order between two moves in one slot, each by add-on and part.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Order {
-    pub(crate) slot: usize,
-    pub(crate) first: AddonName,
-    pub(crate) then: AddonName,
+    pub(crate) first: (AddonName, usize),
+    pub(crate) then: (AddonName, usize),
     pub(crate) because: Because,
 }
 
 /// All moves of a cluster's add-ons.
-#[derive(Clone, Debug, Default)]
+#[derive(Clone, Debug)]
 pub(crate) struct Moves {
+    /// How many parts each slot has.
+    pub(crate) parts: usize,
     pub(crate) by_addon: BTreeMap<AddonName, Vec<Move>>,
     pub(crate) orders: Vec<Order>,
-    pub(crate) blockers: Vec<Blocker>,
+}
+
+impl Moves {
+    /// The moves in a slot, with whether each is its add-on's first one of all.
+    pub(crate) fn in_slot(&self, slot: usize) -> impl Iterator<Item = (&AddonName, &Move, bool)> {
+        self.by_addon.iter().flat_map(move |(name, all)| {
+            let here = all.iter().enumerate().filter(move |(_, m)| m.slot / self.parts == slot);
+            here.map(move |(position, moved)| (name, moved, position == 0))
+        })
+    }
+}
+
+/// Why there are no moves.
+struct Failed {
+    blockers: Vec<Blocker>,
+    /// The add-on whose requirement is not met, and the one that it requires: with another
+    /// version of one of them on the way, it may be.
+    pair: Option<(AddonName, AddonName)>,
 }
 
 /// The slots in which an add-on may move.
@@ -55,6 +75,8 @@ struct Route<'a> {
     addon: Option<&'a Addon>,
     start: Version,
     goal: Version,
+    /// A version that the add-on has to pass through.
+    via: Option<AddonVersion>,
     /// Whether something has to be done although the version is right already.
     touch: bool,
     window: Window,
@@ -63,92 +85,165 @@ struct Route<'a> {
     moves: Vec<Move>,
 }
 
-/// Works out the moves of all add-ons of a cluster.
+/// In how many parts a slot is divided when add-ons have to move in turns: to a bridge, past it
+/// by another add-on, and on from it.
+const PARTS: usize = 3;
+
+/// How many bridges are tried, for there are as many combinations as versions to the power of
+/// add-ons. Two add-ons with thirty versions each are within it.
+const BRIDGES_MAX: usize = 60;
+
+/// Works out the moves of all add-ons of a cluster, or why there are none.
 pub(crate) fn moves(
     fleet: &Fleet,
     cluster: &Cluster,
     state: &ClusterState,
     steps: &[Step],
     moments: &Moments,
-) -> Moves {
-    let mut found = Moves::default();
-    let mut routes: BTreeMap<AddonName, Route<'_>> = BTreeMap::new();
-    let installed = state.addons.iter().filter(|(_, addon)| addon.parent.is_some());
-    let names: BTreeSet<&AddonName> =
-        cluster.addons.keys().chain(installed.map(|(name, _)| name)).collect();
-    for name in names {
-        match route(fleet, cluster, state, steps, name) {
-            Err(blocker) => found.blockers.push(blocker),
-            Ok(mut route) => match solve(&route, moments) {
-                Some(moves) => {
-                    route.moves = moves;
-                    routes.insert(name.clone(), route);
-                }
-                None => found.blockers.push(no_way(name, &route, moments)),
-            },
-        }
-    }
-    if found.blockers.is_empty() {
-        found.blockers = reconcile(&mut routes, moments);
-    }
-    if found.blockers.is_empty() {
-        match orders(&routes) {
-            Ok(orders) => found.orders = orders,
-            Err(blocker) => found.blockers.push(blocker),
-        }
-    }
-    found.by_addon = routes.into_iter().map(|(name, route)| (name, route.moves)).collect();
-    found
+) -> Result<Moves, Vec<Blocker>> {
+    let search = Search { fleet, cluster, state, steps };
+    let failed = match search.attempt(moments, 1, &BTreeMap::new()) {
+        Ok(moves) => return Ok(moves),
+        Err(failed) => failed,
+    };
+    let bridged = failed.pair.as_ref().and_then(|_| search.bridged(&moments.divided(PARTS)));
+    bridged.ok_or(failed.blockers)
 }
 
-fn route<'a>(
+/// What moves are searched for.
+struct Search<'a> {
     fleet: &'a Fleet,
-    cluster: &Cluster,
-    state: &ClusterState,
-    steps: &[Step],
-    name: &AddonName,
-) -> Result<Route<'a>, Blocker> {
-    let addon = fleet.addons.get(name);
-    let goal: Version = cluster.addons.get(name).map(|target| target.version.value.clone());
-    let live = state.addons.get(name);
-    let mark = AddonMark::of(state, name);
-    if let (AddonMark::Foreign { .. }, Some(copy)) =
-        (&mark, live.and_then(|live| live.foreign.as_ref()))
-        && let Some(manager) = copy.live_managers.first()
-    {
-        return Err(Blocker::new(
-            Code::RF020,
-            format!("is managed by {manager}, which still writes to it"),
-            format!(
-                "stop {manager} from managing it, or take the add-on out of the cluster's sets"
-            ),
-        )
-        .of(name));
-    }
-    let start: Version = match &mark {
-        AddonMark::Absent => None,
-        AddonMark::At { version, .. } | AddonMark::Drifted { version, .. } => Some(version.clone()),
-        AddonMark::Foreign { version } => version.parse().ok().or_else(|| goal.clone()),
-    };
-    if let (Some(start), Some(goal)) = (&start, &goal)
-        && start > goal
-    {
-        return Err(Blocker::new(
-            Code::RF015,
-            format!("runs {start}, newer than {goal}; refit does not downgrade"),
-            "declare a version that is not older than what runs",
-        )
-        .of(name));
-    }
-    let touch = match (&mark, &goal) {
-        (_, None) => false,
-        (AddonMark::At { version, digest }, Some(goal)) => {
-            version == goal && release(addon, goal).is_some_and(|r| r.manifests.digest() != digest)
+    cluster: &'a Cluster,
+    state: &'a ClusterState,
+    steps: &'a [Step],
+}
+
+impl<'a> Search<'a> {
+    /// The moves when add-ons pass through these versions.
+    fn attempt(
+        &self,
+        moments: &Moments,
+        parts: usize,
+        via: &BTreeMap<AddonName, AddonVersion>,
+    ) -> Result<Moves, Failed> {
+        let mut blockers = Vec::new();
+        let mut routes: BTreeMap<AddonName, Route<'a>> = BTreeMap::new();
+        let installed = self.state.addons.iter().filter(|(_, addon)| addon.parent.is_some());
+        let names: BTreeSet<&AddonName> =
+            self.cluster.addons.keys().chain(installed.map(|(name, _)| name)).collect();
+        for name in names {
+            match self.route(parts, name) {
+                Err(blocker) => blockers.push(blocker),
+                Ok(mut route) => {
+                    route.via = via.get(name).cloned();
+                    match solve(&route, moments) {
+                        Some(moves) => {
+                            route.moves = moves;
+                            routes.insert(name.clone(), route);
+                        }
+                        None => blockers.push(no_way(name, &route, moments)),
+                    }
+                }
+            }
         }
-        _ => start == goal,
-    };
-    let (window, preferred) = window(name, addon, steps)?;
-    Ok(Route { addon, start, goal, touch, window, preferred, moves: Vec::new() })
+        if !blockers.is_empty() {
+            return Err(Failed { blockers, pair: None });
+        }
+        reconcile(&mut routes, moments)?;
+        let orders = orders(&routes, parts)?;
+        let by_addon = routes.into_iter().map(|(name, route)| (name, route.moves)).collect();
+        Ok(Moves { parts, by_addon, orders })
+    }
+
+    /// The moves over as few bridges as possible, one for each add-on at most.
+    fn bridged(&self, moments: &Moments) -> Option<Moves> {
+        let mut open = VecDeque::new();
+        match self.attempt(moments, PARTS, &BTreeMap::new()) {
+            Ok(moves) => return Some(moves),
+            Err(Failed { pair, blockers: _ }) => open.push_back((BTreeMap::new(), pair?)),
+        }
+        let mut tried = 0;
+        while let Some((via, (requiring, required))) = open.pop_front() {
+            for name in [&required, &requiring].into_iter().filter(|name| !via.contains_key(*name))
+            {
+                for version in self.between(name) {
+                    if tried == BRIDGES_MAX {
+                        return None;
+                    }
+                    tried += 1;
+                    let mut via = via.clone();
+                    via.insert(name.clone(), version);
+                    match self.attempt(moments, PARTS, &via) {
+                        Ok(moves) => return Some(moves),
+                        Err(Failed { pair: Some(pair), .. }) => open.push_back((via, pair)),
+                        Err(_) => {}
+                    }
+                }
+            }
+        }
+        None
+    }
+
+    /// The versions of an add-on between what is there and what is declared, the newest first:
+    /// of two bridges the newer one is the better place to be.
+    fn between(&self, name: &AddonName) -> Vec<AddonVersion> {
+        let Ok(Route { addon: Some(addon), start, goal: Some(goal), .. }) = self.route(1, name)
+        else {
+            return Vec::new();
+        };
+        let inside = |version: &&AddonVersion| {
+            **version < goal && start.as_ref().is_none_or(|start| *version > start)
+        };
+        addon.versions.keys().rev().filter(inside).cloned().collect()
+    }
+
+    fn route(&self, parts: usize, name: &AddonName) -> Result<Route<'a>, Blocker> {
+        let Self { fleet, cluster, state, steps } = *self;
+        let addon = fleet.addons.get(name);
+        let goal: Version = cluster.addons.get(name).map(|target| target.version.value.clone());
+        let live = state.addons.get(name);
+        let mark = AddonMark::of(state, name);
+        if let (AddonMark::Foreign { .. }, Some(copy)) =
+            (&mark, live.and_then(|live| live.foreign.as_ref()))
+            && let Some(manager) = copy.live_managers.first()
+        {
+            return Err(Blocker::new(
+                Code::RF020,
+                format!("is managed by {manager}, which still writes to it"),
+                format!(
+                    "stop {manager} from managing it, or take the add-on out of the cluster's sets"
+                ),
+            )
+            .of(name));
+        }
+        let start: Version = match &mark {
+            AddonMark::Absent => None,
+            AddonMark::At { version, .. } | AddonMark::Drifted { version, .. } => {
+                Some(version.clone())
+            }
+            AddonMark::Foreign { version } => version.parse().ok().or_else(|| goal.clone()),
+        };
+        if let (Some(start), Some(goal)) = (&start, &goal)
+            && start > goal
+        {
+            return Err(Blocker::new(
+                Code::RF015,
+                format!("runs {start}, newer than {goal}; refit does not downgrade"),
+                "declare a version that is not older than what runs",
+            )
+            .of(name));
+        }
+        let touch = match (&mark, &goal) {
+            (_, None) => false,
+            (AddonMark::At { version, digest }, Some(goal)) => {
+                version == goal
+                    && release(addon, goal).is_some_and(|r| r.manifests.digest() != digest)
+            }
+            _ => start == goal,
+        };
+        let (window, preferred) = window(name, addon, steps, parts)?;
+        Ok(Route { addon, start, goal, via: None, touch, window, preferred, moves: Vec::new() })
+    }
 }
 
 fn release<'a>(addon: Option<&'a Addon>, version: &AddonVersion) -> Option<&'a AddonRelease> {
@@ -160,6 +255,7 @@ fn window(
     name: &AddonName,
     addon: Option<&Addon>,
     steps: &[Step],
+    parts: usize,
 ) -> Result<(Window, usize), Blocker> {
     let is_hop = |step: &Step| matches!(step, Step::Hop(_));
     let is_roll = |step: &Step| matches!(step, Step::Roll { .. });
@@ -193,7 +289,9 @@ fn window(
         .of(name));
     }
     preferred = preferred.clamp(window.first, window.last);
-    Ok((window, preferred))
+    let last_part = |slot: usize| slot * parts + parts - 1;
+    let window = Window { first: window.first * parts, last: last_part(window.last) };
+    Ok((window, last_part(preferred)))
 }
 
 /// Whether a version supports what lives. Nothing supports everything; a version that the
@@ -238,18 +336,26 @@ fn search(route: &Route<'_>, window: Window, moments: &Moments) -> Option<Vec<Mo
         });
         versions.extend(between.cloned().map(Some));
     }
-    let versions: Vec<Version> = versions.into_iter().collect();
-    let goal = versions.iter().position(|version| *version == route.goal)?;
-    let start = versions.iter().position(|version| *version == route.start)?;
+    // A place is a version, and whether the one that has to be passed through has been.
+    let passed_by = |version: &Version| route.via.is_none() || *version == route.via;
+    let mut places: Vec<(Version, bool)> = Vec::new();
+    for version in versions {
+        places.extend([(version.clone(), false), (version, true)]);
+    }
+    let place = |version: &Version, passed: bool| {
+        places.iter().position(|(other, been)| other == version && *been == passed)
+    };
+    let goal = place(&route.goal, true)?;
+    let start = place(&route.start, passed_by(&route.start))?;
     let steps = moments.steps.len();
-    // cost[slot][version]: moves still needed from the beginning of the slot, and the choice.
-    let mut cost: Vec<Vec<Option<(u32, usize)>>> = vec![vec![None; versions.len()]; steps + 2];
+    // cost[slot][place]: moves still needed from the beginning of the slot, and the choice.
+    let mut cost: Vec<Vec<Option<(u32, usize)>>> = vec![vec![None; places.len()]; steps + 2];
     cost[steps + 1][goal] = Some((0, goal));
     for slot in (0..=steps).rev() {
-        let passes = |version: usize| {
-            slot == steps || supports(route, &versions[version], &moments.steps[slot], moments)
+        let passes = |at: usize| {
+            slot == steps || supports(route, &places[at].0, &moments.steps[slot], moments)
         };
-        for version in 0..versions.len() {
+        for (at, (version, passed)) in places.iter().enumerate() {
             let mut best: Option<(u32, usize)> = None;
             let mut consider = |extra: u32, choice: usize| {
                 if !passes(choice) {
@@ -261,18 +367,19 @@ fn search(route: &Route<'_>, window: Window, moments: &Moments) -> Option<Vec<Mo
                     best = Some((rest + extra, choice));
                 }
             };
-            consider(0, version);
+            consider(0, at);
             if (window.first..=window.last).contains(&slot) {
                 // The newest first: of two bridges the newer one is the better place to be.
-                for choice in (0..versions.len()).rev() {
-                    let upward = versions[choice].is_none() || versions[choice] > versions[version];
-                    let here = supports(route, &versions[choice], &moments.slots[slot], moments);
-                    if choice != version && upward && here {
+                for (choice, (to, been)) in places.iter().enumerate().rev() {
+                    let upward = to.is_none() || to > version;
+                    let here = supports(route, to, &moments.slots[slot], moments);
+                    let leads_there = *been == (*passed || passed_by(to));
+                    if to != version && upward && here && leads_there {
                         consider(1, choice);
                     }
                 }
             }
-            cost[slot][version] = best;
+            cost[slot][at] = best;
         }
     }
     let mut at = start;
@@ -280,7 +387,7 @@ fn search(route: &Route<'_>, window: Window, moments: &Moments) -> Option<Vec<Mo
     for (slot, row) in cost.iter().enumerate().take(steps + 1) {
         let (_, choice) = row[at]?;
         if choice != at {
-            moves.push(Move { slot, from: versions[at].clone(), to: versions[choice].clone() });
+            moves.push(Move { slot, from: places[at].0.clone(), to: places[choice].0.clone() });
             at = choice;
         }
     }
@@ -378,14 +485,22 @@ struct Clash {
     /// ... or this one later.
     later: AddonName,
     blocker: Blocker,
+    /// As in [`Failed`].
+    pair: Option<(AddonName, AddonName)>,
+}
+
+impl From<Clash> for Failed {
+    fn from(Clash { blocker, pair, .. }: Clash) -> Self {
+        Self { blockers: vec![blocker], pair }
+    }
 }
 
 /// Narrows windows until requirements and orders between add-ons hold.
-fn reconcile(routes: &mut BTreeMap<AddonName, Route<'_>>, moments: &Moments) -> Vec<Blocker> {
+fn reconcile(routes: &mut BTreeMap<AddonName, Route<'_>>, moments: &Moments) -> Result<(), Failed> {
     // Each round narrows one window by at least one slot, so this many rounds are enough.
     let rounds_max = (routes.len() + 1) * (moments.slots.len() + 1) * 2;
     for _ in 0..rounds_max {
-        let Some(clash) = clash(routes, moments) else { return Vec::new() };
+        let Some(clash) = clash(routes, moments) else { return Ok(()) };
         let sooner = narrowed(routes, &clash.sooner, moments, |window| {
             window.last = window.last.min(clash.slot);
         });
@@ -395,10 +510,10 @@ fn reconcile(routes: &mut BTreeMap<AddonName, Route<'_>>, moments: &Moments) -> 
             })
         };
         if !moved {
-            return vec![clash.blocker];
+            return Err(clash.into());
         }
     }
-    clash(routes, moments).map(|clash| clash.blocker).into_iter().collect()
+    clash(routes, moments).map_or(Ok(()), |clash| Err(clash.into()))
 }
 
 /// Narrows one add-on's window; whether its moves changed and are still possible.
@@ -463,7 +578,8 @@ fn clash(routes: &BTreeMap<AddonName, Route<'_>>, moments: &Moments) -> Option<C
                     debug_assert!(other_before != other_after || route.moves_in(slot));
                     (name.clone(), other.clone())
                 };
-                return Some(Clash { slot, sooner, later, blocker });
+                let pair = Some((name.clone(), other.clone()));
+                return Some(Clash { slot, sooner, later, blocker, pair });
             }
             if let Some(clash) = misplaced(routes, name, route, slot) {
                 return Some(clash);
@@ -497,6 +613,7 @@ fn misplaced(
             "loosen `before` or `after` in one of their addon.toml",
         )
         .of(name),
+        pair: None,
     })
 }
 
@@ -514,8 +631,8 @@ fn comes_before(
         || then_route.addon.is_some_and(|addon| names(&addon.placement.after, first))
 }
 
-/// The orders between add-ons that move in the same slot.
-fn orders(routes: &BTreeMap<AddonName, Route<'_>>) -> Result<Vec<Order>, Blocker> {
+/// The orders between moves in the same slot.
+fn orders(routes: &BTreeMap<AddonName, Route<'_>>, parts: usize) -> Result<Vec<Order>, Failed> {
     let mut orders: Vec<Order> = Vec::new();
     for (name, route) in routes {
         for moved in &route.moves {
@@ -524,16 +641,12 @@ fn orders(routes: &BTreeMap<AddonName, Route<'_>>) -> Result<Vec<Order>, Blocker
                 if other == name || !there.moves_in(slot) {
                     continue;
                 }
+                let mut before = |first: &AddonName, then: &AddonName, because: Because| {
+                    let (first, then) = ((first.clone(), slot), (then.clone(), slot));
+                    orders.push(Order { first, then, because });
+                };
                 if comes_before(other, there, name, route) {
-                    orders.push(Order {
-                        slot,
-                        first: other.clone(),
-                        then: name.clone(),
-                        because: Because::Placement {
-                            addon: name.clone(),
-                            milestone: Milestone::Addon(other.clone()),
-                        },
-                    });
+                    before(other, name, placed(name, other));
                 }
                 let because =
                     Because::AddonDependency { addon: name.clone(), requires: other.clone() };
@@ -541,26 +654,66 @@ fn orders(routes: &BTreeMap<AddonName, Route<'_>>) -> Result<Vec<Order>, Blocker
                 let old_needs_old = !content(route, &moved.from, other, there.after(slot))
                     && content(route, &moved.from, other, there.before(slot));
                 if new_needs_new && old_needs_old {
-                    return Err(Blocker::new(
+                    let blocker = Blocker::new(
                         Code::RF019,
                         format!(
                             "{} goes only with the old {other}, and {} only with the new one",
                             show_version(&moved.from),
                             show_version(&moved.to)
                         ),
-                        format!("add a version of {name} that goes with both"),
+                        format!("add a version of {name} or of {other} that goes with both"),
                     )
-                    .of(name));
+                    .of(name);
+                    let pair = Some((name.clone(), other.clone()));
+                    return Err(Failed { blockers: vec![blocker], pair });
                 }
                 if new_needs_new {
-                    orders.push(Order { slot, first: other.clone(), then: name.clone(), because });
+                    before(other, name, because);
                 } else if old_needs_old {
-                    orders.push(Order { slot, first: name.clone(), then: other.clone(), because });
+                    before(name, other, because);
                 }
             }
         }
     }
+    orders.extend(orders_of_parts(routes, parts));
     Ok(orders)
+}
+
+fn placed(addon: &AddonName, other: &AddonName) -> Because {
+    Because::Placement { addon: addon.clone(), milestone: Milestone::Addon(other.clone()) }
+}
+
+/// The orders between moves in different parts of one slot, where it matters that they are.
+fn orders_of_parts(routes: &BTreeMap<AddonName, Route<'_>>, parts: usize) -> Vec<Order> {
+    let mut orders = Vec::new();
+    let moves = || {
+        routes.iter().flat_map(|(name, route)| route.moves.iter().map(move |m| (name, route, m)))
+    };
+    for (first, first_route, sooner) in moves() {
+        for (then, then_route, later) in moves() {
+            if sooner.slot >= later.slot || sooner.slot / parts != later.slot / parts {
+                continue;
+            }
+            let requires = |addon: &AddonName, required: &AddonName| Because::AddonDependency {
+                addon: addon.clone(),
+                requires: required.clone(),
+            };
+            let because = if first == then {
+                Because::StepByStep
+            } else if required(then_route).contains(first) {
+                requires(then, first)
+            } else if required(first_route).contains(then) {
+                requires(first, then)
+            } else if comes_before(first, first_route, then, then_route) {
+                placed(then, first)
+            } else {
+                continue;
+            };
+            let (first, then) = ((first.clone(), sooner.slot), (then.clone(), later.slot));
+            orders.push(Order { first, then, because });
+        }
+    }
+    orders
 }
 
 /// What an add-on's state alone has to tell.

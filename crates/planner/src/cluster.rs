@@ -1,9 +1,11 @@
 //! One cluster: from its checks to its actions and the orders between them.
 
 mod addon_actions;
+mod launches;
 mod machines;
 mod order;
 mod pins;
+mod tidying;
 
 use std::collections::BTreeSet;
 
@@ -13,12 +15,14 @@ use refit_model::{
 };
 
 use crate::Options;
-use crate::addons::{self};
+use crate::addons;
 use crate::checks::{self, Blocker};
 use crate::graph::Graph;
 use crate::hops::{self, Hop};
 use crate::images;
 use crate::timeline::{self, PoolNow, Step};
+
+use tidying::Tidying;
 
 /// What planning one cluster came to.
 pub(crate) struct Planned {
@@ -27,6 +31,8 @@ pub(crate) struct Planned {
     pub(crate) actions: Vec<Action>,
     pub(crate) edges: Vec<Edge>,
     pub(crate) findings: Vec<Finding>,
+    /// What can be done even when it is blocked.
+    pub(crate) tidying: Tidying,
 }
 
 impl Planned {
@@ -38,6 +44,7 @@ impl Planned {
             actions: Vec::new(),
             edges: Vec::new(),
             findings: vec![finding],
+            tidying: Tidying::default(),
         }
     }
 
@@ -54,11 +61,12 @@ impl Planned {
         self.findings.iter().any(|finding| finding.severity.blocks())
     }
 
-    /// Takes everything back that was planned.
+    /// Takes everything back that was planned, but for what tidies up.
     pub(crate) fn block(&mut self, finding: Finding) {
         self.findings.push(finding);
-        self.actions.clear();
-        self.edges.clear();
+        let Tidying { actions, edges } = std::mem::take(&mut self.tidying);
+        self.actions = actions;
+        self.edges = edges;
     }
 
     /// The actions that wait for none of the cluster's.
@@ -113,15 +121,20 @@ pub(crate) fn plan(
     };
     planner.run();
     let blocked = planner.blockers.iter().any(|blocker| blocker.severity.blocks());
+    let mut tidying = planner.tidying();
     let findings = planner.blockers.into_iter().map(|blocker| blocker.about(cluster)).collect();
-    let (actions, edges) =
-        if blocked { (Vec::new(), Vec::new()) } else { (planner.actions, planner.edges) };
+    let Tidying { actions, edges } = if blocked {
+        std::mem::take(&mut tidying)
+    } else {
+        Tidying { actions: planner.actions, edges: planner.edges }
+    };
     Planned {
         identity: Some(state.identity.clone()),
         from: running(state),
         actions,
         edges,
         findings,
+        tidying,
     }
 }
 
@@ -159,14 +172,18 @@ impl ClusterPlanner<'_> {
         let steps = timeline::lay_out(&live, &hops, &pools, target);
         let moments = timeline::moments(self.state, &pools, &steps);
         self.blockers.extend(addons::notes(self.cluster, self.state));
-        let moves = addons::moves(self.fleet, self.cluster, self.state, &steps, &moments);
-        self.blockers.extend(moves.blockers.iter().cloned());
-        if self.is_blocked() {
-            return;
-        }
+        let moves = match addons::moves(self.fleet, self.cluster, self.state, &steps, &moments) {
+            Ok(moves) if !self.is_blocked() => moves,
+            Ok(_) => return,
+            Err(blockers) => {
+                self.blockers.extend(blockers);
+                return;
+            }
+        };
         self.check_drains(&steps);
         let first = self.pin_too_new(&live);
-        let last = self.build(&steps, &moves);
+        let on_the_way = self.launches_too_old(&live, &steps);
+        let last = self.build(&steps, &moves, on_the_way);
         self.pin_stale(&last);
         self.pin_first(first);
         let mut graph = Graph::default();

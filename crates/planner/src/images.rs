@@ -57,3 +57,20 @@ pub(crate) fn version_of<'a>(
     let image = state.images.iter().find(|seen| seen.id == *image)?;
     versions.find(|version| pattern.matches(version, &image.name))
 }
+
+/// The version that an image carries, whether the fleet knows that version or not: a known one
+/// that its name fits, or the one that its name says.
+pub(crate) fn carried<'a>(
+    state: &ClusterState,
+    pattern: &ImagePattern,
+    image: &ImageId,
+    known: impl Iterator<Item = &'a KubeVersion>,
+) -> Option<KubeVersion> {
+    if let Some(version) = version_of(state, pattern, image, known) {
+        return Some(version.clone());
+    }
+    let name = &state.images.iter().find(|seen| seen.id == *image)?.name;
+    name.split(|c: char| !c.is_ascii_digit() && c != '.')
+        .filter_map(|number| number.trim_matches('.').parse::<KubeVersion>().ok())
+        .find(|version| pattern.matches(version, name))
+}

@@ -94,6 +94,25 @@ pub(crate) struct Moments {
     pub(crate) steps: Vec<Live>,
 }
 
+impl Moments {
+    /// The same with each slot in `parts`, so that an add-on can move more than once in it.
+    /// Nothing happens between the parts.
+    pub(crate) fn divided(&self, parts: usize) -> Self {
+        let mut slots = Vec::new();
+        let mut steps = Vec::new();
+        for (at, slot) in self.slots.iter().enumerate() {
+            for part in 0..parts {
+                slots.push(slot.clone());
+                if part + 1 < parts {
+                    steps.push(slot.clone());
+                }
+            }
+            steps.extend(self.steps.get(at).cloned());
+        }
+        Self { slots, steps }
+    }
+}
+
 /// What lives when, for add-ons to be held against.
 pub(crate) fn moments(state: &ClusterState, pools: &[PoolNow], steps: &[Step]) -> Moments {
     let api_servers: BTreeSet<Minor> = state

@@ -28,14 +28,16 @@ pub(crate) fn tie(fleet: &Fleet, mut clusters: BTreeMap<ClusterName, Planned>) -
         let waves = assign(fleet, channel);
         block_later(channel, &waves, &mut clusters);
         let mut last: Option<(u32, ActionId)> = None;
-        let busy: Vec<(u32, BTreeSet<ClusterName>)> = waves
+        let busy: Vec<(u32, BTreeSet<ClusterName>, u32)> = waves
             .into_iter()
             .map(|(wave, names)| {
-                (wave, names.into_iter().filter(|name| is_busy(&clusters, name)).collect())
+                let may_fail = may_still_fail(channel, &names, &clusters);
+                let busy = names.into_iter().filter(|name| is_busy(&clusters, name));
+                (wave, busy.collect(), may_fail)
             })
-            .filter(|(_, names): &(u32, BTreeSet<ClusterName>)| !names.is_empty())
+            .filter(|(_, names, _): &(u32, BTreeSet<ClusterName>, u32)| !names.is_empty())
             .collect();
-        for (position, (wave, names)) in busy.iter().enumerate() {
+        for (position, (wave, names, may_fail)) in busy.iter().enumerate() {
             if let Some((before, finish)) = &last {
                 for name in names {
                     let Some(planned) = clusters.get_mut(name) else { continue };
@@ -50,7 +52,7 @@ pub(crate) fn tie(fleet: &Fleet, mut clusters: BTreeMap<ClusterName, Planned>) -
                 }
             }
             if position + 1 < busy.len() {
-                let finish = finish_wave(channel, *wave);
+                let finish = finish_wave(channel, *wave, *may_fail);
                 let because = Because::Wave { channel: channel.name.clone(), wave: *wave };
                 for name in names {
                     let Some(planned) = clusters.get_mut(name) else { continue };
@@ -70,12 +72,24 @@ pub(crate) fn tie(fleet: &Fleet, mut clusters: BTreeMap<ClusterName, Planned>) -
                 wave: *wave,
                 clusters: names.clone(),
                 max_parallel_clusters: channel.max_parallel_clusters,
-                max_failed_clusters: channel.max_failed_clusters,
+                max_failed_clusters: *may_fail,
             });
         }
     }
     tied.clusters = clusters;
     tied
+}
+
+/// How many clusters of a wave may fail when the plan runs: of those that the channel allows to
+/// fail, each that cannot even be planned is one.
+fn may_still_fail(
+    channel: &Channel,
+    names: &BTreeSet<ClusterName>,
+    clusters: &BTreeMap<ClusterName, Planned>,
+) -> u32 {
+    let is_blocked = |name: &&ClusterName| clusters.get(*name).is_some_and(Planned::is_blocked);
+    let blocked = u32::try_from(names.iter().filter(is_blocked).count()).unwrap_or(u32::MAX);
+    channel.max_failed_clusters.saturating_sub(blocked)
 }
 
 fn is_busy(clusters: &BTreeMap<ClusterName, Planned>, name: &ClusterName) -> bool {
@@ -148,12 +162,8 @@ fn block_later(
     }
 }
 
-fn finish_wave(channel: &Channel, wave: u32) -> Action {
-    let kind = ActionKind::FinishWave {
-        channel: channel.name.clone(),
-        wave,
-        max_failed_clusters: channel.max_failed_clusters,
-    };
+fn finish_wave(channel: &Channel, wave: u32, max_failed_clusters: u32) -> Action {
+    let kind = ActionKind::FinishWave { channel: channel.name.clone(), wave, max_failed_clusters };
     Action {
         id: Action::id_of(None, &kind),
         cluster: None,

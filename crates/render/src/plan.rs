@@ -121,7 +121,11 @@ fn transition(page: &mut Page, group: &Transition<'_>) {
         n => page.put(Paint::Heading, &count(n, "cluster")),
     };
     page.space(2);
-    versions(page, &from_text(way.cluster), &way.cluster.to);
+    if way.cluster.status == ClusterStatus::Blocked {
+        page.put(Paint::Plain, &from_text(way.cluster)).space(1).put(Paint::Bad, "blocked");
+    } else {
+        versions(page, &from_text(way.cluster), &way.cluster.to);
+    }
     let long = format!("~ {}", duration(group.critical_path()));
     let summary = steps::summary(way, "control-plane hop").join(", ");
     let fits = page.fits(4 + width(&summary) + width(&long));

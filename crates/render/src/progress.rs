@@ -3,8 +3,8 @@
 use std::collections::BTreeMap;
 
 use refit_model::{
-    Action, ActionId, ActionKind, Outcome, Period, Plan, Recap, RunEvent, RunEventKind, RunOutcome,
-    Stop, Timestamp, WaitingOn,
+    Action, ActionId, ActionKind, Outcome, Period, Plan, PoolName, Recap, RunEvent, RunEventKind,
+    RunOutcome, Stop, Timestamp, WaitingOn,
 };
 
 use crate::page::Page;
@@ -78,6 +78,9 @@ impl Known {
             }
             ActionKind::NodePoolRoll { pool, nodes, .. } => {
                 (pool.to_string(), Some("node"), *nodes)
+            }
+            ActionKind::TidyUp { pool, .. } => {
+                (pool.as_ref().map_or("control-plane", PoolName::as_str).to_owned(), None, 1)
             }
             ActionKind::AddonApply { addon, .. }
             | ActionKind::AddonAdopt { addon, .. }

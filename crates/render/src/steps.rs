@@ -151,8 +151,12 @@ pub(crate) fn lines(way: &Way<'_>) -> Vec<Line> {
 fn component(kind: &ActionKind) -> Component {
     match kind {
         ActionKind::PinGroups { .. } => Component::Pins,
-        ActionKind::ControlPlaneHop { .. } => Component::ControlPlane,
-        ActionKind::NodePoolRoll { pool, .. } => Component::Pool(pool.clone()),
+        ActionKind::ControlPlaneHop { .. } | ActionKind::TidyUp { pool: None, .. } => {
+            Component::ControlPlane
+        }
+        ActionKind::NodePoolRoll { pool, .. } | ActionKind::TidyUp { pool: Some(pool), .. } => {
+            Component::Pool(pool.clone())
+        }
         ActionKind::AddonApply { addon, .. }
         | ActionKind::AddonAdopt { addon, .. }
         | ActionKind::AddonRemove { addon, .. } => Component::Addon(addon.clone()),
@@ -181,6 +185,7 @@ fn control_plane(actions: &[(usize, &Action)]) -> Line {
     let mut line = Line::new("control-plane");
     for (_, action) in actions {
         let ActionKind::ControlPlaneHop { from, to, images: _, instances: _ } = &action.kind else {
+            line.note(TIDY_UP);
             continue;
         };
         line.goes(join(from, "/"), to.to_string());
@@ -201,6 +206,7 @@ fn node_pool(pool: &PoolName, actions: &[(usize, &Action)]) -> Line {
         let ActionKind::NodePoolRoll { pool: _, from, to, images: _, nodes, cause, replace } =
             &action.kind
         else {
+            line.note(TIDY_UP);
             continue;
         };
         line.count = line.count.max(Some(*nodes));
@@ -345,13 +351,14 @@ fn supported(range: &str, minor: Minor) -> String {
 
 /// `3 control-plane hops`, `1 node roll`, `4 add-ons`; `hop` is what a hop is called.
 pub(crate) fn summary(way: &Way<'_>, hop: &str) -> Vec<String> {
-    let (mut hops, mut rolls, mut pinned) = (0, 0, 0);
+    let (mut hops, mut rolls, mut pinned, mut tidied) = (0, 0, 0, 0);
     let mut addons = BTreeSet::new();
     for action in &way.actions {
         match &action.kind {
             ActionKind::PinGroups { images } => pinned += images.len(),
             ActionKind::ControlPlaneHop { .. } => hops += 1,
             ActionKind::NodePoolRoll { .. } => rolls += 1,
+            ActionKind::TidyUp { .. } => tidied += 1,
             ActionKind::AddonApply { addon, .. }
             | ActionKind::AddonAdopt { addon, .. }
             | ActionKind::AddonRemove { addon, .. } => {
@@ -361,9 +368,13 @@ pub(crate) fn summary(way: &Way<'_>, hop: &str) -> Vec<String> {
         }
     }
     let mut pieces = Vec::new();
-    for (n, what) in
-        [(hops, hop), (rolls, "node roll"), (addons.len(), "add-on"), (pinned, "pinned group")]
-    {
+    for (n, what) in [
+        (hops, hop),
+        (rolls, "node roll"),
+        (addons.len(), "add-on"),
+        (pinned, "pinned group"),
+        (tidied, "tidy-up"),
+    ] {
         if n > 0 {
             pieces.push(count(n, what));
         }

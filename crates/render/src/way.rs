@@ -63,10 +63,11 @@ pub(crate) fn from_text(cluster: &ClusterPlan) -> String {
 /// The clusters with something to do, grouped, in the order of the first of each group.
 pub(crate) fn transitions(plan: &Plan) -> Vec<Transition<'_>> {
     let mut groups: Vec<Transition<'_>> = Vec::new();
-    let mut by_key: BTreeMap<(String, String, Vec<steps::Key>), usize> = BTreeMap::new();
+    let mut by_key: BTreeMap<(bool, String, String, Vec<steps::Key>), usize> = BTreeMap::new();
     for way in ways(plan) {
         let lines = steps::lines(&way);
         let key = (
+            way.cluster.status == ClusterStatus::Blocked,
             from_text(way.cluster),
             way.cluster.to.to_string(),
             lines.iter().map(Line::key).collect(),
@@ -102,11 +103,12 @@ pub(crate) fn ways(plan: &Plan) -> Vec<Way<'_>> {
     }
     plan.clusters
         .iter()
-        .filter(|cluster| cluster.status == ClusterStatus::Planned)
-        .map(|cluster| {
-            let actions = actions.remove(&cluster.name).unwrap_or_default();
+        .filter_map(|cluster| {
+            let actions = actions.remove(&cluster.name);
+            // Even where a cluster is blocked, something may have to be given back.
+            let busy = cluster.status == ClusterStatus::Planned || actions.is_some();
             let edges = edges.remove(&cluster.name).unwrap_or_default();
-            lay_out(cluster, &actions, &edges)
+            busy.then(|| lay_out(cluster, &actions.unwrap_or_default(), &edges))
         })
         .collect()
 }

@@ -7,8 +7,8 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use refit_model::{
-    ActionKind, Addon, AddonName, AddonRelease, AddonVersion, BudgetState, ClusterName, GroupName,
-    InstanceId, KubeProxy, Minor, NodeName, ObjectRef, Op, Plan, PodKey, PoolName, RollTag, RunId,
+    Addon, AddonName, AddonRelease, AddonVersion, BudgetState, ClusterName, GroupName, InstanceId,
+    KubeProxy, Minor, NodeName, ObjectRef, Op, Plan, PodKey, PoolName, RollTag, RunId,
     TargetHealth, Timestamp, skew,
 };
 use serde::{Deserialize, Serialize};
@@ -94,14 +94,8 @@ impl Targets {
         let mut targets = Self::default();
         for action in &plan.actions {
             let Some(cluster) = &action.cluster else { continue };
-            let groups: Vec<&GroupName> = match &action.kind {
-                ActionKind::PinGroups { images } => images.keys().collect(),
-                ActionKind::ControlPlaneHop { images, .. }
-                | ActionKind::NodePoolRoll { images, .. } => images.keys().collect(),
-                _ => Vec::new(),
-            };
             let entry = targets.groups.entry(cluster.clone()).or_default();
-            entry.extend(groups.into_iter().cloned());
+            entry.extend(action.kind.groups().into_iter().cloned());
             let entry = targets.addons.entry(cluster.clone()).or_default();
             entry.extend(action.kind.addon().cloned());
         }

@@ -7,7 +7,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use refit_model::{
     Action, ActionKind, AddonName, AddonVersion, Cluster, ClusterState, Digest, Fleet, GroupName,
-    ImagePattern, ImagePin, KubeVersion, ObjectRef, Observation, Plan, Snapshot,
+    ImagePattern, ImagePin, KubeVersion, ObjectRef, Observation, Plan, RollTag, Snapshot,
 };
 
 use crate::Note;
@@ -55,8 +55,29 @@ fn of_action(
         ActionKind::AddonRemove { addon, objects, .. } => {
             deleted(fleet, state, addon, None, objects)
         }
+        ActionKind::TidyUp { groups, .. } => tidied(state, action, groups),
         ActionKind::PinGroups { .. } | ActionKind::FinishWave { .. } => Vec::new(),
     }
+}
+
+/// Only where a run has left its mark is anything given back.
+fn tidied(state: &ClusterState, action: &Action, groups: &BTreeSet<GroupName>) -> Vec<String> {
+    let instances = |name: &GroupName| {
+        state.groups.get(name).into_iter().flat_map(|group| &group.instances).map(|i| &i.id)
+    };
+    let ids: BTreeSet<_> = groups.iter().flat_map(instances).collect();
+    let tagged = groups
+        .iter()
+        .filter_map(|name| state.groups.get(name))
+        .any(|group| group.tags.contains_key(RollTag::KEY));
+    let cordoned = state.nodes.values().any(|node| {
+        node.instance.as_ref().is_some_and(|id| ids.contains(id))
+            && node.annotations.contains_key(RollTag::CORDONED)
+    });
+    if tagged || cordoned {
+        return Vec::new();
+    }
+    vec![format!("{}: no run has left anything there", action.kind)]
 }
 
 /// Every group has an image that was seen, and that carries the version.

@@ -8,16 +8,18 @@
 //! What counts (parallelism, surge, budgets) is the engine's, and is checked there.
 
 mod contents;
+mod launches;
 mod order;
 mod stages;
+mod tidying;
 mod waves;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 
 use refit_model::{
-    AddonMark, AddonName, ClusterName, ClusterStatus, Digest, Fleet, Observation, Plan, Snapshot,
-    digest_of,
+    ActionKind, AddonMark, AddonName, ClusterName, ClusterStatus, Digest, Fleet, Observation, Plan,
+    Snapshot, digest_of,
 };
 
 /// Something that is wrong with a plan.
@@ -159,7 +161,10 @@ fn check(fleet: &Fleet, snapshot: &Snapshot, plan: &Plan) -> Vec<Note> {
             say(Some(name), "has actions, and is not declared, seen and listed".into());
             continue;
         };
-        if listed.status != ClusterStatus::Planned {
+        let tidies =
+            actions.iter().all(|at| matches!(plan.actions[*at].kind, ActionKind::TidyUp { .. }));
+        let blocked = listed.status == ClusterStatus::Blocked && tidies;
+        if listed.status != ClusterStatus::Planned && !blocked {
             say(Some(name), "has actions, and is not listed as planned".into());
         }
         if listed.identity.as_ref() != Some(&state.identity) {
@@ -173,6 +178,12 @@ fn check(fleet: &Fleet, snapshot: &Snapshot, plan: &Plan) -> Vec<Note> {
             say(Some(name), "its actions wait for each other in a circle".into());
             continue;
         };
+        if blocked {
+            for text in tidying::check(name, cluster, state, snapshot, &order) {
+                say(Some(name), text);
+            }
+            continue;
+        }
         for text in stages::check(fleet, cluster, state, plan, &order) {
             say(Some(name), text);
         }

@@ -8,12 +8,13 @@ use refit_model::{
     KubeProxy, KubeVersion, Milestone, Minor, NodePool, Plan, PoolName, skew,
 };
 
+use crate::launches;
 use crate::order::Order;
 
 /// A state that a component is in, from the beginning of one action to the end of another.
 #[derive(Debug)]
-struct Stage<T> {
-    value: T,
+pub(crate) struct Stage<T> {
+    pub(crate) value: T,
     /// The action that brings it; none: it was there before.
     begins: Option<usize>,
     /// The action that ends it; none: it stays.
@@ -21,7 +22,7 @@ struct Stage<T> {
 }
 
 /// Whether two states live together in some interleaving.
-fn meet<T, U>(order: &Order<'_>, a: &Stage<T>, b: &Stage<U>) -> bool {
+pub(crate) fn meet<T, U>(order: &Order<'_>, a: &Stage<T>, b: &Stage<U>) -> bool {
     let over_before = |ends: Option<usize>, begins: Option<usize>| {
         ends.zip(begins).is_some_and(|(ends, begins)| order.precedes(ends, begins))
     };
@@ -29,12 +30,12 @@ fn meet<T, U>(order: &Order<'_>, a: &Stage<T>, b: &Stage<U>) -> bool {
 }
 
 /// Whether both states were there before the plan: then it is not the plan's doing.
-fn were_there<T, U>(a: &Stage<T>, b: &Stage<U>) -> bool {
+pub(crate) fn were_there<T, U>(a: &Stage<T>, b: &Stage<U>) -> bool {
     a.begins.is_none() && b.begins.is_none()
 }
 
 /// Puts the actions on one component in order, and makes stages of them.
-fn chain<T>(
+pub(crate) fn chain<T>(
     order: &Order<'_>,
     what: &str,
     initial: T,
@@ -63,7 +64,7 @@ fn chain<T>(
     stages
 }
 
-type Versions = BTreeSet<KubeVersion>;
+pub(crate) type Versions = BTreeSet<KubeVersion>;
 
 fn minors(versions: &Versions) -> impl Iterator<Item = Minor> {
     versions.iter().map(KubeVersion::minor)
@@ -94,7 +95,7 @@ pub(crate) fn check(
     let stages = stages(cluster, state, order, &mut notes);
     control_plane(cluster, state, order, &stages, &mut notes);
     nodes(order, &stages, &mut notes);
-    pins(fleet, cluster, state, order, &stages, &mut notes);
+    launches::check(fleet, cluster, state, order, &stages.api, &mut notes);
     placements(fleet, order, &mut notes);
     for (name, own) in &stages.addons {
         addon(fleet, order, &stages, name, own, &mut notes);
@@ -132,6 +133,8 @@ fn stages(
             ActionKind::AddonRemove { addon, .. } => {
                 moves.entry(addon.clone()).or_default().push((at, None));
             }
+            // Who tidies up leaves every version as it is, and does so where nothing else is done.
+            ActionKind::TidyUp { .. } => notes.push(format!("{}: it is not blocked", action.kind)),
             ActionKind::PinGroups { .. } | ActionKind::FinishWave { .. } => {}
         }
     }
@@ -345,52 +348,6 @@ fn addon(
             notes.push(format!("{name} goes back from {before} to {after}"));
         }
     }
-}
-
-/// What a pin lets a group launch, until its pool is rolled: never anything newer than an
-/// apiserver that lives meanwhile.
-fn pins(
-    fleet: &Fleet,
-    cluster: &Cluster,
-    state: &ClusterState,
-    order: &Order<'_>,
-    stages: &Stages,
-    notes: &mut Vec<String>,
-) {
-    let running = state.nodes.values().map(|node| &node.kubelet);
-    let known: Versions = fleet.available.iter().chain(running).cloned().collect();
-    for (at, action) in order.actions().iter().enumerate() {
-        let ActionKind::PinGroups { images } = &action.kind else { continue };
-        for (group, image) in images {
-            let Some(pool) = cluster.pools.iter().find(|pool| pool.groups.contains(group)) else {
-                notes.push(format!("group {group} is pinned, and belongs to no declared pool"));
-                continue;
-            };
-            // What is not there any more cannot be judged, and cannot be launched either.
-            let Some(seen) = state.images.iter().find(|seen| seen.id == *image) else { continue };
-            let carries = |version: &&KubeVersion| pool.image.matches(version, &seen.name);
-            let target = std::iter::once(&cluster.kubernetes.value);
-            // Nor can a version that ran when the plan was made, and nowhere any more.
-            let Some(version) = known.iter().chain(target).find(carries) else { continue };
-            let ends = first_roll_after(order, at, &pool.name);
-            let launched = Stage { value: (), begins: Some(at), ends };
-            for api in stages.api.iter().filter(|api| meet(order, &launched, api)) {
-                for server in api.value.iter().filter(|s| s.minor() < version.minor()) {
-                    notes.push(format!(
-                        "group {group} may launch nodes of {version} beside an apiserver of {server}"
-                    ));
-                }
-            }
-        }
-    }
-}
-
-/// The roll of a pool that surely comes after an action, before any other roll of it.
-fn first_roll_after(order: &Order<'_>, at: usize, pool: &PoolName) -> Option<usize> {
-    let is_roll = |action: &Action| matches!(&action.kind, ActionKind::NodePoolRoll { pool: other, .. } if other == pool);
-    let rolls = || (0..order.actions().len()).filter(|roll| is_roll(order.actions()[*roll]));
-    let mut after = rolls().filter(|roll| order.precedes(at, *roll));
-    after.find(|roll| rolls().all(|other| other == *roll || !order.precedes(other, *roll)))
 }
 
 /// Whether every add-on moves where its file places it.

@@ -3,7 +3,8 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use refit_model::{
-    Action, ActionId, ActionKind, ChannelName, ClusterName, Fleet, Plan, WavePlan, WaveSpec,
+    Action, ActionId, ActionKind, Channel, ChannelName, ClusterName, ClusterStatus, Fleet, Plan,
+    WavePlan, WaveSpec,
 };
 
 /// What is wrong with the waves of a plan.
@@ -39,7 +40,13 @@ pub(crate) fn check(fleet: &Fleet, plan: &Plan) -> Vec<String> {
     }
     let by_cluster = by_cluster(plan);
     for (name, actions) in &by_cluster {
+        let blocked =
+            |name| plan.cluster(name).is_some_and(|listed| listed.status == ClusterStatus::Blocked);
         let Some((channel, wave)) = placed.get(name) else {
+            // What tidies up is no part of a release, and waits for nobody.
+            if blocked(name) {
+                continue;
+            }
             notes.push(format!("{name} has actions, and is in no wave"));
             continue;
         };
@@ -73,7 +80,7 @@ pub(crate) fn check(fleet: &Fleet, plan: &Plan) -> Vec<String> {
     notes
 }
 
-/// Waves carry the limits of their channel.
+/// Waves carry the limits of their channel. Clusters that cannot be planned have failed already.
 fn limits(fleet: &Fleet, plan: &Plan) -> Vec<String> {
     let ends = plan.actions.iter().filter_map(|action| match &action.kind {
         ActionKind::FinishWave { channel, wave, max_failed_clusters } => {
@@ -85,14 +92,46 @@ fn limits(fleet: &Fleet, plan: &Plan) -> Vec<String> {
     let waves = plan.waves.iter().map(|w| (&w.channel, w.wave, w.max_failed_clusters, parallel(w)));
     waves
         .chain(ends)
-        .filter(|(channel, _, failed, parallel)| {
+        .filter(|(channel, wave, failed, parallel)| {
             fleet.channel(channel).is_none_or(|channel| {
-                channel.max_failed_clusters != *failed
+                let blocked = members(fleet, channel, *wave)
+                    .into_iter()
+                    .filter(|name| {
+                        plan.cluster(name).is_some_and(|c| c.status == ClusterStatus::Blocked)
+                    })
+                    .count();
+                let allowed = usize::try_from(channel.max_failed_clusters).unwrap_or(usize::MAX);
+                usize::try_from(*failed).ok() != Some(allowed.saturating_sub(blocked))
                     || parallel.is_some_and(|parallel| channel.max_parallel_clusters != parallel)
             })
         })
         .map(|(channel, wave, ..)| format!("wave {wave} of {channel} has other limits"))
         .collect()
+}
+
+/// The clusters of a wave, by the channel's own words: those that it names, or as many as bring
+/// all waves so far to its percentage, in the order of their names; each in its first wave.
+fn members<'f>(fleet: &'f Fleet, channel: &'f Channel, wave: u32) -> Vec<&'f ClusterName> {
+    let own: Vec<&ClusterName> =
+        fleet.clusters.values().filter(|c| c.channel == channel.name).map(|c| &c.name).collect();
+    let mut taken: BTreeSet<&ClusterName> = BTreeSet::new();
+    let mut members = Vec::new();
+    for spec in channel.waves.iter().take(usize::try_from(wave).unwrap_or(usize::MAX)) {
+        let most = match spec {
+            WaveSpec::Clusters(_) => own.len(),
+            WaveSpec::Percent(percent) => {
+                (own.len() * usize::from(*percent)).div_ceil(100).saturating_sub(taken.len())
+            }
+        };
+        let named = |name: &&&ClusterName| match spec {
+            WaveSpec::Clusters(names) => names.contains(**name),
+            WaveSpec::Percent(_) => true,
+        };
+        let free = |name: &&&ClusterName| !taken.contains(**name);
+        members = own.iter().filter(free).filter(named).take(most).copied().collect();
+        taken.extend(&members);
+    }
+    members
 }
 
 fn by_cluster(plan: &Plan) -> BTreeMap<&ClusterName, Vec<&Action>> {

@@ -1,8 +1,8 @@
 //! What answers lead to: looks to decisions, decisions to journaled calls, failures to pauses.
 
 use refit_model::{
-    ActionKind, CallError, ClusterState, ErrorClass, GivingUp, Op, OpId, OpResult, Outcome,
-    Precheck, Progress, RecordKind, RunEventKind, Timestamp, WaitingOn,
+    CallError, ClusterState, ErrorClass, GivingUp, Op, OpId, OpResult, Outcome, Precheck, Progress,
+    RecordKind, RunEventKind, Timestamp, WaitingOn,
 };
 
 use super::calls::target;
@@ -222,10 +222,7 @@ impl Engine {
 
     pub(super) fn refused(&mut self, now: Timestamp, at: usize, call: &Call, error: CallError) {
         let action = self.action(at).id.clone();
-        let rolls = matches!(
-            self.action(at).kind,
-            ActionKind::ControlPlaneHop { .. } | ActionKind::NodePoolRoll { .. }
-        );
+        let rolls = self.action(at).kind.rolls();
         let Some(worker) = self.workers.get_mut(&at) else { return };
         if error.class == ErrorClass::Unknown {
             worker.memory.lost(&call.op);

@@ -62,12 +62,13 @@ impl Roll<'_> {
         (!ops.is_empty()).then(|| Decision::act("uncordon", ops))
     }
 
-    /// New nodes stay, but for the one that is just taken away: what a process that was killed
-    /// has cordoned as surplus takes pods again.
-    pub(super) fn keep_new(&self, memory: &Memory) -> Option<Decision> {
+    /// Nodes that are not replaced stay, but for the one that is just taken away: what a process
+    /// that was killed has cordoned as surplus takes pods again.
+    pub(super) fn keep_ordinary(&self, memory: &Memory) -> Option<Decision> {
         let going = memory.current.as_ref().map(|current| &current.instance);
         self.let_go_forgotten(self.instances().filter(|(group, instance)| {
-            !self.is_old(group, instance) && Some(&instance.id) != going
+            let stays = self.to.is_none() || !self.is_old(group, instance);
+            stays && Some(&instance.id) != going
         }))
     }
 

@@ -275,6 +275,9 @@ impl Roll<'_> {
 
     /// All instances are new: waits until they are up, gives everything back, ends.
     pub(super) fn finish(&self, memory: &mut Memory) -> Decision {
+        if self.to.is_none() {
+            return self.tidy_up(memory);
+        }
         let step = self.progress(memory, 0);
         let leaving =
             self.instances().find(|(_, instance)| instance.lifecycle == Lifecycle::Terminating);
@@ -303,6 +306,31 @@ impl Roll<'_> {
         }
     }
 
+    /// Whether nothing on an instance would be lost or stuck. A cluster may be blocked for just
+    /// that; where it is not, the plan has looked already.
+    fn is_free_to_go(&self, instance: &InstanceState) -> bool {
+        let lost = self.node(&instance.id).is_some_and(|(node, _)| {
+            self.pods(node).any(|pod| matches!(pod.owner, PodOwner::Nobody))
+        });
+        !lost && self.stuck_volume(instance).is_none()
+    }
+
+    /// Nothing is to be replaced: takes away what is one more than usual, gives everything back,
+    /// ends. What is not up is none of its business, unless it keeps the surplus here.
+    fn tidy_up(&self, memory: &mut Memory) -> Decision {
+        if let Some(decision) = self.take_surplus_away().or_else(|| self.give_back()) {
+            return decision;
+        }
+        if self.surplus() > 0 {
+            if self.up() >= self.wanted() {
+                let what = "a pod that would be lost or stuck is on every new node";
+                return Self::give_up(format!("the surplus cannot be taken away: {what}"));
+            }
+            return self.wait_for_instances(memory, "take the surplus away");
+        }
+        Decision::end(Outcome::Done)
+    }
+
     /// Chooses a new node that is one more than usual: one that never came up before any other,
     /// and none that the pool cannot do without.
     pub(super) fn take_surplus_away(&self) -> Option<Decision> {
@@ -314,6 +342,7 @@ impl Roll<'_> {
             .filter(|instance| instance.lifecycle != Lifecycle::Terminating)
             .filter(|instance| !self.is_old(name, instance))
             .filter(|instance| self.may_go(instance))
+            .filter(|instance| self.to.is_some() || self.is_free_to_go(instance))
             .min_by_key(|instance| {
                 let pods = self.node(&instance.id).map_or(0, |(node, _)| self.pods(node).count());
                 (self.is_up(instance), pods, instance.id.clone())

@@ -44,7 +44,7 @@ impl Roll<'_> {
             let ready = self.etcd_ready();
             return Some(Decision::note("count etcd members", Progress::EtcdBaseline { ready }));
         }
-        if self.mode == Mode::Finish {
+        if self.mode == Mode::Finish || self.to.is_none() {
             return None;
         }
         if self.old().is_empty() && self.surplus() == 0 && memory.current.is_none() {

@@ -1,12 +1,12 @@
 //! Single decisions about a small pool.
 
 use refit_model::{
-    ClusterState, GroupOp, InstanceId, NodeName, NodeOp, Op, Outcome, Progress, Purpose, RollTag,
-    TargetHealth,
+    ClusterState, GroupOp, InstanceId, NodeName, NodeOp, Op, Outcome, PodOwner, PodState, Progress,
+    Purpose, RollTag, TargetHealth,
 };
 
 use super::decide;
-use crate::bench::{at, group, instance, node, pool, roll, settings};
+use crate::bench::{at, group, instance, node, pool, roll, settings, tidy_up};
 use crate::decision::{Decision, Mode, Next};
 use crate::memory::Memory;
 
@@ -142,4 +142,69 @@ fn a_new_node_that_was_cordoned_is_given_back() {
     clean.groups.get_mut(&group()).unwrap().instances.iter_mut().for_each(|i| i.protected = false);
     let decision = decided(&clean, 1, &mut Memory::default(), Mode::Go);
     assert_eq!(decision.next, Next::End(Outcome::Done));
+}
+
+/// Of a cluster that is blocked half way: cordons and settings are given back, what somebody else
+/// protected stays so, and no old node is replaced.
+#[test]
+fn tidying_up_gives_back_and_replaces_nothing() {
+    let decided = |state: &ClusterState, memory: &mut Memory| {
+        decide(&tidy_up(), &settings().run, state, memory, Mode::Go, at(60))
+    };
+    let mut state = pool(2, 1);
+    tag(&mut state, 0);
+    cordon(&mut state, 1);
+    state.groups.get_mut(&group()).unwrap().instances[1].protected = true;
+    let mut memory = Memory::default();
+    assert_eq!(ops(&decided(&state, &mut memory)), [on_node(1, NodeOp::Uncordon)]);
+
+    let node = state.nodes.get_mut(&node(1)).unwrap();
+    node.unschedulable = false;
+    node.annotations.clear();
+    let unprotect = GroupOp::Unprotect { instance: instance(3) };
+    let wanted = [Op::Group { group: group(), op: unprotect }];
+    assert_eq!(ops(&decided(&state, &mut memory)), wanted);
+
+    state.groups.get_mut(&group()).unwrap().instances[2].protected = false;
+    let wanted = [Op::Group { group: group(), op: GroupOp::Untag }];
+    assert_eq!(ops(&decided(&state, &mut memory)), wanted);
+
+    state.groups.get_mut(&group()).unwrap().tags.clear();
+    assert_eq!(decided(&state, &mut memory).next, Next::End(Outcome::Done));
+}
+
+/// What a run has added goes, and that is a new node, as long as it can be missed.
+#[test]
+fn tidying_up_takes_the_surplus_away() {
+    let decided = |state: &ClusterState, memory: &mut Memory| {
+        decide(&tidy_up(), &settings().run, state, memory, Mode::Go, at(60))
+    };
+    let mut state = pool(2, 1);
+    tag(&mut state, 1);
+    let decision = decided(&state, &mut Memory::default());
+    let [Progress::NodeChosen { instance: chosen, purpose, .. }] = &decision.notes[..] else {
+        panic!("{decision:?}")
+    };
+    assert_eq!((chosen, *purpose), (&instance(3), Purpose::Surplus));
+
+    state.pods.push(PodState {
+        namespace: "apps".to_owned(),
+        name: "alone".to_owned(),
+        uid: "1".to_owned(),
+        node: Some(node(3)),
+        ready: true,
+        terminating: false,
+        owner: PodOwner::Nobody,
+        budgets: [].into(),
+        volume: None,
+        critical: false,
+    });
+    state.groups.get_mut(&group()).unwrap().instances[2].protected = false;
+    let decision = decided(&state, &mut Memory::default());
+    assert!(matches!(&decision.notes[..], [Progress::Healing { .. }]), "{decision:?}");
+    state.pods.clear();
+
+    state.nodes.get_mut(&node(1)).unwrap().ready = false;
+    let decision = decided(&state, &mut Memory::default());
+    assert!(matches!(decision.next, Next::Wait(_)), "{decision:?}");
 }

@@ -171,14 +171,4 @@ impl ClusterPlanner<'_> {
         }
         None
     }
-
-    pub(super) fn range_of(
-        &self,
-        name: &AddonName,
-        version: Option<&AddonVersion>,
-    ) -> Option<(AddonVersion, String)> {
-        let version = version?;
-        let release = self.fleet.addons.get(name)?.versions.get(version)?;
-        Some((version.clone(), release.kubernetes.to_string()))
-    }
 }

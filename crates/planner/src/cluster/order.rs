@@ -1,32 +1,40 @@
 //! The order of a cluster's actions: steps one after the other, add-ons in the slots between them.
 
-use refit_model::skew::SkewRule;
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
+use refit_model::skew::SkewRule;
 use refit_model::{
-    ActionId, AddonName, AddonVersion, Because, KubeVersion, Milestone, Minor, Placement,
+    ActionId, ActionKind, AddonName, AddonVersion, Because, KubeVersion, Milestone, Minor,
+    Placement, PoolName, VersionRange, Why,
 };
 
 use super::ClusterPlanner;
+use super::launches::LatePins;
 use crate::addons::{Move, Moves};
 use crate::timeline::Step;
 
 impl ClusterPlanner<'_> {
     /// Turns steps and moves into actions, and ties each slot to the steps around it. Returns
     /// the actions that nothing follows.
-    pub(super) fn build(&mut self, steps: &[Step], moves: &Moves) -> Vec<ActionId> {
+    pub(super) fn build(
+        &mut self,
+        steps: &[Step],
+        moves: &Moves,
+        mut late_pins: BTreeMap<usize, LatePins>,
+    ) -> Vec<ActionId> {
         let mut before: Vec<ActionId> = Vec::new();
         let mut before_step: Option<&Step> = None;
+        let mut last_hop: Option<ActionId> = None;
         for slot in 0..=steps.len() {
             let in_slot = self.build_slot(slot, moves);
-            for (id, name, moved) in &in_slot {
+            for (id, name, moved) in first_of_each(&in_slot) {
                 for earlier in &before {
                     let because = before_step
                         .map_or(Because::OneAtATime, |step| self.because_after(name, moved, step));
                     self.edge(earlier, id, because);
                 }
             }
-            self.order_within(slot, moves, &in_slot);
+            self.order_within(moves, &in_slot);
             let Some(step) = steps.get(slot) else {
                 if !in_slot.is_empty() {
                     before = in_slot.into_iter().map(|(id, _, _)| id).collect();
@@ -34,7 +42,7 @@ impl ClusterPlanner<'_> {
                 break;
             };
             let Some((first, last)) = self.build_step(step) else { continue };
-            for (id, name, moved) in &in_slot {
+            for (id, name, moved) in last_of_each(&in_slot) {
                 let because = self.because_before(name, moved, step);
                 self.edge(id, &first, because);
             }
@@ -43,40 +51,46 @@ impl ClusterPlanner<'_> {
                     self.edge(earlier, &first, because_of_steps(before_step, step));
                 }
             }
+            if let Some(late) = late_pins.remove(&slot) {
+                self.pin_late(late, last_hop.as_ref(), &first);
+            }
+            if matches!(step, Step::Hop(_)) {
+                last_hop = Some(last.clone());
+            }
             before = vec![last];
             before_step = Some(step);
         }
         before
     }
 
-    pub(super) fn build_slot(
-        &mut self,
-        slot: usize,
-        moves: &Moves,
-    ) -> Vec<(ActionId, AddonName, Move)> {
+    /// Pins groups between two hops: not before the control plane can take what they then
+    /// launch, and not after it cannot take what they launched so far.
+    fn pin_late(&mut self, late: LatePins, after: Option<&ActionId>, hop: &ActionId) {
+        let LatePins { wanted, launched, before } = late;
+        let rule = SkewRule::Kubelet;
+        let id = self.pin_groups(wanted, launched, Why::Skew { rule, before });
+        if let Some(after) = after {
+            self.edge(after, &id, Because::Skew { rule });
+        }
+        self.edge(&id, hop, Because::Skew { rule });
+    }
+
+    fn build_slot(&mut self, slot: usize, moves: &Moves) -> Vec<InSlot> {
         let mut ids = Vec::new();
-        for (name, all) in &moves.by_addon {
-            for (position, moved) in all.iter().enumerate().filter(|(_, moved)| moved.slot == slot)
-            {
-                let first = position == 0;
-                if let Some(action) = self.addon_action(name, moved, first) {
-                    ids.push((self.push(action), name.clone(), moved.clone()));
-                }
+        for (name, moved, first) in moves.in_slot(slot) {
+            if let Some(action) = self.addon_action(name, moved, first) {
+                ids.push((self.push(action), name.clone(), moved.clone()));
             }
         }
         ids
     }
 
-    pub(super) fn order_within(
-        &mut self,
-        slot: usize,
-        moves: &Moves,
-        in_slot: &[(ActionId, AddonName, Move)],
-    ) {
-        let id_of = |name: &AddonName| {
-            in_slot.iter().find(|(_, other, _)| other == name).map(|(id, _, _)| id.clone())
+    fn order_within(&mut self, moves: &Moves, in_slot: &[InSlot]) {
+        let id_of = |(name, part): &(AddonName, usize)| {
+            let is_it = |(_, other, moved): &&InSlot| other == name && moved.slot == *part;
+            in_slot.iter().find(is_it).map(|(id, _, _)| id.clone())
         };
-        for order in moves.orders.iter().filter(|order| order.slot == slot) {
+        for order in &moves.orders {
             if let (Some(first), Some(then)) = (id_of(&order.first), id_of(&order.then)) {
                 self.edge(&first, &then, order.because.clone());
             }
@@ -107,37 +121,65 @@ impl ClusterPlanner<'_> {
         }
     }
 
-    /// Why an add-on's move comes before a step: the step's minor, or where its file places it.
+    /// Why an add-on's move comes before a step: what the step brings, or where its file places
+    /// it.
     pub(super) fn because_before(&self, name: &AddonName, moved: &Move, step: &Step) -> Because {
-        let minors = match step {
-            Step::Hop(hop) => vec![hop.to.minor()],
-            Step::Roll { .. } => Vec::new(),
+        let (servers, kubelets) = match step {
+            Step::Hop(hop) => (vec![hop.to.minor()], vec![hop.to.minor()]),
+            Step::Roll { to, .. } => (Vec::new(), vec![to.minor()]),
         };
-        self.range_excludes(name, moved.from.as_ref(), &minors)
+        self.range_excludes(name, moved.from.as_ref(), &servers, &kubelets)
             .unwrap_or_else(|| self.placed(name, step, |placement| &placement.before))
     }
 
-    /// Why an add-on's move comes after a step: the minors before it, or where its file places it.
+    /// Why an add-on's move comes after a step: what the step takes away, or where its file
+    /// places it.
     pub(super) fn because_after(&self, name: &AddonName, moved: &Move, step: &Step) -> Because {
-        let minors = match step {
-            Step::Hop(hop) => hop.from.iter().map(KubeVersion::minor).collect(),
-            Step::Roll { .. } => Vec::new(),
+        let (servers, kubelets) = match step {
+            Step::Hop(hop) => {
+                let minors: Vec<Minor> = hop.from.iter().map(KubeVersion::minor).collect();
+                (minors.clone(), minors)
+            }
+            Step::Roll { pools, to, .. } => (Vec::new(), self.rolled_from(pools, to)),
         };
-        self.range_excludes(name, moved.to.as_ref(), &minors)
+        self.range_excludes(name, moved.to.as_ref(), &servers, &kubelets)
             .unwrap_or_else(|| self.placed(name, step, |placement| &placement.after))
     }
 
-    /// The first of the minors that a version does not support.
+    /// What the nodes ran that a step of the plan has rolled.
+    fn rolled_from(&self, pools: &BTreeSet<PoolName>, to: &KubeVersion) -> Vec<Minor> {
+        let rolls = self.actions.iter().filter_map(|action| match &action.kind {
+            ActionKind::NodePoolRoll { pool, from, to: reached, .. }
+                if pools.contains(pool) && reached == to =>
+            {
+                Some(from)
+            }
+            _ => None,
+        });
+        rolls.flatten().map(KubeVersion::minor).collect()
+    }
+
+    /// The first of the minors that a version does not support, as an apiserver's or as a
+    /// kubelet's.
     fn range_excludes(
         &self,
         name: &AddonName,
         version: Option<&AddonVersion>,
-        minors: &[Minor],
+        servers: &[Minor],
+        kubelets: &[Minor],
     ) -> Option<Because> {
-        let (version, supports) = self.range_of(name, version)?;
-        let range = &self.fleet.addons.get(name)?.versions.get(&version)?.kubernetes;
-        let minor = *minors.iter().find(|minor| !range.contains(minor))?;
-        Some(Because::AddonCompatibility { addon: name.clone(), version, supports, minor })
+        let (addon, version) = (name.clone(), version?.clone());
+        let release = self.fleet.addons.get(name)?.versions.get(&version)?;
+        let outside = |range: &VersionRange<Minor>, minors: &[Minor]| {
+            minors.iter().find(|minor| !range.contains(minor)).copied()
+        };
+        if let Some(minor) = outside(&release.kubernetes, servers) {
+            let supports = release.kubernetes.to_string();
+            return Some(Because::AddonCompatibility { addon, version, supports, minor });
+        }
+        let range = release.kubelets.as_ref()?;
+        let minor = outside(range, kubelets)?;
+        Some(Because::AddonKubelets { addon, version, supports: range.to_string(), minor })
     }
 
     fn placed(
@@ -157,6 +199,22 @@ impl ClusterPlanner<'_> {
             Because::OneAtATime
         }
     }
+}
+
+/// An action that moves an add-on in a slot.
+type InSlot = (ActionId, AddonName, Move);
+
+/// Each add-on's first move of a slot: the others wait for it.
+fn first_of_each(in_slot: &[InSlot]) -> Vec<&InSlot> {
+    let is_first = |at: &usize| in_slot[..*at].iter().all(|(_, name, _)| *name != in_slot[*at].1);
+    (0..in_slot.len()).filter(is_first).map(|at| &in_slot[at]).collect()
+}
+
+/// Each add-on's last move of a slot: it waits for the others.
+fn last_of_each(in_slot: &[InSlot]) -> Vec<&InSlot> {
+    let is_last =
+        |at: &usize| in_slot[*at + 1..].iter().all(|(_, name, _)| *name != in_slot[*at].1);
+    (0..in_slot.len()).filter(is_last).map(|at| &in_slot[at]).collect()
 }
 
 fn because_of_steps(before: Option<&Step>, step: &Step) -> Because {

@@ -30,7 +30,7 @@ impl ClusterPlanner<'_> {
                 else {
                     continue;
                 };
-                let version = images::version_of(self.state, &pool.image, image, known.iter());
+                let version = images::carried(self.state, &pool.image, image, known.iter());
                 if version.is_none_or(|version| version.minor() <= oldest.minor()) {
                     continue;
                 }

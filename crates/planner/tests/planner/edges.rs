@@ -83,15 +83,43 @@ fn kubelet_ranges_and_nodes_have_their_reasons() {
         wants(&mut fleet, name, "1.1.0");
     }
     let roll = "general 1.32.2 -> 1.33.5";
-    let found = edges(&Bench::of(fleet).plan());
+    let found = edges(&Bench::of(fleet.clone()).plan());
     assert_eq!(
         found[1],
         format!(
             "{roll} => late 1.0.0 -> 1.1.0: addons/late/addon.toml places it relative to nodes"
         )
     );
-    // Its range of kubelets is why the other one waits as well.
-    assert!(found[2].starts_with(&format!("{roll} => proxy 1.0.0 -> 1.1.0: ")));
+    assert_eq!(
+        found[2],
+        format!("{roll} => proxy 1.0.0 -> 1.1.0: proxy 1.1.0 supports kubelets >=1.33, not 1.32")
+    );
+    // And the other way round: gone before the nodes move.
+    release(&mut fleet, "proxy", "1.1.0").kubelets = None;
+    release(&mut fleet, "proxy", "1.0.0").kubelets = Some(n("<=1.32"));
+    let found = edges(&Bench::of(fleet.clone()).plan());
+    let because = "proxy 1.0.0 supports kubelets <=1.32, not 1.33";
+    let hop = "control-plane 1.32.2 -> 1.33.5";
+    // The kubelets of the control plane come first.
+    assert!(found.contains(&format!("proxy 1.0.0 -> 1.1.0 => {hop}: {because}")), "{found:#?}");
+}
+
+#[test]
+fn a_roll_that_takes_kubelets_away_is_the_reason_as_well_as_one_that_brings_them() {
+    let mut fleet = fleet(&[("ant", "1.33.5", "1.33.5")]);
+    ant(&mut fleet).pools.truncate(1);
+    knows(&mut fleet, "proxy", &[("1.0.0", ">=1.28"), ("1.1.0", ">=1.28")]);
+    release(&mut fleet, "proxy", "1.0.0").kubelets = Some(n("<=1.33"));
+    has(&mut fleet, "proxy", "1.0.0");
+    wants(&mut fleet, "proxy", "1.1.0");
+    let mut bench = Bench::of(fleet);
+    bench.pool_runs("general", &["1.32.2"]);
+    release(&mut bench.fleet, "proxy", "1.1.0").kubelets = Some(n(">=1.33"));
+    assert_eq!(
+        edges(&bench.plan()),
+        ["general 1.32.2 -> 1.33.5 => proxy 1.0.0 -> 1.1.0: \
+          proxy 1.1.0 supports kubelets >=1.33, not 1.32"]
+    );
 }
 
 #[test]

@@ -3,8 +3,8 @@
 use std::collections::BTreeSet;
 
 use refit_model::{
-    BudgetState, ClusterStatus, Code, Fleet, KubeProxy, Milestone, Observation, PodOwner, Severity,
-    WaveSpec, ZonalVolume,
+    BudgetState, ClusterStatus, Code, Fleet, KubeProxy, Milestone, Observation, PodOwner, RollTag,
+    Severity, WaveSpec, ZonalVolume,
 };
 
 use crate::bench::{
@@ -306,6 +306,34 @@ fn a_healthy_fleet_has_no_finding() {
     let plan = healthy(NOTHING).plan();
     assert_eq!(plan.findings, []);
     assert!(plan.clusters.iter().all(|cluster| cluster.status == ClusterStatus::Planned));
+}
+
+/// What a run that did not end has left behind.
+fn left_behind(bench: &mut Bench) {
+    let state = bench.state();
+    if let Some(group) = state.groups.get_mut(&n("ant-general-0")) {
+        group.tags.insert(RollTag::KEY.to_owned(), "{}".to_owned());
+    }
+    let node = state.nodes.values_mut().find(|node| node.control_plane).unwrap();
+    node.annotations.insert(RollTag::CORDONED.to_owned(), "run".to_owned());
+}
+
+#[test]
+fn what_is_blocked_is_tidied_up_where_it_is_surely_ours() {
+    for case in cases().into_iter().filter(|case| case.severity.blocks()) {
+        let code = case.code;
+        let mut bench = healthy(case.declare);
+        left_behind(&mut bench);
+        (case.change)(&mut bench);
+        let mut plan = bench.plan();
+        assert_eq!(status(&plan, "ant"), ClusterStatus::Blocked, "{code}");
+        plan.actions.retain(|action| action.cluster == Some(n("ant")));
+        let unsure =
+            [Code::RF001, Code::RF002, Code::RF003, Code::RF005, Code::RF006].contains(&code);
+        let wanted: &[&str] =
+            if unsure { &[] } else { &["control-plane, tidy up", "general, tidy up"] };
+        assert_eq!(steps(&plan), wanted, "{code}");
+    }
 }
 
 #[test]

@@ -4,9 +4,11 @@
 
 mod addons;
 mod bench;
+mod bridges;
 mod determinism;
 mod edges;
 mod findings;
 mod hops;
+mod launches;
 mod properties;
 mod waves;

@@ -213,6 +213,7 @@ fn random_fleets_are_worth_the_while() {
                 ActionKind::PinGroups { .. } => "pin",
                 ActionKind::ControlPlaneHop { .. } => "hop",
                 ActionKind::NodePoolRoll { .. } => "roll",
+                ActionKind::TidyUp { .. } => "tidy up",
                 ActionKind::AddonApply { .. } => "apply",
                 ActionKind::AddonAdopt { .. } => "adopt",
                 ActionKind::AddonRemove { .. } => "remove",

@@ -192,3 +192,28 @@ fn the_end_of_a_wave_carries_how_many_may_fail() {
     let end = plan.actions.iter().find(|action| action.cluster.is_none()).unwrap();
     assert!(matches!(end.kind, ActionKind::FinishWave { max_failed_clusters: 3, .. }));
 }
+
+#[test]
+fn a_cluster_that_cannot_be_planned_is_one_of_those_that_may_fail() {
+    let may_fail = |allowed: u32, lost: &[&str]| -> Vec<u32> {
+        let mut fleet = ten(vec![named(&["c1", "c2"]), WaveSpec::Percent(100)]);
+        fleet.channels[0].max_failed_clusters = allowed;
+        let mut bench = Bench::of(fleet);
+        for name in lost {
+            bench.snapshot.clusters.remove(&n(name));
+        }
+        let plan = bench.plan();
+        let ends = plan.actions.iter().filter_map(|action| match action.kind {
+            ActionKind::FinishWave { max_failed_clusters, .. } => Some(max_failed_clusters),
+            _ => None,
+        });
+        let of_waves: Vec<u32> = plan.waves.iter().map(|wave| wave.max_failed_clusters).collect();
+        assert_eq!(ends.collect::<Vec<_>>(), of_waves[..of_waves.len() - 1]);
+        of_waves
+    };
+    assert_eq!(may_fail(2, &[]), [2, 2]);
+    assert_eq!(may_fail(2, &["c1"]), [1, 2], "each wave is counted for itself");
+    assert_eq!(may_fail(2, &["c4", "c5"]), [2, 0]);
+    assert_eq!(may_fail(1, &["c4", "c5"]), [1, 0], "never less than none");
+    assert_eq!(may_fail(0, &["c4"]), [0, 0]);
+}

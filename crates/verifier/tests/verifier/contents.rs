@@ -1,12 +1,14 @@
 //! What actions carry, and edges and limits beyond one cluster.
 
+use std::collections::BTreeSet;
+
 use refit_model::{
-    ActionKind, AddonMark, Because, Digest, Edge, KubeProxy, KubeVersion, ObjectRef, Observation,
-    digest_of,
+    ActionKind, AddonMark, Because, ClusterName, Digest, Edge, ImageState, KubeProxy, KubeVersion,
+    ObjectRef, Observation, Why, digest_of,
 };
 use refit_verifier::verify;
 
-use crate::bench::{Bench, is_hop, is_roll, plans, sort};
+use crate::bench::{Bench, is_hop, is_roll, plans, sort, without};
 
 const SEEDS: u64 = 150;
 
@@ -221,4 +223,60 @@ fn a_daemon_set_of_kube_proxy_is_bound_by_the_skew_policy() {
         }
     }
     assert!(checked > 30, "{checked}");
+}
+
+/// The same fleet, where a pool of the cluster has no nodes, and launches an image of that minor.
+fn emptied(bench: &Bench, cluster: &ClusterName, minor: u16) -> Option<Bench> {
+    let pool = bench.fleet.clusters[cluster].pools.first()?;
+    let mut snapshot = bench.snapshot.clone();
+    let Some(Observation::Fresh(state)) = snapshot.clusters.get_mut(cluster) else {
+        panic!("not seen")
+    };
+    let name = pool.image.name.replace("{version}", &format!("1.{minor}.0")).replace('*', "old");
+    let like = state.images.iter().find(|image| image.architecture == pool.image.architecture)?;
+    let old = ImageState { id: "ami-old".parse().unwrap(), name, ..like.clone() };
+    for name in &pool.groups {
+        let group = state.groups.get_mut(name)?;
+        let gone: Vec<_> = std::mem::take(&mut group.instances);
+        group.template_images.insert(group.template_version, old.id.clone());
+        state.nodes.retain(|_, node| {
+            node.instance.as_ref().is_none_or(|id| gone.iter().all(|other| other.id != *id))
+        });
+    }
+    state.images.push(old);
+    let nodes: BTreeSet<_> = state.nodes.keys().cloned().collect();
+    state.pods.retain(|pod| pod.node.as_ref().is_none_or(|node| nodes.contains(node)));
+    Some(Bench::planned(bench.seed, bench.fleet.clone(), snapshot))
+}
+
+#[test]
+fn what_a_pool_without_nodes_may_launch_is_bound_by_the_skew_policy() {
+    let mut checked = 0;
+    for bench in plans(SEEDS) {
+        for at in bench.actions(is_hop) {
+            let action = &bench.plan.actions[at];
+            let (Some(cluster), ActionKind::ControlPlaneHop { from, to, .. }) =
+                (&action.cluster, &action.kind)
+            else {
+                panic!("not a hop")
+            };
+            // It goes with what is there, and not with what the hop brings.
+            let minor = from.last().unwrap().minor().minor.saturating_sub(3);
+            if minor < 25 || from.iter().any(|from| from.minor() == to.minor()) {
+                continue;
+            }
+            let Some(empty) = emptied(&bench, cluster, minor) else { continue };
+            let pins = empty.actions(|action| {
+                action.cluster.as_ref() == Some(cluster)
+                    && matches!(action.kind, ActionKind::PinGroups { .. })
+                    && matches!(action.why, Why::Skew { .. })
+            });
+            for at in pins {
+                let id = empty.plan.actions[at].id.clone();
+                empty.notes_that("may launch nodes of", |plan| without(plan, &id));
+                checked += 1;
+            }
+        }
+    }
+    assert!(checked > 20, "{checked}");
 }

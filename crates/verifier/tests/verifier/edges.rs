@@ -10,6 +10,7 @@ fn kind(because: &Because) -> &'static str {
     match because {
         Because::Skew { .. } => "skew",
         Because::AddonCompatibility { .. } => "add-on compatibility",
+        Because::AddonKubelets { .. } => "add-on kubelets",
         Because::AddonDependency { .. } => "add-on dependency",
         Because::Placement { .. } => "placement",
         Because::StepByStep => "step by step",

@@ -6,3 +6,4 @@ mod bench;
 mod contents;
 mod edges;
 mod mutations;
+mod tidying;

@@ -1,0 +1,158 @@
+//! What groups would launch while the control plane moves.
+//!
+//! A pool without nodes is not rolled, and one whose nodes are newer than its groups' launch
+//! templates is rolled late. A group of either may still launch a node at any moment, for a
+//! scale-up or in place of a node that was lost, and that node's kubelet is bound by the skew
+//! policy like all others.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use refit_model::{
+    ActionKind, Code, GroupName, ImageId, KubeVersion, Minor, NodePool, PoolName, skew,
+};
+
+use super::ClusterPlanner;
+use crate::checks::Blocker;
+use crate::images;
+use crate::timeline::Step;
+
+/// Groups that have to be pointed at another image before a hop.
+pub(super) struct LatePins {
+    /// What they are to launch.
+    pub(super) wanted: BTreeMap<GroupName, ImageId>,
+    /// What they launch until then.
+    pub(super) launched: BTreeMap<GroupName, BTreeSet<ImageId>>,
+    /// The minor that what they launch could not live with.
+    pub(super) before: Minor,
+}
+
+/// What a group launches.
+#[derive(Clone)]
+struct Launch {
+    image: ImageId,
+    version: KubeVersion,
+}
+
+impl ClusterPlanner<'_> {
+    /// By step, the groups that have to be pointed at another image before it: those whose nodes
+    /// would be too old for the control plane that it brings. Like a roll that skew forces, a pin
+    /// takes a group as far as the control plane then is, so there are as few as possible.
+    pub(super) fn launches_too_old(
+        &mut self,
+        live: &BTreeSet<KubeVersion>,
+        steps: &[Step],
+    ) -> BTreeMap<usize, LatePins> {
+        let mut pins = BTreeMap::new();
+        let Some(mut now) = live.first().cloned() else { return pins };
+        let mut launches = self.launches_now(live);
+        for (at, step) in steps.iter().enumerate() {
+            match step {
+                Step::Roll { pools, to, .. } => self.rolled(&mut launches, pools, to),
+                Step::Hop(hop) => {
+                    let late = self.late_for(&mut launches, &now, hop.to.minor());
+                    if !late.wanted.is_empty() {
+                        pins.insert(at, late);
+                    }
+                    now = hop.to.clone();
+                }
+            }
+        }
+        pins
+    }
+
+    /// What each group launches now, or after it was pinned first. What nobody can tell the
+    /// version of is left out: an image that is not there any more cannot be launched either.
+    fn launches_now(&self, live: &BTreeSet<KubeVersion>) -> BTreeMap<GroupName, Launch> {
+        let kubelets = self.state.nodes.values().map(|node| &node.kubelet);
+        let known: BTreeSet<KubeVersion> =
+            self.fleet.available.iter().chain(live).chain(kubelets).cloned().collect();
+        let pinned: BTreeMap<&GroupName, &ImageId> = self
+            .actions
+            .iter()
+            .filter_map(|action| match &action.kind {
+                ActionKind::PinGroups { images } => Some(images),
+                _ => None,
+            })
+            .flatten()
+            .collect();
+        let mut launches = BTreeMap::new();
+        for pool in &self.cluster.pools {
+            for name in &pool.groups {
+                let now = self.state.groups.get(name).and_then(|group| group.image());
+                let Some(image) = pinned.get(name).copied().or(now) else { continue };
+                let version = images::carried(self.state, &pool.image, image, known.iter());
+                if let Some(version) = version {
+                    launches.insert(name.clone(), Launch { image: image.clone(), version });
+                }
+            }
+        }
+        launches
+    }
+
+    /// After a roll a group launches what its nodes then are.
+    fn rolled(
+        &self,
+        launches: &mut BTreeMap<GroupName, Launch>,
+        pools: &BTreeSet<PoolName>,
+        to: &KubeVersion,
+    ) {
+        for pool in self.cluster.pools.iter().filter(|pool| pools.contains(&pool.name)) {
+            let Some(image) = images::newest(self.state, &pool.image, to) else { continue };
+            for name in &pool.groups {
+                let launch = Launch { image: image.id.clone(), version: to.clone() };
+                launches.insert(name.clone(), launch);
+            }
+        }
+    }
+
+    fn late_for(
+        &mut self,
+        launches: &mut BTreeMap<GroupName, Launch>,
+        now: &KubeVersion,
+        minor: Minor,
+    ) -> LatePins {
+        let mut late =
+            LatePins { wanted: BTreeMap::new(), launched: BTreeMap::new(), before: minor };
+        for pool in &self.cluster.pools {
+            for name in &pool.groups {
+                let Some(launch) = launches.get(name) else { continue };
+                let version = launch.version.minor();
+                if version > now.minor() || skew::kubelet_fits(version, minor) {
+                    continue;
+                }
+                let Some(next) = self.fitting(pool, now, minor) else {
+                    self.blockers.push(
+                        Blocker::new(
+                            Code::RF007,
+                            format!(
+                                "launches nodes of {}, too old for {minor}, and no image matches `{}` for {now} to point it at (owner {}, {})",
+                                launch.version, pool.image.name, pool.image.owner, pool.image.architecture
+                            ),
+                            "build the image, or correct the pattern",
+                        )
+                        .of(name),
+                    );
+                    launches.remove(name);
+                    continue;
+                };
+                late.launched.insert(name.clone(), BTreeSet::from([launch.image.clone()]));
+                late.wanted.insert(name.clone(), next.image.clone());
+                launches.insert(name.clone(), next);
+            }
+        }
+        late
+    }
+
+    /// The newest image that nodes can be launched from both before and after a hop to `minor`:
+    /// of the control plane's version, or else of an older one that is available.
+    fn fitting(&self, pool: &NodePool, now: &KubeVersion, minor: Minor) -> Option<Launch> {
+        let older = self.fleet.available.iter().rev().filter(|version| *version < now);
+        std::iter::once(now)
+            .chain(older)
+            .filter(|version| skew::kubelet_fits(version.minor(), minor))
+            .find_map(|version| {
+                let image = images::newest(self.state, &pool.image, version)?;
+                Some(Launch { image: image.id.clone(), version: version.clone() })
+            })
+    }
+}

@@ -1,0 +1,97 @@
+//! Tidying up after a run that did not end, in a cluster that nothing else can be planned for.
+
+use std::collections::BTreeSet;
+
+use refit_model::{
+    Action, ActionKind, Because, Bounds, Edge, GroupName, NodePool, Period, PoolName,
+    Reversibility, StateGuard, Why,
+};
+
+use super::ClusterPlanner;
+use crate::checks;
+
+/// What gives back cordons and settings, and replaces nothing.
+#[derive(Default)]
+pub(crate) struct Tidying {
+    pub(crate) actions: Vec<Action>,
+    pub(crate) edges: Vec<Edge>,
+}
+
+const ESTIMATE: Period = Period::minutes(1);
+
+impl ClusterPlanner<'_> {
+    /// Nothing where the machines are not what the file declares: it may be another cluster's
+    /// run that did not end.
+    pub(super) fn tidying(&self) -> Tidying {
+        let mut tidying = Tidying::default();
+        if !checks::machines(self.cluster, self.state).is_empty() {
+            return tidying;
+        }
+        let control_plane = &self.cluster.control_plane;
+        let (drain, ready) = (control_plane.drain_timeout, control_plane.node_ready_timeout);
+        tidying.actions.extend(self.tidy_up(None, &control_plane.groups, 1, drain, ready));
+        for pool in &self.cluster.pools {
+            let NodePool { drain_timeout, node_ready_timeout, .. } = *pool;
+            let nodes = u32::try_from(self.nodes_of(pool).len()).unwrap_or(u32::MAX);
+            let unavailable = pool.max_unavailable.of_rounded_down(nodes);
+            tidying.actions.extend(self.tidy_up(
+                Some(&pool.name),
+                &pool.groups,
+                unavailable,
+                drain_timeout,
+                node_ready_timeout,
+            ));
+        }
+        tidying.edges = tidying
+            .actions
+            .windows(2)
+            .map(|pair| Edge {
+                from: pair[0].id.clone(),
+                to: pair[1].id.clone(),
+                because: Because::OneAtATime,
+            })
+            .collect();
+        tidying
+    }
+
+    fn tidy_up(
+        &self,
+        pool: Option<&PoolName>,
+        groups: &[GroupName],
+        unavailable: u32,
+        drain_timeout: Period,
+        node_ready_timeout: Period,
+    ) -> Option<Action> {
+        if !self.left_behind(groups) {
+            return None;
+        }
+        let groups: BTreeSet<GroupName> = groups.iter().cloned().collect();
+        // What a run has added is drained, one after the other.
+        let instances = groups
+            .iter()
+            .filter_map(|name| self.state.groups.get(name))
+            .map(|group| group.instances.len())
+            .sum::<usize>();
+        let most = u32::try_from(instances).unwrap_or(u32::MAX).max(1);
+        let kind = ActionKind::TidyUp { pool: pool.cloned(), groups };
+        let each = drain_timeout.plus(node_ready_timeout);
+        Some(Action {
+            id: Action::id_of(Some(&self.cluster.name), &kind),
+            cluster: Some(self.cluster.name.clone()),
+            kind,
+            expect: StateGuard::Anything,
+            ensure: StateGuard::Anything,
+            bounds: Bounds::Rolling {
+                surge: 0,
+                unavailable,
+                drain_timeout,
+                node_ready_timeout,
+                node_interval: Period::ZERO,
+            },
+            timeout: each.times(most),
+            estimate: ESTIMATE,
+            reversible: Reversibility::Reversible,
+            why: Why::LeftBehind,
+        })
+    }
+}

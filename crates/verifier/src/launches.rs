@@ -1,0 +1,101 @@
+//! What groups launch: a node can come up at any moment, for a scale-up or in place of one that
+//! was lost, also in a pool that has none now.
+
+use std::collections::BTreeMap;
+
+use refit_model::{
+    ActionKind, Cluster, ClusterState, Fleet, GroupName, ImageId, ImagePattern, KubeVersion,
+    NodePool, skew,
+};
+
+use crate::order::Order;
+use crate::stages::{Stage, Versions, chain, meet, were_there};
+
+/// Whether what a group launches, until it is pinned or its pool is rolled, fits every apiserver
+/// that lives meanwhile.
+pub(crate) fn check(
+    fleet: &Fleet,
+    cluster: &Cluster,
+    state: &ClusterState,
+    order: &Order<'_>,
+    api: &[Stage<Versions>],
+    notes: &mut Vec<String>,
+) {
+    let running = state.nodes.values().map(|node| &node.kubelet);
+    let target = std::iter::once(&cluster.kubernetes.value);
+    let known: Versions = fleet.available.iter().chain(running).chain(target).cloned().collect();
+    let mut pins: BTreeMap<&GroupName, Vec<(usize, &ImageId)>> = BTreeMap::new();
+    for (at, action) in order.actions().iter().enumerate() {
+        let ActionKind::PinGroups { images } = &action.kind else { continue };
+        for (group, image) in images {
+            pins.entry(group).or_default().push((at, image));
+        }
+    }
+    for pool in &cluster.pools {
+        let rolls: Vec<(usize, Option<KubeVersion>)> = order
+            .actions()
+            .iter()
+            .enumerate()
+            .filter_map(|(at, action)| match &action.kind {
+                ActionKind::NodePoolRoll { pool: name, to, .. } if *name == pool.name => {
+                    Some((at, Some(to.clone())))
+                }
+                _ => None,
+            })
+            .collect();
+        for group in &pool.groups {
+            let carries = |image| carried(state, pool, image, &known);
+            let now = state.groups.get(group).and_then(|seen| seen.image()).and_then(carries);
+            let pinned = pins.remove(group).unwrap_or_default();
+            let pinned = pinned.into_iter().map(|(at, image)| (at, carries(image)));
+            let moves = pinned.chain(rolls.iter().cloned()).collect();
+            let own = chain(order, &format!("what group {group} launches"), now, moves, notes);
+            launches(order, group, &own, api, notes);
+        }
+    }
+    for group in pins.keys() {
+        notes.push(format!("group {group} is pinned, and belongs to no declared pool"));
+    }
+}
+
+fn launches(
+    order: &Order<'_>,
+    group: &GroupName,
+    own: &[Stage<Option<KubeVersion>>],
+    api: &[Stage<Versions>],
+    notes: &mut Vec<String>,
+) {
+    for launch in own {
+        let Some(version) = &launch.value else { continue };
+        for api in api.iter().filter(|api| meet(order, launch, api) && !were_there(launch, api)) {
+            for server in &api.value {
+                if !skew::kubelet_fits(version.minor(), server.minor()) {
+                    notes.push(format!(
+                        "group {group} may launch nodes of {version} beside an apiserver of {server}"
+                    ));
+                }
+            }
+        }
+    }
+}
+
+/// The version of an image, by its name. What is not there any more cannot be judged, and cannot
+/// be launched either.
+fn carried(
+    state: &ClusterState,
+    pool: &NodePool,
+    image: &ImageId,
+    known: &Versions,
+) -> Option<KubeVersion> {
+    let name = &state.images.iter().find(|seen| seen.id == *image)?.name;
+    let fits = |version: &&KubeVersion| pool.image.matches(version, name);
+    known.iter().find(fits).cloned().or_else(|| spelled(&pool.image, name))
+}
+
+/// The version that is spelled in a name, where the pattern wants it.
+fn spelled(pattern: &ImagePattern, name: &str) -> Option<KubeVersion> {
+    let numbers = name.split(|c: char| !c.is_ascii_digit() && c != '.');
+    numbers
+        .filter_map(|number| number.trim_matches('.').parse::<KubeVersion>().ok())
+        .find(|version| pattern.matches(version, name))
+}
