@@ -5,6 +5,7 @@
 use proptest::prelude::*;
 use refit_config::{Files as _, MemoryFiles, load, render};
 
+/// A fleet's files of all kinds: the fleet's, a release's, a cluster's, an add-on's, manifests.
 fn starter() -> Vec<(&'static str, String)> {
     refit_config::starter(&"acme".parse().unwrap())
 }
@@ -15,6 +16,8 @@ fn survives(files: &MemoryFiles) {
     for diagnostic in &loaded.diagnostics {
         let text = render(diagnostic, &loaded.sources, true);
         assert!(!text.is_empty());
+        let place = diagnostic.primary.as_ref().map(|mark| &mark.file);
+        assert!(place.is_some(), "no place: {}", diagnostic.message);
         let _ = diagnostic.position(&loaded.sources);
     }
     assert!(loaded.fleet.is_some() || !loaded.diagnostics.is_empty(), "silence is no answer");

@@ -14,3 +14,5 @@ mod readme;
 mod refusals;
 mod signals;
 mod support;
+#[cfg(unix)]
+mod terminal;

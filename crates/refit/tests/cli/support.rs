@@ -68,7 +68,7 @@ impl Ended {
     #[track_caller]
     pub(crate) fn shows(self, parts: &[&str]) -> Self {
         for part in parts {
-            assert!(self.stdout.contains(part), "`{part}` is not in stdout:\n{}", self.stdout);
+            assert!(self.stdout.contains(part), "`{part}` is not there: {self:?}");
         }
         self
     }
