@@ -1,0 +1,223 @@
+//! The servers: pinned in `tests/servers`, built once, kept outside of the checkout.
+//!
+//! Each of them is a directory `<name>-<digest>` in the cache, where the digest is that of its
+//! pins and of how it is built; another pin is another directory, and a change of one server
+//! builds no other. A mark is made in it when it is whole. A lock lets one process build while the
+//! others wait.
+//!
+//! From nothing, on 2 cores that do nothing else: etcd 1 minute, the servers of the oldest
+//! Kubernetes 5, each further kube-apiserver 3, kwok 1, Python's packages half a minute. The
+//! Go modules are about 1 GB, the result 500 MB. A second call looks at six directories.
+
+use std::collections::BTreeMap;
+use std::fs::{self, File};
+use std::path::{Path, PathBuf};
+use std::process::Command;
+use std::sync::OnceLock;
+use std::time::Instant;
+
+use refit_model::Digest;
+
+use super::{Error, say};
+
+/// The minors whose kube-apiserver is there, oldest first. Controllers and scheduler are those of
+/// the first, which the skew policy lets be older than the apiserver.
+const MINORS: [&str; 3] = ["1.35", "1.36", "1.37"];
+
+/// What a build does to its sources; a change of it builds anew.
+const RECIPE: &str = "1";
+
+/// Where the built servers are.
+#[derive(Clone, Debug)]
+pub struct Servers {
+    /// kube-apiserver by version, oldest first.
+    pub apiservers: BTreeMap<String, PathBuf>,
+    /// kube-controller-manager of the oldest version.
+    pub controller_manager: PathBuf,
+    /// kube-scheduler of the oldest version.
+    pub scheduler: PathBuf,
+    /// etcd.
+    pub etcd: PathBuf,
+    /// kwok.
+    pub kwok: PathBuf,
+    /// Python with what the world needs.
+    pub python: PathBuf,
+}
+
+impl Servers {
+    /// The version that is built of a minor, `1.36.3` for `1.36`.
+    pub fn version_of(&self, minor: &str) -> Option<&str> {
+        let prefix = format!("{minor}.");
+        self.apiservers.keys().find(|version| version.starts_with(&prefix)).map(String::as_str)
+    }
+}
+
+/// The directory that tools and servers are kept in, outside of the checkout.
+pub fn cache() -> PathBuf {
+    let of = |name| std::env::var_os(name).filter(|value| !value.is_empty()).map(PathBuf::from);
+    of("REFIT_CACHE").unwrap_or_else(|| {
+        let home = of("HOME").unwrap_or_else(std::env::temp_dir);
+        of("XDG_CACHE_HOME").unwrap_or_else(|| home.join(".cache")).join("refit")
+    })
+}
+
+/// The directory with the pins and the world.
+pub(super) fn sources() -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("servers")
+}
+
+/// All servers; what is not built yet is built now.
+pub fn servers() -> Result<&'static Servers, &'static Error> {
+    static SERVERS: OnceLock<Result<Servers, Error>> = OnceLock::new();
+    SERVERS.get_or_init(|| build_all(&cache().join("servers"))).as_ref()
+}
+
+fn build_all(cache: &Path) -> Result<Servers, Error> {
+    let lock = cache.join("lock");
+    fs::create_dir_all(cache).map_err(Error::file(format!("creating {}", cache.display())))?;
+    let file = File::create(&lock).map_err(Error::file(format!("creating {}", lock.display())))?;
+    // Released when the file is closed, so also when this process is killed.
+    file.lock().map_err(Error::file(format!("locking {}", lock.display())))?;
+
+    let python = venv(cache)?;
+    let etcd = go_module(cache, "etcd", "v3.6", &["go.etcd.io/etcd/server/v3"])?;
+    let mut apiservers = BTreeMap::new();
+    let mut kubernetes = Vec::new();
+    for minor in MINORS {
+        let oldest = minor == MINORS[0];
+        let mut packages = vec!["k8s.io/kubernetes/cmd/kube-apiserver"];
+        if oldest {
+            packages.push("k8s.io/kubernetes/cmd/kube-controller-manager");
+            packages.push("k8s.io/kubernetes/cmd/kube-scheduler");
+        }
+        let name = format!("kubernetes-{minor}");
+        let version = required(&name, "k8s.io/kubernetes")?;
+        let directory = go_module(cache, &name, &version, &packages)?;
+        apiservers
+            .insert(version.trim_start_matches('v').to_owned(), directory.join("kube-apiserver"));
+        kubernetes.push(directory);
+    }
+    let kwok = go_module(cache, "kwok", "v0.7", &["sigs.k8s.io/kwok/cmd/kwok"])?;
+    Ok(Servers {
+        apiservers,
+        controller_manager: kubernetes[0].join("kube-controller-manager"),
+        scheduler: kubernetes[0].join("kube-scheduler"),
+        etcd: etcd.join("server"),
+        kwok: kwok.join("kwok"),
+        python: python.join("bin/python"),
+    })
+}
+
+/// The version of a module that the go.mod of a server requires.
+fn required(server: &str, module: &str) -> Result<String, Error> {
+    let text = read(&sources().join(server).join("go.mod"))?;
+    let prefix = format!("{module} v");
+    text.lines()
+        .map(|line| line.trim().trim_start_matches("require "))
+        .find_map(|line| line.strip_prefix(&prefix))
+        .and_then(|rest| rest.split_whitespace().next())
+        .map(|version| format!("v{version}"))
+        .ok_or_else(|| Error::Build {
+            what: format!("reading the pins of {server}"),
+            output: format!("its go.mod does not require {module}"),
+        })
+}
+
+/// Builds packages of a Go module. Kubernetes says at /version what the linker is told.
+fn go_module(cache: &Path, name: &str, version: &str, packages: &[&str]) -> Result<PathBuf, Error> {
+    let module = sources().join(name);
+    let pins = [read(&module.join("go.mod"))?, read(&module.join("go.sum"))?, packages.join(" ")];
+    let machine = format!("{} {}", std::env::consts::OS, std::env::consts::ARCH);
+    once(cache, name, &[&pins[0], &pins[1], &pins[2], &machine], |into| {
+        let go = Command::new("go").arg("version").output();
+        go.map_err(|error| Error::Missing {
+            tool: "Go",
+            reason: error.to_string(),
+            hint: "install Go 1.26 or later from https://go.dev/dl",
+        })?;
+        let variables = "k8s.io/component-base/version";
+        let mut parts = version.trim_start_matches('v').split('.');
+        let (major, minor) = (parts.next().unwrap_or_default(), parts.next().unwrap_or_default());
+        let flags = format!(
+            "-s -w -X {variables}.gitVersion={version} -X {variables}.gitMajor={major} \
+             -X {variables}.gitMinor={minor}"
+        );
+        let mut command = Command::new("go");
+        command
+            .current_dir(&module)
+            .args(["build", "-trimpath", "-ldflags", &flags, "-o"])
+            .arg(format!("{}/", into.display()))
+            .args(packages)
+            .env("CGO_ENABLED", "0")
+            .env("GOWORK", "off");
+        run(&format!("go build {}", packages.join(" ")), &mut command)
+    })
+}
+
+/// Python with the pinned packages, in an environment of its own.
+fn venv(cache: &Path) -> Result<PathBuf, Error> {
+    let missing = |reason: String| Error::Missing {
+        tool: "Python",
+        reason,
+        hint: "install Python 3.11 or later with its venv module (Debian: python3-venv)",
+    };
+    let requirements = sources().join("requirements.txt");
+    let pins = read(&requirements)?;
+    let python = Command::new("python3")
+        .args(["-c", "import sys; print(sys.version, sys.executable)"])
+        .output();
+    let python = python.map_err(|error| missing(error.to_string()))?;
+    let python = String::from_utf8_lossy(&python.stdout).into_owned();
+    once(cache, "python", &[&pins, &python], |into| {
+        let mut command = Command::new("python3");
+        run("python3 -m venv", command.args(["-m", "venv"]).arg(into))
+            .map_err(|error| missing(error.to_string()))?;
+        let mut command = Command::new(into.join("bin/python"));
+        command.args(["-m", "pip", "install", "--quiet", "--no-deps", "--requirement"]);
+        run("pip install", command.arg(&requirements))
+    })
+}
+
+/// The directory of one server: as it is when it is whole, or built.
+fn once(
+    cache: &Path,
+    name: &str,
+    pins: &[&str],
+    build: impl FnOnce(&Path) -> Result<(), Error>,
+) -> Result<PathBuf, Error> {
+    let digest = Digest::of_bytes([&[RECIPE], pins].concat().join("\0").as_bytes());
+    let directory = cache.join(format!("{name}-{}", digest.short()));
+    let whole = directory.join(".whole");
+    if whole.is_file() {
+        return Ok(directory);
+    }
+    let begun = Instant::now();
+    say(&format!("building {name} in {}", directory.display()));
+    if directory.exists() {
+        fs::remove_dir_all(&directory)
+            .map_err(Error::file(format!("removing {}", directory.display())))?;
+    }
+    fs::create_dir_all(&directory)
+        .map_err(Error::file(format!("creating {}", directory.display())))?;
+    build(&directory)?;
+    File::create(&whole).map_err(Error::file(format!("creating {}", whole.display())))?;
+    say(&format!("built {name} in {} s", begun.elapsed().as_secs()));
+    Ok(directory)
+}
+
+fn read(path: &Path) -> Result<String, Error> {
+    fs::read_to_string(path).map_err(Error::file(format!("reading {}", path.display())))
+}
+
+/// Runs a step to its end; what it said, when it fails.
+fn run(what: &str, command: &mut Command) -> Result<(), Error> {
+    let output = command.output().map_err(Error::file(format!("starting {what}")))?;
+    if output.status.success() {
+        return Ok(());
+    }
+    let said = [output.stdout, output.stderr].concat();
+    let said = String::from_utf8_lossy(&said);
+    let last: Vec<&str> = said.lines().rev().take(30).collect();
+    let last: Vec<&str> = last.into_iter().rev().collect();
+    Err(Error::Build { what: what.to_owned(), output: last.join("\n") })
+}
