@@ -24,14 +24,20 @@ use super::{Error, say};
 /// the first, which the skew policy lets be older than the apiserver.
 const MINORS: [&str; 3] = ["1.35", "1.36", "1.37"];
 
+/// The Go module of all servers of Kubernetes.
+const KUBERNETES: &str = "k8s.io/kubernetes";
+
 /// What a build does to its sources; a change of it builds anew.
-const RECIPE: &str = "1";
+const RECIPE: &str = "2";
 
 /// Where the built servers are.
 #[derive(Clone, Debug)]
 pub struct Servers {
     /// kube-apiserver by version, oldest first.
     pub apiservers: BTreeMap<String, PathBuf>,
+    /// The directory with the manifests of its add-ons by version: `coredns.yaml`, and
+    /// `metrics-server.yaml`.
+    pub addons: BTreeMap<String, PathBuf>,
     /// kube-controller-manager of the oldest version.
     pub controller_manager: PathBuf,
     /// kube-scheduler of the oldest version.
@@ -80,8 +86,9 @@ fn build_all(cache: &Path) -> Result<Servers, Error> {
     file.lock().map_err(Error::file(format!("locking {}", lock.display())))?;
 
     let python = venv(cache)?;
-    let etcd = go_module(cache, "etcd", "v3.6", &["go.etcd.io/etcd/server/v3"])?;
-    let mut apiservers = BTreeMap::new();
+    let etcd =
+        go_module(cache, "etcd", "go.etcd.io/etcd/server/v3", &["go.etcd.io/etcd/server/v3"])?;
+    let (mut apiservers, mut addons) = (BTreeMap::new(), BTreeMap::new());
     let mut kubernetes = Vec::new();
     for minor in MINORS {
         let oldest = minor == MINORS[0];
@@ -91,15 +98,17 @@ fn build_all(cache: &Path) -> Result<Servers, Error> {
             packages.push("k8s.io/kubernetes/cmd/kube-scheduler");
         }
         let name = format!("kubernetes-{minor}");
-        let version = required(&name, "k8s.io/kubernetes")?;
-        let directory = go_module(cache, &name, &version, &packages)?;
-        apiservers
-            .insert(version.trim_start_matches('v').to_owned(), directory.join("kube-apiserver"));
+        let version = required(&name, KUBERNETES)?;
+        let directory = go_module(cache, &name, KUBERNETES, &packages)?;
+        let version = version.trim_start_matches('v').to_owned();
+        apiservers.insert(version.clone(), directory.join("kube-apiserver"));
+        addons.insert(version, manifests(cache, &name)?);
         kubernetes.push(directory);
     }
-    let kwok = go_module(cache, "kwok", "v0.7", &["sigs.k8s.io/kwok/cmd/kwok"])?;
+    let kwok = go_module(cache, "kwok", "sigs.k8s.io/kwok", &["sigs.k8s.io/kwok/cmd/kwok"])?;
     Ok(Servers {
         apiservers,
+        addons,
         controller_manager: kubernetes[0].join("kube-controller-manager"),
         scheduler: kubernetes[0].join("kube-scheduler"),
         etcd: etcd.join("server"),
@@ -123,9 +132,11 @@ fn required(server: &str, module: &str) -> Result<String, Error> {
         })
 }
 
-/// Builds packages of a Go module. Kubernetes says at /version what the linker is told.
-fn go_module(cache: &Path, name: &str, version: &str, packages: &[&str]) -> Result<PathBuf, Error> {
+/// Builds packages of a Go module in the version that is pinned. Kubernetes says at /version what
+/// the linker is told; kwok, which is made of the same parts, does not start without a version.
+fn go_module(cache: &Path, name: &str, of: &str, packages: &[&str]) -> Result<PathBuf, Error> {
     let module = sources().join(name);
+    let version = required(name, of)?;
     let pins = [read(&module.join("go.mod"))?, read(&module.join("go.sum"))?, packages.join(" ")];
     let machine = format!("{} {}", std::env::consts::OS, std::env::consts::ARCH);
     once(cache, name, &[&pins[0], &pins[1], &pins[2], &machine], |into| {
@@ -150,7 +161,50 @@ fn go_module(cache: &Path, name: &str, version: &str, packages: &[&str]) -> Resu
             .args(packages)
             .env("CGO_ENABLED", "0")
             .env("GOWORK", "off");
-        run(&format!("go build {}", packages.join(" ")), &mut command)
+        run(&format!("go build {}", packages.join(" ")), &mut command).map(drop)
+    })
+}
+
+/// The manifests of CoreDNS and metrics-server that Kubernetes carries, with what its scripts would
+/// fill in. The APIService is left out: nothing on loopback can serve it.
+fn manifests(cache: &Path, server: &str) -> Result<PathBuf, Error> {
+    const FILLED: [(&str, &str); 8] = [
+        ("__DNS__DOMAIN__", "cluster.local"),
+        ("__DNS__MEMORY__LIMIT__", "170Mi"),
+        ("__DNS__SERVER__", "10.96.0.10"),
+        ("# __MACHINE_GENERATED_WARNING__", ""),
+        ("{{ base_metrics_server_cpu }}", "40m"),
+        ("{{ base_metrics_server_memory }}", "40Mi"),
+        ("{{ metrics_server_memory_per_node }}", "4"),
+        ("{{ metrics_server_min_cluster_size }}", "16"),
+    ];
+    const METRICS_SERVER: [&str; 5] = [
+        "auth-delegator.yaml",
+        "auth-reader.yaml",
+        "metrics-server-deployment.yaml",
+        "metrics-server-service.yaml",
+        "resource-reader.yaml",
+    ];
+    let module = sources().join(server);
+    let pins = [read(&module.join("go.mod"))?, format!("{FILLED:?} {METRICS_SERVER:?}")];
+    once(cache, &format!("{server}-addons"), &[&pins[0], &pins[1]], |into| {
+        let mut command = Command::new("go");
+        command.current_dir(&module).env("GOWORK", "off");
+        let found = run("go list", command.args(["list", "-m", "-f", "{{.Dir}}", KUBERNETES]))?;
+        let source = Path::new(found.trim()).join("cluster/addons");
+        let coredns = read(&source.join("dns/coredns/coredns.yaml.base"))?;
+        let mut parts = Vec::new();
+        for file in METRICS_SERVER {
+            parts.push(read(&source.join("metrics-server").join(file))?);
+        }
+        for (file, text) in
+            [("coredns.yaml", coredns), ("metrics-server.yaml", parts.join("\n---\n"))]
+        {
+            let filled = FILLED.iter().fold(text, |text, (gap, value)| text.replace(gap, value));
+            let file = into.join(file);
+            fs::write(&file, filled).map_err(Error::file(format!("writing {}", file.display())))?;
+        }
+        Ok(())
     })
 }
 
@@ -174,7 +228,7 @@ fn venv(cache: &Path) -> Result<PathBuf, Error> {
             .map_err(|error| missing(error.to_string()))?;
         let mut command = Command::new(into.join("bin/python"));
         command.args(["-m", "pip", "install", "--quiet", "--no-deps", "--requirement"]);
-        run("pip install", command.arg(&requirements))
+        run("pip install", command.arg(&requirements)).map(drop)
     })
 }
 
@@ -209,11 +263,11 @@ fn read(path: &Path) -> Result<String, Error> {
     fs::read_to_string(path).map_err(Error::file(format!("reading {}", path.display())))
 }
 
-/// Runs a step to its end; what it said, when it fails.
-fn run(what: &str, command: &mut Command) -> Result<(), Error> {
+/// Runs a step to its end: its output, or what it said when it fails.
+fn run(what: &str, command: &mut Command) -> Result<String, Error> {
     let output = command.output().map_err(Error::file(format!("starting {what}")))?;
     if output.status.success() {
-        return Ok(());
+        return Ok(String::from_utf8_lossy(&output.stdout).into_owned());
     }
     let said = [output.stdout, output.stderr].concat();
     let said = String::from_utf8_lossy(&said);

@@ -1,0 +1,126 @@
+//! What a CI runner does to a run: it kills it, and throws its checkout away.
+
+use std::process::Child;
+use std::time::{Duration, Instant};
+
+use refit_tests::real::{Pool, RealCluster, Spec, wanted};
+
+use crate::fleet::{Fleet, versions};
+use crate::watch::{settings, watched};
+
+/// As long as a run may take, killed or not.
+const TIMEOUT: Duration = Duration::from_mins(12);
+
+fn cluster(name: &str) -> RealCluster {
+    let spec = Spec::new(name).pool(Pool::new("general")).fixture("deployments");
+    RealCluster::start(&spec).expect("the cluster starts")
+}
+
+fn groups(cluster: &RealCluster) -> Vec<String> {
+    let mut groups = vec![cluster.group_of("general")];
+    groups.extend(cluster.control_plane_groups());
+    groups
+}
+
+/// Waits for its end for so long; kills it then.
+fn killed_after(mut child: Child, time: Duration) -> Option<i32> {
+    let begun = Instant::now();
+    loop {
+        if let Some(status) = child.try_wait().expect("a child can be waited for") {
+            return status.code();
+        }
+        if begun.elapsed() > time {
+            child.kill().expect("a child can be killed");
+            child.wait().expect("a child that was killed ends");
+            return None;
+        }
+        std::thread::sleep(Duration::from_millis(50));
+    }
+}
+
+fn start(fleet: &Fleet) -> Child {
+    let mut command = fleet.command(&["apply", "--auto-approve", "--lock-timeout", "2m"]);
+    // Nobody reads them, and a full pipe would stop it.
+    command.stdout(std::process::Stdio::null()).stderr(std::process::Stdio::null());
+    command.spawn().expect("refit starts")
+}
+
+/// Again and again at random moments, and the same command each time.
+#[test]
+fn killed_at_random_it_goes_on_and_ends() {
+    if !wanted("killed_at_random_it_goes_on_and_ends") {
+        return;
+    }
+    let cluster = cluster("killed");
+    let fleet = Fleet::new(&cluster, &["general"]);
+    fleet.ask_for(&versions()[1], &[]);
+    let before = settings(&cluster, &groups(&cluster));
+    let mut dice = fastrand::Rng::new();
+    let seed = dice.u64(..);
+    dice.seed(seed);
+    let begun = Instant::now();
+    let ((code, kills), seen) = watched(&cluster, || {
+        let mut kills = 0;
+        loop {
+            assert!(begun.elapsed() < TIMEOUT, "seed {seed}: it does not end");
+            let time = Duration::from_millis(dice.u64(2_000..20_000));
+            match killed_after(start(&fleet), time) {
+                None => kills += 1,
+                code => return (code, kills),
+            }
+        }
+    });
+    assert_eq!(code, Some(0), "seed {seed}: {}", fleet.run(&["status"]).text());
+    assert!(kills > 2, "seed {seed}: it was killed {kills} times only");
+    assert!(seen.wrong.is_empty(), "seed {seed}: {:#?}", seen.wrong);
+    assert_eq!(settings(&cluster, &groups(&cluster)), before, "seed {seed}");
+    fleet.is_done();
+}
+
+/// The state directory goes with the checkout; another one, on another machine as it were, takes
+/// over once the Lease has run out.
+#[test]
+fn another_checkout_without_the_state_takes_over() {
+    if !wanted("another_checkout_without_the_state_takes_over") {
+        return;
+    }
+    let cluster = cluster("lost");
+    let target = versions()[1].clone();
+    let before = settings(&cluster, &groups(&cluster));
+    let ask = || {
+        let fleet = Fleet::new(&cluster, &["general"]);
+        fleet.ask_for(&target, &[]);
+        fleet
+    };
+    let first = ask();
+    // Into the roll of the nodes, where there is most to put in order.
+    let ((), seen) = watched(&cluster, || {
+        let mut child = start(&first);
+        let begun = Instant::now();
+        loop {
+            assert!(begun.elapsed() < TIMEOUT, "no node was cordoned");
+            let nodes = cluster.list("/api/v1/nodes").unwrap_or_default();
+            let cordoned = nodes.iter().any(|node| {
+                let worker = !node["metadata"]["labels"]["refit.test/pool"].is_null();
+                worker && node["spec"]["unschedulable"] == true
+            });
+            if cordoned {
+                break;
+            }
+            std::thread::sleep(Duration::from_millis(200));
+        }
+        child.kill().expect("a child can be killed");
+        child.wait().expect("a child that was killed ends");
+    });
+    assert!(seen.wrong.is_empty(), "{:#?}", seen.wrong);
+    drop(first);
+    assert_ne!(settings(&cluster, &groups(&cluster)), before, "nothing was left behind");
+
+    let second = ask();
+    let (ended, seen) =
+        watched(&cluster, || second.run(&["apply", "--auto-approve", "--lock-timeout", "3m"]));
+    let ended = ended.exits(0);
+    assert!(seen.wrong.is_empty(), "{:#?}\n{}", seen.wrong, ended.text());
+    assert_eq!(settings(&cluster, &groups(&cluster)), before);
+    second.is_done();
+}

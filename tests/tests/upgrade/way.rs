@@ -1,0 +1,157 @@
+//! From the oldest minor to the newest, with everything that runs on the cluster still running.
+
+use std::collections::BTreeSet;
+use std::fs;
+
+use refit_tests::real::{Pool, RealCluster, Spec, wanted};
+
+use crate::fleet::{Fleet, built, versions};
+use crate::watch::{calls, minor, requests_of, settings, watched};
+
+const POOLS: [&str; 2] = ["general", "stateful"];
+
+/// Three instances of the control plane, eight nodes over two zones, and what runs on them.
+fn cluster(name: &str) -> RealCluster {
+    let spec = POOLS
+        .iter()
+        .fold(Spec::new(name), |spec, pool| {
+            spec.pool(Pool::new(pool).zones(&["a", "b"]).sizes(1, 4, 8))
+        })
+        .fixture("deployments")
+        .fixture("statefulset")
+        .fixture("daemonset");
+    RealCluster::start(&spec).expect("the cluster starts")
+}
+
+/// What Kubernetes itself carries of an add-on, for a minor, with the version of its image.
+fn carried(addon: &str, version: &str) -> (String, String) {
+    let file = built().addons[version].join(format!("{addon}.yaml"));
+    let text = fs::read_to_string(file).expect("the manifests were written with the servers");
+    let image = format!("/{addon}:v");
+    let at = text.find(&image).expect("the workload has an image") + image.len();
+    let found = text[at..].split_whitespace().next().expect("the image has a tag").to_owned();
+    (found, text)
+}
+
+/// CoreDNS and metrics-server, in the versions of the oldest and of the newest minor.
+fn addons(fleet: &Fleet) -> [Vec<(&'static str, String)>; 2] {
+    let versions = versions();
+    let (oldest, newest) = (&versions[0], &versions[versions.len() - 1]);
+    let mut wanted = [Vec::new(), Vec::new()];
+    for (addon, workload) in [
+        ("coredns", "Deployment/kube-system/coredns"),
+        ("metrics-server", "Deployment/kube-system/metrics-server-v0.8.0"),
+    ] {
+        let (first, first_text) = carried(addon, oldest);
+        let (last, last_text) = carried(addon, newest);
+        assert_ne!(first, last, "{addon} has to have something to do");
+        fleet.addon(
+            addon,
+            &format!(
+                "[detect]\nworkload = \"{workload}\"\ncontainer = \"{addon}\"\n\n\
+                 [[versions]]\nversion = \"{first}\"\nkubernetes = \">=1.33, <=1.36\"\n\n\
+                 [[versions]]\nversion = \"{last}\"\nkubernetes = \">=1.35, <=1.38\"\n"
+            ),
+            &[(&first, &first_text), (&last, &last_text)],
+        );
+        wanted[0].push((addon, first));
+        wanted[1].push((addon, last));
+    }
+    wanted
+}
+
+fn borrowed<'a>(addons: &'a [(&'static str, String)]) -> Vec<(&'static str, &'a str)> {
+    addons.iter().map(|(name, version)| (*name, version.as_str())).collect()
+}
+
+#[test]
+fn two_minors_up_and_the_second_plan_is_empty() {
+    if !wanted("two_minors_up_and_the_second_plan_is_empty") {
+        return;
+    }
+    let cluster = cluster("up");
+    let fleet = Fleet::new(&cluster, &POOLS);
+    let versions = versions();
+    let newest = versions.last().expect("there are versions");
+    let [first, last] = addons(&fleet);
+    fleet.ask_for(&versions[0], &borrowed(&first));
+    fleet.run(&["validate"]).exits(0);
+    fleet.run(&["plan"]).exits(0).says(&["coredns", "install", "metrics-server"]);
+    fleet.run(&["apply", "--auto-approve"]).exits(0);
+    fleet.is_done();
+
+    fleet.ask_for(newest, &borrowed(&last));
+    let groups: Vec<String> = POOLS
+        .iter()
+        .map(|pool| cluster.group_of(pool))
+        .chain(cluster.control_plane_groups())
+        .collect();
+    let before = settings(&cluster, &groups);
+    fleet.run(&["plan", "-o", "up.plan"]).exits(0).says(&[
+        "2 hops, 2 node rolls, 2 add-ons",
+        "1.35.4 -> 1.36.3 -> 1.37.0",
+        "coredns 1.13.1 -> 1.14.6",
+    ]);
+
+    let (applied, seen) = watched(&cluster, || fleet.run(&["apply", "up.plan"]));
+    let applied = applied.exits(0);
+    assert!(seen.wrong.is_empty(), "{:#?}\n{}", seen.wrong, applied.text());
+    let minors: Vec<u32> = versions.iter().map(|version| minor(version)).collect();
+    let pairs: BTreeSet<BTreeSet<u32>> = minors
+        .windows(2)
+        .map(|pair| pair.iter().copied().collect())
+        .chain(minors.iter().map(|minor| [*minor].into()))
+        .collect();
+    assert_eq!(seen.minors, pairs, "the minors that were live together");
+    assert_eq!(settings(&cluster, &groups), before);
+    let nodes = cluster.ready_nodes().expect("nodes are listed");
+    assert_eq!(nodes.len(), 11);
+    assert!(nodes.values().all(|version| *version == format!("v{newest}")), "{nodes:?}");
+    // Its name carries its version: the old one was pruned.
+    let path = "/apis/apps/v1/namespaces/kube-system/deployments";
+    let deployments: Vec<String> = cluster
+        .list(path)
+        .expect("deployments are listed")
+        .iter()
+        .filter_map(|each| each["metadata"]["name"].as_str().map(str::to_owned))
+        .collect();
+    assert_eq!(deployments, ["coredns", "metrics-server-v0.8.1"]);
+    fleet.is_done();
+}
+
+#[test]
+fn looking_only_reads() {
+    if !wanted("looking_only_reads") {
+        return;
+    }
+    let spec = Spec::new("look").pool(Pool::new("general")).fixture("deployments");
+    let cluster = RealCluster::start(&spec).expect("the cluster starts");
+    let fleet = Fleet::new(&cluster, &["general"]);
+    let versions = versions();
+    let [_, last] = addons(&fleet);
+    fleet.ask_for(&versions[2], &borrowed(&last));
+    fleet.run(&["observe", "-o", "seen.json"]).exits(0);
+    let online = fleet.run(&["plan", "--diff"]).exits(0);
+    let offline = fleet.run(&["plan", "--snapshot", "seen.json", "--format", "json"]).exits(0);
+    let again = fleet.run(&["plan", "--snapshot", "seen.json", "--format", "json"]).exits(0);
+    assert_eq!(offline.stdout, again.stdout, "the same snapshot, byte for byte");
+    assert!(online.stdout.contains("1.35.4 -> 1.36.3 -> 1.37.0"), "{}", online.text());
+
+    let requests = requests_of(&cluster, "refit");
+    assert!(requests.len() > 10, "{requests:?}");
+    let writes: Vec<_> = requests
+        .iter()
+        .filter(|(verb, resource)| match verb.as_str() {
+            "get" | "list" | "watch" => false,
+            "create" => resource != "selfsubjectaccessreviews",
+            _ => true,
+        })
+        .collect();
+    assert!(writes.is_empty(), "{writes:?}");
+    let calls = calls(&cluster);
+    assert!(calls.len() > 4, "{calls:?}");
+    for call in &calls {
+        let action = call.split(':').nth(1).unwrap_or_default();
+        assert!(action.starts_with("Describe") || action.starts_with("Get"), "{calls:?}");
+    }
+}
