@@ -19,9 +19,12 @@ mod error;
 mod groups;
 mod images;
 mod look;
+mod permissions;
 mod sdk;
 mod targets;
 mod templates;
+
+pub use permissions::{TO_APPLY, TO_PLAN, policy};
 
 /// How long a connection may take.
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);

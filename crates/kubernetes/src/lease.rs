@@ -14,7 +14,7 @@ use crate::{Kubernetes, NAMESPACE};
 
 const LEASES: &str = "/apis/coordination.k8s.io/v1/namespaces/kube-system/leases";
 /// The Lease's name.
-const NAME: &str = "refit";
+pub(crate) const LEASE: &str = "refit";
 /// Who started the run.
 const HOLDER: &str = "refit.dev/holder";
 
@@ -61,7 +61,7 @@ impl Lease {
 
 impl Kubernetes {
     async fn lease(&self) -> Result<Option<Lease>, ProviderError> {
-        self.api.find("get the Lease kube-system/refit", &format!("{LEASES}/{NAME}")).await
+        self.api.find("get the Lease kube-system/refit", &format!("{LEASES}/{LEASE}")).await
     }
 
     pub(crate) async fn lease_state(&self) -> Result<Option<LeaseState>, ProviderError> {
@@ -94,7 +94,7 @@ impl Kubernetes {
             "apiVersion": "coordination.k8s.io/v1",
             "kind": "Lease",
             "metadata": {
-                "name": NAME,
+                "name": LEASE,
                 "namespace": NAMESPACE,
                 "annotations": { HOLDER: holder },
             },
@@ -113,7 +113,7 @@ impl Kubernetes {
             Some(lease) => {
                 value["metadata"]["resourceVersion"] =
                     Value::String(lease.metadata.resource_version.clone());
-                let path = format!("{LEASES}/{NAME}");
+                let path = format!("{LEASES}/{LEASE}");
                 self.api.write(what, Method::PUT, &path, Some((Body::Object, &value))).await?
             }
         };
@@ -137,7 +137,7 @@ impl Kubernetes {
             },
         });
         let what = "release the Lease kube-system/refit";
-        let path = format!("{LEASES}/{NAME}");
+        let path = format!("{LEASES}/{LEASE}");
         self.api.write(what, Method::DELETE, &path, Some((Body::Object, &options))).await?;
         Ok(())
     }

@@ -6,7 +6,7 @@
 
 use std::collections::BTreeMap;
 
-use refit_model::{Addon, AddonName, Cluster, ClusterState, Op, Token};
+use refit_model::{Action, Addon, AddonName, Cluster, ClusterState, Op, Token};
 use refit_provider::{Act, Answer, ErrorClass, Look, Observe, ProviderError};
 
 mod access;
@@ -16,9 +16,11 @@ mod error;
 mod lease;
 mod look;
 mod nodes;
+mod permissions;
 mod pods;
 
 pub use access::{AccessError, Kubeconfigs};
+pub use permissions::{Permission, Subject, roles, to_apply, to_plan};
 
 /// The field manager of everything that refit writes.
 const MANAGER: &str = "refit";
@@ -57,5 +59,13 @@ impl Act for Kubernetes {
                 }
             }
         })
+    }
+
+    fn missing<'a>(
+        &'a self,
+        addons: &'a BTreeMap<AddonName, Addon>,
+        actions: &'a [&'a Action],
+    ) -> Answer<'a, Vec<String>> {
+        Box::pin(async move { Kubernetes::missing(self, addons, actions).await })
     }
 }

@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use refit_model::{
-    Addon, AddonName, Cluster, ClusterState, GroupName, GroupOp, GroupState, ImageState,
+    Action, Addon, AddonName, Cluster, ClusterState, GroupName, GroupOp, GroupState, ImageState,
     InstanceId, Op, Token,
 };
 
@@ -101,6 +101,15 @@ impl<M: ActOnMachines> Act for JoinedActor<M> {
                 self.kubernetes.submit(cluster, addons, op, token)
             }
         }
+    }
+
+    /// Machines are not asked: their API has no such question, and its errors name the action.
+    fn missing<'a>(
+        &'a self,
+        addons: &'a BTreeMap<AddonName, Addon>,
+        actions: &'a [&'a Action],
+    ) -> Answer<'a, Vec<String>> {
+        self.kubernetes.missing(addons, actions)
     }
 }
 

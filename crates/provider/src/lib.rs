@@ -9,7 +9,7 @@ use std::collections::BTreeMap;
 use std::future::Future;
 use std::pin::Pin;
 
-use refit_model::{Addon, AddonName, Cluster, ClusterState, Op, Token};
+use refit_model::{Action, Addon, AddonName, Cluster, ClusterState, Op, Token};
 
 mod joined;
 
@@ -52,4 +52,12 @@ pub trait Act: Send + Sync {
         op: &'a Op,
         token: &'a Token,
     ) -> Answer<'a, ()>;
+
+    /// What these actions of a cluster's take and is not permitted, as far as the API tells
+    /// without being written to; each one says what is missing in the API's own words.
+    fn missing<'a>(
+        &'a self,
+        addons: &'a BTreeMap<AddonName, Addon>,
+        actions: &'a [&'a Action],
+    ) -> Answer<'a, Vec<String>>;
 }

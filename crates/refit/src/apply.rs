@@ -168,6 +168,7 @@ impl Session<'_> {
                 self.printer.say("Nothing to do.");
                 return Ok(commands::exit_of(&approved.plan, false));
             }
+            self.check_permissions(&approved.plan).await?;
             self.new_run(store, approved)?
         };
         let plan = begun.plan.clone();
@@ -194,6 +195,22 @@ impl Session<'_> {
             return Ok(Err(Exit::Failed));
         }
         Ok(Ok(SavedPlan::new(plan)))
+    }
+
+    /// Nothing is begun that a missing permission would stop half way.
+    async fn check_permissions(&self, plan: &Plan) -> Result<(), Failure> {
+        let at_once = usize::try_from(self.options.parallelism).unwrap_or(usize::MAX);
+        let missing =
+            refit_runtime::missing_permissions(&self.fleet, plan, &self.actors, at_once).await;
+        if missing.is_empty() {
+            return Ok(());
+        }
+        let text = "refit lacks permissions that this plan takes; nothing was done";
+        let mut failure = Failure::new(Exit::Failed, text);
+        for (cluster, missing) in missing {
+            failure.causes.extend(missing.iter().map(|text| format!("{cluster}: may not {text}")));
+        }
+        Err(failure.hint("`refit permissions kubernetes` prints the roles that suffice"))
     }
 
     /// Holds a saved plan against what is there now.

@@ -130,6 +130,9 @@ pub(crate) enum Command {
     History(History),
     /// Look into the state store
     State(State),
+    /// Print the roles and the policy that suffice for refit
+    #[cfg(feature = "aws")]
+    Permissions(Permissions),
     /// Print a completion script for a shell
     Completions(Completions),
     /// Print manual pages
@@ -350,6 +353,46 @@ pub(crate) enum StateCommand {
     },
     /// Remove what a dead process left of its lock; refuses while one holds it
     Unlock,
+}
+
+#[cfg(feature = "aws")]
+#[derive(Debug, Args)]
+#[command(
+    arg_required_else_help = true,
+    after_help = "Examples:
+  refit permissions kubernetes --group platform | kubectl apply -f -
+  refit permissions kubernetes --to-plan --service-account ci/refit-plan
+  refit permissions aws > policy.json"
+)]
+pub(crate) struct Permissions {
+    #[command(subcommand)]
+    pub(crate) command: PermissionsCommand,
+}
+
+#[cfg(feature = "aws")]
+#[derive(Debug, Subcommand)]
+pub(crate) enum PermissionsCommand {
+    /// Print a ClusterRole and a Role with their bindings, for the add-ons of this fleet, as YAML
+    Kubernetes {
+        /// Only what observing and planning take
+        #[arg(long)]
+        to_plan: bool,
+        /// Bind them to this user, by the name that authentication gives
+        #[arg(long, value_name = "NAME", default_value = "refit", conflicts_with_all = ["group", "service_account"])]
+        user: String,
+        /// Bind them to this group of users
+        #[arg(long, value_name = "NAME", conflicts_with = "service_account")]
+        group: Option<String>,
+        /// Bind them to this service account
+        #[arg(long, value_name = "NAMESPACE/NAME")]
+        service_account: Option<String>,
+    },
+    /// Print an IAM policy, as JSON
+    Aws {
+        /// Only what observing and planning take
+        #[arg(long)]
+        to_plan: bool,
+    },
 }
 
 #[derive(Debug, Args)]

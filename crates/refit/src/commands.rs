@@ -1,6 +1,8 @@
 //! The commands that only look: none of them writes to a cluster.
 
 mod inspect;
+#[cfg(feature = "aws")]
+mod permissions;
 mod plan;
 mod setup;
 
@@ -8,5 +10,7 @@ pub(crate) use inspect::{
     history, plan_failure, probe, probe_index, recovery_warnings, show, state, status,
     store_failure,
 };
+#[cfg(feature = "aws")]
+pub(crate) use permissions::permissions;
 pub(crate) use plan::{Made, block_on, check_replaced, exit_of, make, observe, plan, take};
 pub(crate) use setup::{completions, init, man, validate};

@@ -55,6 +55,8 @@ fn run(cli: &Cli, printer: &Printer) -> Result<Exit, Failure> {
         Command::Status(options) => commands::status(directory, options, printer),
         Command::History(options) => commands::history(directory, options, printer),
         Command::State(options) => commands::state(directory, options, printer),
+        #[cfg(feature = "aws")]
+        Command::Permissions(options) => commands::permissions(directory, options, printer),
         Command::Completions(options) => commands::completions(options, printer),
         Command::Man(options) => commands::man(options, printer),
     }

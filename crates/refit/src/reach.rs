@@ -102,7 +102,7 @@ mod real {
     use refit_aws::Aws;
     use refit_kubernetes::{AccessError, Kubeconfigs};
     use refit_model::{
-        Addon, AddonName, AwsCluster, Cluster, ClusterState, Fleet, Op, Provider, Token,
+        Action, Addon, AddonName, AwsCluster, Cluster, ClusterState, Fleet, Op, Provider, Token,
     };
     use refit_provider::{
         Act, Answer, ErrorClass, JoinedActor, JoinedObserver, Look, Observe, ProviderError,
@@ -177,6 +177,14 @@ mod real {
             _op: &'a Op,
             _token: &'a Token,
         ) -> Answer<'a, ()> {
+            Box::pin(async { Err(self.0.clone()) })
+        }
+
+        fn missing<'a>(
+            &'a self,
+            _addons: &'a BTreeMap<AddonName, Addon>,
+            _actions: &'a [&'a Action],
+        ) -> Answer<'a, Vec<String>> {
             Box::pin(async { Err(self.0.clone()) })
         }
     }

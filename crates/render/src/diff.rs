@@ -221,7 +221,7 @@ fn restrict(live: &Value, wanted: &Value) -> Value {
 }
 
 /// The value as YAML with sorted keys: it never depends on the order of an API server's answer.
-fn yaml(value: &Value) -> String {
+pub fn yaml(value: &Value) -> String {
     let text = serde_saphyr::to_string(&sorted(value));
     // Values of JSON have only string keys and finite numbers: all of that is YAML.
     let text = text.unwrap_or_else(|_| value.to_string());

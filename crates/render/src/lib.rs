@@ -25,7 +25,7 @@ mod time;
 mod way;
 mod words;
 
-pub use diff::diff_text;
+pub use diff::{diff_text, yaml};
 pub use findings::findings_text;
 pub use history::{RunLine, history_text};
 pub use message::{Message, message_text};

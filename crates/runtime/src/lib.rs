@@ -7,10 +7,12 @@
 mod clock;
 mod drive;
 mod observe;
+mod permissions;
 
 pub use clock::{Clock, SimulatedClock, SystemClock};
 pub use drive::{Drive, DriveError, Report};
 pub use observe::observe;
+pub use permissions::missing_permissions;
 
 use std::collections::BTreeMap;
 use std::sync::Arc;

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::io;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-use refit_model::{Addon, AddonName, Cluster, ClusterState, Op, Timestamp, Token};
+use refit_model::{Action, Addon, AddonName, Cluster, ClusterState, Op, Timestamp, Token};
 use refit_provider::{Act, Answer, ErrorClass, Look, Observe, ProviderError};
 
 use crate::world::World;
@@ -110,5 +110,14 @@ impl Act for Simulated {
         token: &'a Token,
     ) -> Answer<'a, ()> {
         Box::pin(async move { self.change(|world| world.submit(cluster, addons, op, token)) })
+    }
+
+    /// Everybody may do everything here.
+    fn missing<'a>(
+        &'a self,
+        _addons: &'a BTreeMap<AddonName, Addon>,
+        _actions: &'a [&'a Action],
+    ) -> Answer<'a, Vec<String>> {
+        Box::pin(async { Ok(Vec::new()) })
     }
 }

@@ -48,7 +48,6 @@ impl Fleet {
             kubeconfig: cluster.kubeconfig_refit.clone(),
             environment: cluster.aws_environment(),
         };
-        cluster.apply(&[everything()]).expect("rights can be granted");
         let available = list(&versions());
         fleet.write(
             "fleet.toml",
@@ -94,6 +93,27 @@ impl Fleet {
         for (version, manifests) in versions {
             self.write(&format!("addons/{name}/{version}/{name}.yaml"), manifests);
         }
+    }
+
+    /// Grants what `refit permissions` says for the files as they are, and nothing else.
+    pub(crate) fn grant(&self, cluster: &RealCluster) -> Vec<Value> {
+        let printed = self.run(&["permissions", "kubernetes", "--user", "refit"]).exits(0);
+        let objects: Vec<Value> =
+            serde_saphyr::from_multiple(&printed.stdout).expect("it prints YAML");
+        assert!(objects.len() > 2, "{}", printed.stdout);
+        cluster.apply(&objects).expect("rights can be granted");
+        let wish = json!({ "do": "allow", "key": "refit", "actions": self.actions() });
+        cluster.admin(wish).expect("the account can be told");
+        objects
+    }
+
+    /// What the policy allows that `refit permissions` prints.
+    pub(crate) fn actions(&self) -> Vec<String> {
+        let printed = self.run(&["permissions", "aws"]).exits(0);
+        let policy: Value = serde_json::from_str(&printed.stdout).expect("it prints JSON");
+        let statements = policy["Statement"].as_array().expect("a policy has statements");
+        let actions = statements.iter().flat_map(|each| each["Action"].as_array()).flatten();
+        actions.filter_map(|action| action.as_str().map(str::to_owned)).collect()
     }
 
     pub(crate) fn path(&self) -> &Path {
@@ -143,19 +163,6 @@ impl Fleet {
         let found = self.environment.iter().find(|(key, _)| *key == "AWS_REGION");
         &found.expect("the world has a region").1
     }
-}
-
-/// The user `refit` may do everything.
-fn everything() -> Value {
-    json!({
-        "apiVersion": "rbac.authorization.k8s.io/v1",
-        "kind": "ClusterRoleBinding",
-        "metadata": { "name": "refit" },
-        "roleRef": {
-            "apiGroup": "rbac.authorization.k8s.io", "kind": "ClusterRole", "name": "cluster-admin",
-        },
-        "subjects": [{ "kind": "User", "name": "refit" }],
-    })
 }
 
 /// What control planes and pools have in common.

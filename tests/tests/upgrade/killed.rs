@@ -54,6 +54,7 @@ fn killed_at_random_it_goes_on_and_ends() {
     let cluster = cluster("killed");
     let fleet = Fleet::new(&cluster, &["general"]);
     fleet.ask_for(&versions()[1], &[]);
+    fleet.grant(&cluster);
     let before = settings(&cluster, &groups(&cluster));
     let mut dice = fastrand::Rng::new();
     let seed = dice.u64(..);
@@ -90,6 +91,7 @@ fn another_checkout_without_the_state_takes_over() {
     let ask = || {
         let fleet = Fleet::new(&cluster, &["general"]);
         fleet.ask_for(&target, &[]);
+        fleet.grant(&cluster);
         fleet
     };
     let first = ask();

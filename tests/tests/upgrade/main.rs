@@ -3,5 +3,6 @@
 
 mod fleet;
 mod killed;
+mod permissions;
 mod watch;
 mod way;

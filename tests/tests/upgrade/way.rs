@@ -6,6 +6,7 @@ use std::fs;
 use refit_tests::real::{Pool, RealCluster, Spec, wanted};
 
 use crate::fleet::{Fleet, built, versions};
+use crate::permissions::all_was_used;
 use crate::watch::{calls, minor, requests_of, settings, watched};
 
 const POOLS: [&str; 2] = ["general", "stateful"];
@@ -34,7 +35,7 @@ fn carried(addon: &str, version: &str) -> (String, String) {
 }
 
 /// CoreDNS and metrics-server, in the versions of the oldest and of the newest minor.
-fn addons(fleet: &Fleet) -> [Vec<(&'static str, String)>; 2] {
+pub(crate) fn addons(fleet: &Fleet) -> [Vec<(&'static str, String)>; 2] {
     let versions = versions();
     let (oldest, newest) = (&versions[0], &versions[versions.len() - 1]);
     let mut wanted = [Vec::new(), Vec::new()];
@@ -76,6 +77,7 @@ fn two_minors_up_and_the_second_plan_is_empty() {
     let [first, last] = addons(&fleet);
     fleet.ask_for(&versions[0], &borrowed(&first));
     fleet.run(&["validate"]).exits(0);
+    let granted = fleet.grant(&cluster);
     fleet.run(&["plan"]).exits(0).says(&["coredns", "install", "metrics-server"]);
     fleet.run(&["apply", "--auto-approve"]).exits(0);
     fleet.is_done();
@@ -117,6 +119,12 @@ fn two_minors_up_and_the_second_plan_is_empty() {
         .collect();
     assert_eq!(deployments, ["coredns", "metrics-server-v0.8.1"]);
     fleet.is_done();
+
+    // No set names it any more.
+    fleet.ask_for(newest, &borrowed(&last[..1]));
+    fleet.run(&["apply", "--auto-approve"]).exits(0);
+    fleet.is_done();
+    all_was_used(&cluster, &fleet, &granted);
 }
 
 #[test]
@@ -130,6 +138,7 @@ fn looking_only_reads() {
     let versions = versions();
     let [_, last] = addons(&fleet);
     fleet.ask_for(&versions[2], &borrowed(&last));
+    fleet.grant(&cluster);
     fleet.run(&["observe", "-o", "seen.json"]).exits(0);
     let online = fleet.run(&["plan", "--diff"]).exits(0);
     let offline = fleet.run(&["plan", "--snapshot", "seen.json", "--format", "json"]).exits(0);
