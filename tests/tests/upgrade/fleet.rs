@@ -112,7 +112,7 @@ impl Fleet {
         let printed = self.run(&["permissions", "aws"]).exits(0);
         let policy: Value = serde_json::from_str(&printed.stdout).expect("it prints JSON");
         let statements = policy["Statement"].as_array().expect("a policy has statements");
-        let actions = statements.iter().flat_map(|each| each["Action"].as_array()).flatten();
+        let actions = statements.iter().filter_map(|each| each["Action"].as_array()).flatten();
         actions.filter_map(|action| action.as_str().map(str::to_owned)).collect()
     }
 
@@ -125,6 +125,13 @@ impl Fleet {
         let parent = path.parent().expect("a file is in a directory");
         std::fs::create_dir_all(parent).expect("the directory can be made");
         std::fs::write(path, text).expect("the file can be written");
+    }
+
+    /// Changes a file by replacing what stands there once.
+    pub(crate) fn edit(&self, file: &str, from: &str, to: &str) {
+        let text = std::fs::read_to_string(self.path().join(file)).expect("the file is there");
+        assert!(text.contains(from), "`{from}` is not in {file}:\n{text}");
+        self.write(file, &text.replacen(from, to, 1));
     }
 
     /// refit with these arguments, ready to run.

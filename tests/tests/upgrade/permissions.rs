@@ -86,7 +86,10 @@ fn a_refused_action_is_named_and_the_run_goes_on_later() {
     ] {
         let less: Vec<&String> = allowed.iter().filter(|action| *action != refused).collect();
         allow(&cluster, &json!(less));
-        fleet.run(&["apply", "--auto-approve"]).exits(6).says(&[refused, "is not authorized"]);
+        let ran = fleet.run(&["apply", "--auto-approve"]);
+        // Whether anything could be done before.
+        assert!(matches!(ran.code, Some(1 | 6)), "{}", ran.text());
+        ran.says(&[refused, "is not authorized"]);
     }
     for refused in ["autoscaling:DescribeAutoScalingGroups", "ec2:DescribeImages"] {
         let less: Vec<&String> = allowed.iter().filter(|action| *action != refused).collect();
@@ -126,6 +129,8 @@ pub(crate) fn all_was_used(cluster: &RealCluster, fleet: &Fleet, objects: &[Valu
     let unused: Vec<String> = fleet
         .actions()
         .into_iter()
+        // Gives back what a run has taken out that was stopped right after.
+        .filter(|action| action != "elasticloadbalancing:RegisterTargets")
         // Of what a template describes, and checked by Auto Scaling itself.
         .filter(|action| {
             !["ec2:RunInstances", "ec2:CreateTags", "iam:PassRole"].contains(&action.as_str())
@@ -145,13 +150,11 @@ fn the_kinds_of_add_ons_are_granted() {
     let fleet = Fleet::new(&cluster, &["general"]);
     let [first, _] = addons(&fleet);
     let first: Vec<(&str, &str)> = first.iter().map(|(name, v)| (*name, v.as_str())).collect();
-    // Granted for the fleet as it was: without its add-ons' kinds.
     fleet.ask_for(&versions()[0], &first);
     let granted = fleet.grant(&cluster);
     fleet.run(&["apply", "--auto-approve"]).exits(0);
     let mut less = granted.clone();
     let rules = less[0]["rules"].as_array_mut().expect("a role has rules");
-    rules.retain(|rule| rule["resources"][0] != "deployments" || rule["verbs"] == json!(["list"]));
     for rule in rules.iter_mut().filter(|rule| rule["resources"][0] == "deployments") {
         rule["verbs"] = json!(["get", "list"]);
     }

@@ -140,6 +140,49 @@ fn is_of(key: &str, item: &Value) -> bool {
     key.iter().all(|(field, value)| item.get(field).is_none_or(|found| found == value))
 }
 
+/// Of a live object, what its manifest names and what refit owns: what a plan changes. Nothing is
+/// known of the ownership of a copy that refit did not apply; of its lists everything is shown.
+pub(crate) fn concerned(live: &Value, manifest: Option<&Value>) -> Value {
+    let owned = entries(live).find(|entry| is_ours(entry)).map(|entry| &entry["fieldsV1"]);
+    reduce(live, manifest, owned)
+}
+
+fn reduce(live: &Value, manifest: Option<&Value>, owned: Option<&Value>) -> Value {
+    let parts = owned.and_then(Value::as_object).filter(|all| all.keys().any(|key| key != "."));
+    match live {
+        Value::Object(fields) => {
+            let named = manifest.and_then(Value::as_object);
+            if named.is_none() && parts.is_none() {
+                return live.clone();
+            }
+            let kept = fields.iter().filter_map(|(key, value)| {
+                let named = named.and_then(|named| named.get(key));
+                let owned = parts.and_then(|parts| parts.get(&format!("f:{key}")));
+                let concerned = named.is_some() || owned.is_some();
+                concerned.then(|| (key.clone(), reduce(value, named, owned)))
+            });
+            Value::Object(kept.collect())
+        }
+        Value::Array(items) => {
+            let named = manifest.and_then(Value::as_array);
+            let kept = items.iter().enumerate().filter_map(|(index, item)| {
+                let owned = parts.and_then(|parts| {
+                    parts.iter().find(|(key, _)| is_of(key, item)).map(|(_, owned)| owned)
+                });
+                let same =
+                    |other: &&Value| item["name"].is_string() && other["name"] == item["name"];
+                let named = named.and_then(|named| {
+                    named.iter().find(same).or_else(|| named.get(index).filter(|_| parts.is_none()))
+                });
+                let concerned = named.is_some() || owned.is_some() || parts.is_none();
+                concerned.then(|| reduce(item, named, owned))
+            });
+            Value::Array(kept.collect())
+        }
+        _ => live.clone(),
+    }
+}
+
 fn has(fields: &Value, keys: &[String]) -> bool {
     keys.iter().try_fold(fields, |at, key| at.get(key)).is_some()
 }
@@ -177,6 +220,48 @@ mod tests {
     use serde_json::json;
 
     use super::*;
+
+    /// A field that the next version drops is still refit's, and shown as what vanishes.
+    #[test]
+    fn what_refit_owns_is_shown_and_what_others_own_is_not() {
+        let live = json!({
+            "metadata": {
+                "name": "x",
+                "labels": {"a": "1", "theirs": "2"},
+                "managedFields": [{
+                    "manager": "refit", "operation": "Apply",
+                    "fieldsV1": {
+                        "f:metadata": {"f:labels": {"f:a": {}}},
+                        "f:spec": {"f:replicas": {}, "f:containers": {
+                            "k:{\"name\":\"c\"}": {".": {}, "f:name": {}, "f:env": {
+                                "k:{\"name\":\"MODE\"}": {".": {}, "f:name": {}, "f:value": {}},
+                            }},
+                        }},
+                    },
+                }],
+            },
+            "spec": {
+                "replicas": 2, "paused": true,
+                "containers": [
+                    {"name": "injected", "image": "x"},
+                    {"name": "c", "image": "i:1", "env": [{"name": "MODE", "value": "old"}]},
+                ],
+            },
+        });
+        let manifest = json!({"spec": {"containers": [{"name": "c", "image": "i:2"}]}});
+        assert_eq!(
+            concerned(&live, Some(&manifest)),
+            json!({
+                "metadata": {"labels": {"a": "1"}},
+                "spec": {
+                    "replicas": 2,
+                    "containers": [
+                        {"name": "c", "image": "i:1", "env": [{"name": "MODE", "value": "old"}]},
+                    ],
+                },
+            })
+        );
+    }
 
     fn manifest() -> Value {
         json!({

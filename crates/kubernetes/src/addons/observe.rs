@@ -10,7 +10,7 @@ use refit_model::{
 };
 use refit_provider::{Look, ProviderError};
 use serde::Deserialize;
-use serde_json::{Map, Value, json};
+use serde_json::{Value, json};
 
 use super::{
     ID, Identity, PARENT_PREFIX, PART_OF, Parent, by_identity, fields, id_of, identity,
@@ -319,7 +319,8 @@ fn drift(
 ) -> Vec<FieldDrift> {
     let Some(sealed) = &parent.sealed else { return Vec::new() };
     let versions = || declared.into_iter().flat_map(|addon| addon.versions.iter());
-    if parent.applying.is_some() {
+    let sealed_digest = sealed.digest.to_string();
+    if parent.applying.as_ref().is_some_and(|applying| *applying != sealed_digest) {
         // Half of another version may be there. On the way to that one nothing has drifted; but
         // if this one is wanted again, it has to be applied again.
         let target = look.cluster.addons.get(name).map(|target| &target.version.value);
@@ -354,10 +355,16 @@ fn drift_of(manifest: &Manifest, name: &AddonName, seen: &Live) -> Vec<FieldDrif
 /// The live object reduced to the fields of the manifest; to its identity without one.
 fn project(live: &Value, manifest: Option<&Value>) -> Value {
     let meta = &live["metadata"];
-    let mut shown = match manifest {
-        Some(manifest) => reduce(live, manifest),
-        None => json!({}),
-    };
+    let mut shown = fields::concerned(live, Some(manifest.unwrap_or(&json!({}))));
+    // What makes it a member is in no manifest.
+    if let Some(meta) = shown.get_mut("metadata").and_then(Value::as_object_mut)
+        && let Some(labels) = meta.get_mut("labels").and_then(Value::as_object_mut)
+    {
+        labels.remove(PART_OF);
+        if labels.is_empty() {
+            meta.remove("labels");
+        }
+    }
     shown["apiVersion"] = live["apiVersion"].clone();
     shown["kind"] = live["kind"].clone();
     shown["metadata"]["name"] = meta["name"].clone();
@@ -365,25 +372,6 @@ fn project(live: &Value, manifest: Option<&Value>) -> Value {
         shown["metadata"]["namespace"] = meta["namespace"].clone();
     }
     shown
-}
-
-fn reduce(live: &Value, manifest: &Value) -> Value {
-    match (live, manifest) {
-        (Value::Object(live), Value::Object(manifest)) => {
-            let kept = manifest.iter().filter_map(|(key, manifest)| {
-                Some((key.clone(), reduce(live.get(key)?, manifest)))
-            });
-            Value::Object(kept.collect::<Map<String, Value>>())
-        }
-        (Value::Array(live), Value::Array(manifest)) => {
-            let kept = live.iter().enumerate().map(|(index, live)| match manifest.get(index) {
-                Some(manifest) => reduce(live, manifest),
-                None => live.clone(),
-            });
-            Value::Array(kept.collect())
-        }
-        (live, _) => live.clone(),
-    }
 }
 
 #[cfg(test)]
