@@ -5,5 +5,7 @@ mod addons;
 mod fleet;
 mod killed;
 mod permissions;
+mod refused;
+mod stopped;
 mod watch;
 mod way;

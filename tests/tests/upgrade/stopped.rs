@@ -1,0 +1,256 @@
+//! Bad days in the middle of a run: it ends in time, says why, leaves the world no worse, and the
+//! same command goes on when the day is better.
+
+use std::time::Duration;
+
+use refit_tests::real::{Pool, RealCluster, Spec, eventually, wanted};
+use serde_json::{Value, json};
+
+use crate::fleet::{Fleet, versions};
+use crate::watch::{settings, watched};
+
+fn start(name: &str, fixture: &str) -> (RealCluster, Fleet) {
+    let spec = Spec::new(name).pool(Pool::new("general").sizes(1, 3, 6)).fixture(fixture);
+    let cluster = RealCluster::start(&spec).expect("the cluster starts");
+    let fleet = Fleet::new(&cluster, &["general"]);
+    let file = format!("clusters/{name}.toml");
+    for _ in 0..2 {
+        fleet.edit(&file, "node-ready-timeout = \"2m\"", "node-ready-timeout = \"40s\"");
+    }
+    fleet.grant(&cluster);
+    (cluster, fleet)
+}
+
+fn groups(cluster: &RealCluster) -> Vec<String> {
+    let mut groups = vec![cluster.group_of("general")];
+    groups.extend(cluster.control_plane_groups());
+    groups
+}
+
+fn tell(cluster: &RealCluster, wish: Value) {
+    cluster.admin(wish).expect("the world can be told");
+}
+
+/// The workers and what they run.
+fn workers(cluster: &RealCluster) -> Vec<(String, String, bool)> {
+    let nodes = cluster.list("/api/v1/nodes").expect("nodes are listed");
+    nodes
+        .iter()
+        .filter(|node| !node["metadata"]["labels"]["refit.test/pool"].is_null())
+        .map(|node| {
+            let text = |value: &Value| value.as_str().unwrap_or_default().to_owned();
+            (
+                text(&node["metadata"]["name"]),
+                text(&node["status"]["nodeInfo"]["kubeletVersion"]),
+                node["spec"]["unschedulable"] == true,
+            )
+        })
+        .collect()
+}
+
+#[test]
+fn machines_that_do_not_come() {
+    if !wanted("machines_that_do_not_come") {
+        return;
+    }
+    let (cluster, fleet) = start("come", "deployments");
+    let [oldest, next, _] = &versions()[..] else { panic!("three versions") };
+    fleet.ask_for(next, &[]);
+
+    // A member of etcd that stays away: one instance of the control plane is changed, not two.
+    tell(&cluster, json!({ "do": "etcd_stays_down", "down": true }));
+    let (ran, seen) = watched(&cluster, || fleet.run(&["apply", "--auto-approve"]));
+    assert!(matches!(ran.code, Some(1 | 6)), "{}", ran.text());
+    let ran = ran.says(&["etcd"]);
+    assert!(seen.wrong.is_empty(), "{:#?}\n{}", seen.wrong, ran.text());
+    let versions = cluster.api_server_versions().expect("apiservers answer");
+    let changed = versions.values().filter(|version| version.trim_start_matches('v') == next);
+    assert_eq!((versions.len(), changed.count()), (3, 1), "{versions:?}");
+    tell(&cluster, json!({ "do": "etcd_stays_down", "down": false }));
+    heal_etcd(&cluster);
+
+    // The zone has no capacity.
+    let general = cluster.group_of("general");
+    let before = settings(&cluster, std::slice::from_ref(&general));
+    tell(&cluster, json!({ "do": "capacity", "allowed": 0, "group": general }));
+    let (ran, seen) = watched(&cluster, || fleet.run(&["apply", "--auto-approve"]));
+    assert_eq!(ran.code, Some(6), "{}", ran.text());
+    let ran = ran.says(&[&general]);
+    assert!(seen.wrong.is_empty(), "{:#?}\n{}", seen.wrong, ran.text());
+    tell(&cluster, json!({ "do": "capacity", "allowed": null, "group": general }));
+    let old = workers(&cluster);
+    assert!(old.iter().all(|(_, kubelet, cordoned)| kubelet.ends_with(oldest) && !cordoned));
+
+    // An instance that comes and never becomes a Ready node.
+    tell(&cluster, json!({ "do": "nodes_never_ready", "pools": ["general"] }));
+    let (ran, seen) = watched(&cluster, || fleet.run(&["apply", "--auto-approve"]));
+    assert!(matches!(ran.code, Some(1 | 6)), "{}", ran.text());
+    let ran = ran.says(&["Ready"]);
+    assert!(seen.wrong.is_empty(), "{:#?}\n{}", seen.wrong, ran.text());
+    tell(&cluster, json!({ "do": "nodes_never_ready", "pools": [] }));
+
+    let (ran, seen) = watched(&cluster, || fleet.run(&["apply", "--auto-approve"]));
+    let ran = ran.exits(0);
+    assert!(seen.wrong.is_empty(), "{:#?}\n{}", seen.wrong, ran.text());
+    assert_eq!(settings(&cluster, &[general]), before);
+    fleet.is_done();
+}
+
+/// What somebody would do about a member that stays away.
+fn heal_etcd(cluster: &RealCluster) {
+    let nodes = cluster.list("/api/v1/namespaces/kube-system/pods").expect("pods are listed");
+    for pod in nodes {
+        let name = pod["metadata"]["name"].as_str().unwrap_or_default().to_owned();
+        let ready = |pod: &Value| {
+            let all = pod["status"]["conditions"].as_array().cloned().unwrap_or_default();
+            all.iter().any(|each| each["type"] == "Ready" && each["status"] == "True")
+        };
+        if name.starts_with("etcd-") && !ready(&pod) {
+            let path = format!("/api/v1/namespaces/kube-system/pods/{name}");
+            cluster.kube("DELETE", &path, None).expect("it can be deleted");
+        }
+    }
+    eventually("three members of etcd", Duration::from_mins(1), || {
+        let pods = cluster.list("/api/v1/namespaces/kube-system/pods").ok()?;
+        let ready = pods.iter().filter(|pod| {
+            let name = pod["metadata"]["name"].as_str().unwrap_or_default();
+            let all = pod["status"]["conditions"].as_array().cloned().unwrap_or_default();
+            name.starts_with("etcd-")
+                && all.iter().any(|each| each["type"] == "Ready" && each["status"] == "True")
+        });
+        (ready.count() == 3).then_some(())
+    });
+}
+
+/// Two pods that no budget protects, and that run on the old nodes only: the first one that is
+/// evicted does not come back, and the second is not touched.
+#[test]
+fn a_workload_that_does_not_come_back_stops_the_roll() {
+    if !wanted("a_workload_that_does_not_come_back_stops_the_roll") {
+        return;
+    }
+    let (cluster, fleet) = start("bare", "bare-deployment");
+    for (name, _, _) in workers(&cluster) {
+        let patch = json!({ "metadata": { "labels": { "old": "yes" } } });
+        let wish = json!({
+            "do": "kube", "method": "PATCH", "path": format!("/api/v1/nodes/{name}"),
+            "body": patch, "content_type": "application/merge-patch+json",
+        });
+        tell(&cluster, wish);
+    }
+    let path = "/apis/apps/v1/namespaces/shop/deployments/bare";
+    let patch = json!({ "spec": { "template": { "spec": {
+        "nodeSelector": { "old": "yes" },
+        "affinity": { "podAntiAffinity": { "requiredDuringSchedulingIgnoredDuringExecution": [{
+            "topologyKey": "topology.kubernetes.io/zone",
+            "labelSelector": { "matchLabels": { "app": "bare" } },
+        }] } },
+    } } } });
+    let wish = json!({
+        "do": "kube", "method": "PATCH", "path": path, "body": patch,
+        "content_type": "application/merge-patch+json",
+    });
+    tell(&cluster, wish);
+    let ready = || {
+        let answer = cluster.kube("GET", path, None).ok()?;
+        let status = &answer.body["status"];
+        let current = status["observedGeneration"] == answer.body["metadata"]["generation"];
+        current.then(|| (status["readyReplicas"].as_u64(), status["updatedReplicas"].as_u64()))
+    };
+    // The rollout makes room for itself by hand: its pods may not share a zone with the old ones.
+    for pod in cluster.list("/api/v1/namespaces/shop/pods").expect("pods are listed") {
+        let name = pod["metadata"]["name"].as_str().unwrap_or_default().to_owned();
+        let path = format!("/api/v1/namespaces/shop/pods/{name}");
+        cluster.kube("DELETE", &path, None).expect("it can be deleted");
+    }
+    eventually("two pods in two zones", Duration::from_mins(1), || {
+        ready().filter(|found| *found == (Some(2), Some(2)))
+    });
+    let next = &versions()[1];
+    fleet.ask_for(next, &[]);
+    let (ran, seen) = watched(&cluster, || fleet.run(&["apply", "--auto-approve"]));
+    assert!(matches!(ran.code, Some(1 | 6)), "{}", ran.text());
+    let ran = ran.says(&["shop/bare"]);
+    assert!(seen.wrong.is_empty(), "{:#?}", seen.wrong);
+    assert_eq!(
+        ready().expect("it is there").0,
+        Some(1),
+        "the second one still runs\n{}",
+        ran.text()
+    );
+    assert!(workers(&cluster).iter().any(|(_, kubelet, _)| !kubelet.ends_with(next.as_str())));
+    assert_eq!(settings(&cluster, &groups(&cluster)).len(), 4);
+}
+
+/// Throttled, answers lost after the effect, an instance that the group replaces, an operator who
+/// cordons a node and raises desired: it ends all the same, and what others did stays.
+#[test]
+fn a_rough_road_ends() {
+    if !wanted("a_rough_road_ends") {
+        return;
+    }
+    let (cluster, fleet) = start("rough", "deployments");
+    let next = &versions()[1];
+    fleet.ask_for(next, &[]);
+    tell(&cluster, json!({ "do": "throttle", "action": "DescribeAutoScalingGroups", "times": 2 }));
+    fleet.run(&["plan"]).exits(0);
+    for action in [
+        "CreateLaunchTemplateVersion",
+        "UpdateAutoScalingGroup",
+        "SetDesiredCapacity",
+        "TerminateInstanceInAutoScalingGroup",
+        "DeregisterTargets",
+    ] {
+        tell(&cluster, json!({ "do": "lose", "action": action, "times": 1 }));
+    }
+    tell(&cluster, json!({ "do": "throttle", "action": "*", "times": 3 }));
+    tell(&cluster, json!({ "do": "stale", "action": "DescribeAutoScalingGroups", "times": 3 }));
+    let general = cluster.group_of("general");
+    let old: Vec<String> = workers(&cluster).into_iter().map(|(name, _, _)| name).collect();
+    let ((ran, cordoned), seen) = watched(&cluster, || {
+        std::thread::scope(|scope| {
+            let run = scope.spawn(|| fleet.run(&["apply", "--auto-approve"]));
+            // When the nodes are being rolled, the others come.
+            eventually("the first new node", Duration::from_mins(6), || {
+                let workers = workers(&cluster);
+                workers.iter().any(|(_, kubelet, _)| kubelet.ends_with(next.as_str())).then_some(())
+            });
+            let victim = &old[old.len() - 1];
+            let _ = cluster.aws(
+                "autoscaling",
+                "TerminateInstanceInAutoScalingGroup",
+                &json!({ "InstanceId": victim, "ShouldDecrementDesiredCapacity": false }),
+            );
+            let cordoned = workers(&cluster)
+                .into_iter()
+                .find(|(_, kubelet, cordoned)| kubelet.ends_with(next.as_str()) && !cordoned)
+                .map(|(name, _, _)| name)
+                .expect("there is a new node");
+            tell(
+                &cluster,
+                json!({
+                    "do": "kube", "method": "PATCH", "path": format!("/api/v1/nodes/{cordoned}"),
+                    "body": { "spec": { "unschedulable": true } },
+                    "content_type": "application/merge-patch+json",
+                }),
+            );
+            (run.join().expect("refit ends"), cordoned)
+        })
+    });
+    // Whether an instance ends in the middle of a drain is chance: then it says so, and goes on.
+    let ran =
+        if ran.code == Some(0) { ran } else { fleet.run(&["apply", "--auto-approve"]).exits(0) };
+    // The instance that somebody ended took its pods with it, budget or not.
+    let wrong: Vec<&String> =
+        seen.wrong.iter().filter(|text| !text.starts_with("budget")).collect();
+    assert!(wrong.is_empty(), "{wrong:#?}\n{}", ran.text());
+    let after = workers(&cluster);
+    assert!(after.iter().all(|(_, kubelet, _)| kubelet.ends_with(next.as_str())), "{after:?}");
+    for (name, _, is_cordoned) in &after {
+        assert_eq!(*is_cordoned, *name == cordoned, "{after:?}, {cordoned} by hand");
+    }
+    let settings = settings(&cluster, &[general]);
+    assert_eq!(settings[0]["sizes"], json!([1, 3, 6]));
+    assert_eq!(settings[0]["protected"], 0);
+    fleet.is_done();
+}
