@@ -3,6 +3,7 @@
 
 mod addons;
 mod fleet;
+mod judged;
 mod killed;
 mod permissions;
 mod refused;

@@ -50,6 +50,35 @@ fn look(cluster: &RealCluster, seen: &mut Seen) {
     // An apiserver may stop in the middle of a look, which then counts for nothing.
     let _ = budgets(cluster, seen);
     let _ = skew(cluster, seen);
+    let _ = gates(cluster, seen);
+}
+
+/// An instance of the control plane leaves its target groups before it ends: what is `healthy` or
+/// `draining` still gets connections.
+fn gates(cluster: &RealCluster, seen: &mut Seen) -> Option<()> {
+    for name in cluster.control_plane_groups() {
+        let group = cluster.group(&name).ok()?;
+        let ending: BTreeSet<&str> = group["Instances"]
+            .as_array()?
+            .iter()
+            .filter(|each| {
+                each["LifecycleState"].as_str().is_some_and(|s| s.starts_with("Terminating"))
+            })
+            .filter_map(|each| each["InstanceId"].as_str())
+            .collect();
+        for arn in group["TargetGroupARNs"].as_array()?.iter().filter(|_| !ending.is_empty()) {
+            let asked = serde_json::json!({ "TargetGroupArn": arn });
+            let answer = cluster.aws("elbv2", "DescribeTargetHealth", &asked).ok()?;
+            for target in answer["TargetHealthDescriptions"].as_array()? {
+                let id = target["Target"]["Id"].as_str()?;
+                if ending.contains(id) {
+                    let state = &target["TargetHealth"]["State"];
+                    seen.wrong.insert(format!("target {id} ends while it is {state}"));
+                }
+            }
+        }
+    }
+    Some(())
 }
 
 /// What the disruption controller itself counts.
