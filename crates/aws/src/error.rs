@@ -1,5 +1,6 @@
 //! What the answers of AWS mean, sorted by code.
 
+use aws_credential_types::provider::error::CredentialsError;
 use aws_smithy_types::error::metadata::ProvideErrorMetadata;
 use refit_provider::{ErrorClass, ProviderError};
 
@@ -70,8 +71,9 @@ where
             ProviderError::new(ErrorClass::Permanent, format!("{action}: {}", chain(error)))
         }
         SdkError::DispatchFailure(failure) => {
-            // Nothing was sent: no credentials, or no connection.
-            let unsent = failure.is_user() || failure.is_other();
+            // Without credentials nothing was sent. A connection that broke may have carried the
+            // request to its end.
+            let unsent = failure.is_user() || is_of_credentials(error);
             let class = if unsent { ErrorClass::Permanent } else { lost };
             ProviderError::new(class, format!("{action}: {}", chain(error)))
         }
@@ -97,6 +99,18 @@ pub(crate) fn has_code<E: ProvideErrorMetadata>(error: &SdkError<E>, code: &str)
         SdkError::ServiceError(answer) => answer.err().code() == Some(code),
         _ => false,
     }
+}
+
+/// Whether there were no credentials, or none that could be used.
+fn is_of_credentials(error: &(dyn std::error::Error + 'static)) -> bool {
+    let mut cause = error.source();
+    while let Some(next) = cause {
+        if next.is::<CredentialsError>() {
+            return true;
+        }
+        cause = next.source();
+    }
+    false
 }
 
 /// An error and its causes, in one line, none of them twice.

@@ -32,12 +32,22 @@ pub(crate) fn watched<T>(cluster: &RealCluster, what: impl FnOnce() -> T) -> (T,
             }
             seen
         });
+        let ends = Ends(&over);
         let result = what();
-        over.store(true, Ordering::Relaxed);
+        drop(ends);
         let seen = watch.join().expect("the watcher watches");
         assert!(seen.looks > 10, "nobody watched");
         (result, seen)
     })
+}
+
+/// Ends the watch, also when what is watched panics: the scope waits for the watcher.
+struct Ends<'a>(&'a AtomicBool);
+
+impl Drop for Ends<'_> {
+    fn drop(&mut self) {
+        self.0.store(true, Ordering::Relaxed);
+    }
 }
 
 /// `1.36.3` and `v1.36.3` to 36.
