@@ -15,6 +15,7 @@ use refit_model::AwsCluster;
 use tokio::sync::OnceCell;
 
 mod act;
+mod discover;
 mod error;
 mod groups;
 mod images;
@@ -24,6 +25,7 @@ mod sdk;
 mod targets;
 mod templates;
 
+pub use discover::{FoundGroup, FoundImage};
 pub use permissions::{TO_APPLY, TO_PLAN, policy};
 
 /// How long a connection may take.

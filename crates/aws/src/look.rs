@@ -61,7 +61,7 @@ fn groups_of(look: Look<'_>) -> Vec<&GroupName> {
 }
 
 impl Clients {
-    async fn account_id(&self) -> Result<String, ProviderError> {
+    pub(crate) async fn account_id(&self) -> Result<String, ProviderError> {
         let asked = self.account.get_or_try_init(|| async {
             let action = "sts:GetCallerIdentity";
             let answer = self.sts.get_caller_identity().send().await;
@@ -98,7 +98,7 @@ impl Clients {
     }
 
     /// The images that the groups' instances run.
-    async fn instance_images(
+    pub(crate) async fn instance_images(
         &self,
         groups: &[AutoScalingGroup],
     ) -> Result<InstanceImages, ProviderError> {

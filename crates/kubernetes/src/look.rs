@@ -28,6 +28,12 @@ struct RawNamespace {
 }
 
 #[derive(Deserialize)]
+#[serde(rename_all = "camelCase")]
+struct RawVersion {
+    git_version: String,
+}
+
+#[derive(Deserialize)]
 struct RawNode {
     metadata: Meta,
     #[serde(default)]
@@ -200,6 +206,22 @@ impl Kubernetes {
             node.kube_proxy = on_it.kube_proxy.unwrap_or(KubeProxy::None);
         }
         Ok(())
+    }
+
+    /// What the apiserver says that it is, and the nodes that there are: for whoever knows nothing
+    /// of the cluster yet.
+    ///
+    /// # Errors
+    /// When something cannot be read.
+    pub async fn survey(
+        &self,
+    ) -> Result<(KubeVersion, BTreeMap<NodeName, NodeState>), ProviderError> {
+        let version: RawVersion = self.api.get("get /version", "/version").await?;
+        let served = version.git_version.parse().map_err(|error| {
+            let text = format!("the apiserver's version `{}`: {error}", version.git_version);
+            ProviderError::new(ErrorClass::Permanent, text)
+        })?;
+        Ok((served, self.nodes().await?))
     }
 
     async fn nodes(&self) -> Result<BTreeMap<NodeName, NodeState>, ProviderError> {

@@ -142,7 +142,8 @@ pub(crate) enum Command {
 #[derive(Debug, Args)]
 #[command(after_help = "Examples:
   refit init                      in this directory
-  refit --chdir fleet init --name acme")]
+  refit --chdir fleet init --name acme
+  refit init --from-context prod-eu-1")]
 pub(crate) struct Init {
     /// The fleet's name
     #[arg(
@@ -153,6 +154,23 @@ pub(crate) struct Init {
         hide_env_values = true
     )]
     pub(crate) name: FleetName,
+    /// Write down what this cluster runs, so that the first plan is empty
+    #[cfg(feature = "aws")]
+    #[arg(long, value_name = "CONTEXT", env = "REFIT_FROM_CONTEXT", hide_env_values = true)]
+    pub(crate) from_context: Option<String>,
+    /// The region of its machines, if its nodes do not tell
+    #[cfg(feature = "aws")]
+    #[arg(
+        long,
+        value_name = "REGION",
+        requires = "from_context",
+        env = "REFIT_FROM_AWS",
+        hide_env_values = true
+    )]
+    pub(crate) from_aws: Option<String>,
+    #[cfg(feature = "aws")]
+    #[command(flatten)]
+    pub(crate) reaching: Reaching,
 }
 
 #[derive(Debug, Args)]

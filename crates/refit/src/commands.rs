@@ -1,5 +1,7 @@
 //! The commands that only look: none of them writes to a cluster.
 
+#[cfg(feature = "aws")]
+mod discover;
 mod inspect;
 #[cfg(feature = "aws")]
 mod permissions;

@@ -146,6 +146,18 @@ fn looking_only_reads() {
     assert_eq!(offline.stdout, again.stdout, "the same snapshot, byte for byte");
     assert!(online.stdout.contains("1.35.4 -> 1.36.3 -> 1.37.0"), "{}", online.text());
 
+    // What runs, written down, is a fleet with nothing to do.
+    fleet.run(&["--chdir", "found", "init", "--from-context", "look"]).exits(0);
+    fleet.run(&["--chdir", "found", "validate"]).exits(0);
+    let nothing = fleet.run(&["--chdir", "found", "plan", "--detailed-exitcode"]);
+    assert_eq!(nothing.code, Some(0), "{}", nothing.text());
+    let again = fleet.run(&["--chdir", "found", "init", "--from-context", "look"]);
+    again.exits(1).says(&["exists already"]);
+    fleet
+        .run(&["--chdir", "other", "init", "--from-context", "nobody"])
+        .exits(1)
+        .says(&["nothing was written", "no context `nobody`"]);
+
     let requests = requests_of(&cluster, "refit");
     assert!(requests.len() > 10, "{requests:?}");
     let writes: Vec<_> = requests

@@ -17,7 +17,7 @@ pub(crate) fn init(directory: &Path, options: &Init, printer: &Printer) -> Resul
     let cannot = |path: &Path, error: &std::io::Error| {
         Failure::new(Exit::Failed, format!("cannot write {}", path.display())).because(error)
     };
-    let files = refit_config::starter(&options.name);
+    let files = files(options, printer)?;
     if let Some((path, _)) = files.iter().find(|(path, _)| directory.join(path).exists()) {
         return Err(Failure::new(
             Exit::Failed,
@@ -40,6 +40,18 @@ pub(crate) fn init(directory: &Path, options: &Init, printer: &Printer) -> Resul
     };
     printer.say(&format!("\nNext: `refit {chdir}plan` shows what would be done."));
     Ok(Exit::Done)
+}
+
+/// What is written: something to try, or what a cluster runs.
+fn files(options: &Init, printer: &Printer) -> Result<Vec<(String, String)>, Failure> {
+    #[cfg(feature = "aws")]
+    if let Some(context) = &options.from_context {
+        return super::discover::files(context, options, printer);
+    }
+    #[cfg(not(feature = "aws"))]
+    let _ = printer;
+    let starter = refit_config::starter(&options.name);
+    Ok(starter.into_iter().map(|(path, text)| (path.to_owned(), text)).collect())
 }
 
 /// A problem, for programs.
