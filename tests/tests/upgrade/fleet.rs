@@ -27,7 +27,7 @@ pub(crate) fn versions() -> Vec<String> {
 }
 
 /// The binary that `cargo test --workspace` builds beside the tests.
-fn binary() -> PathBuf {
+pub(crate) fn binary() -> PathBuf {
     let test = std::env::current_exe().expect("a process has an executable");
     let profile = test.ancestors().nth(2).expect("tests are in target/<profile>/deps");
     let binary = profile.join("refit");
@@ -137,10 +137,16 @@ impl Fleet {
     /// refit with these arguments, ready to run.
     pub(crate) fn command(&self, arguments: &[&str]) -> Command {
         let mut command = Command::new(binary());
+        command.args(arguments);
+        self.place(&mut command);
+        command
+    }
+
+    /// Where the fleet is, with what refit needs to reach it, and nothing else.
+    fn place(&self, command: &mut Command) {
         let kept: BTreeMap<_, _> =
             std::env::vars().filter(|(key, _)| key == "PATH" || key == "TMPDIR").collect();
         command
-            .args(arguments)
             .current_dir(self.path())
             .stdin(Stdio::null())
             .stdout(Stdio::piped())
@@ -151,13 +157,18 @@ impl Fleet {
             .env("HOME", self.path())
             .env("USER", "tester")
             .envs(self.environment.iter().map(|(key, value)| (*key, value.as_str())));
-        command
     }
 
     /// Runs refit and waits for it.
     pub(crate) fn run(&self, arguments: &[&str]) -> Ran {
         let output = self.command(arguments).output().expect("refit starts");
         Ran::from(output)
+    }
+
+    /// Runs something else, as refit is run.
+    pub(crate) fn in_its_place(&self, mut command: Command) -> Ran {
+        self.place(&mut command);
+        Ran::from(command.output().expect("it starts"))
     }
 
     /// Nothing is left to do.

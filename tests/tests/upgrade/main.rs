@@ -8,5 +8,6 @@ mod killed;
 mod permissions;
 mod refused;
 mod stopped;
+mod tutorial;
 mod watch;
 mod way;
