@@ -11,7 +11,8 @@ use std::collections::BTreeSet;
 
 use refit_model::{
     Action, ActionId, Because, Cluster, ClusterIdentity, ClusterState, Code, Edge, Finding, Fleet,
-    GroupName, ImagePolicy, InstanceId, KubeVersion, NodeName, NodePool, RollTag, Severity, Why,
+    GroupName, ImagePolicy, InstanceId, InstanceState, KubeVersion, Lifecycle, NodeName, NodePool,
+    RollTag, Severity, Why,
 };
 
 use crate::Options;
@@ -284,15 +285,18 @@ impl ClusterPlanner<'_> {
             && self.behind_newest_image(pool)
     }
 
-    /// Whether a run that did not end left its tag on a group, or a node cordoned.
+    /// Whether a run that did not end left its tag on a group, or a node cordoned. A machine that
+    /// is on its way out takes its cordon with it.
     fn left_behind(&self, groups: &[GroupName]) -> bool {
+        let cordoned = |instance: &InstanceState| {
+            self.state
+                .node_of(&instance.id)
+                .is_some_and(|(_, node)| node.annotations.contains_key(RollTag::CORDONED))
+        };
         groups.iter().filter_map(|name| self.state.groups.get(name)).any(|group| {
-            group.tags.contains_key(RollTag::KEY)
-                || group.instances.iter().any(|instance| {
-                    self.state
-                        .node_of(&instance.id)
-                        .is_some_and(|(_, node)| node.annotations.contains_key(RollTag::CORDONED))
-                })
+            let mut staying =
+                group.instances.iter().filter(|i| i.lifecycle != Lifecycle::Terminating);
+            group.tags.contains_key(RollTag::KEY) || staying.any(cordoned)
         })
     }
 

@@ -7,7 +7,8 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use refit_model::{
     Action, ActionKind, AddonName, AddonVersion, Cluster, ClusterState, Digest, Fleet, GroupName,
-    ImagePattern, ImagePin, KubeVersion, ObjectRef, Observation, Plan, RollTag, Snapshot,
+    ImagePattern, ImagePin, KubeVersion, Lifecycle, ObjectRef, Observation, Plan, RollTag,
+    Snapshot,
 };
 
 use crate::Note;
@@ -63,7 +64,9 @@ fn of_action(
 /// Only where a run has left its mark is anything given back.
 fn tidied(state: &ClusterState, action: &Action, groups: &BTreeSet<GroupName>) -> Vec<String> {
     let instances = |name: &GroupName| {
-        state.groups.get(name).into_iter().flat_map(|group| &group.instances).map(|i| &i.id)
+        let group = state.groups.get(name);
+        let instances = group.into_iter().flat_map(|group| &group.instances);
+        instances.filter(|i| i.lifecycle != Lifecycle::Terminating).map(|i| &i.id)
     };
     let ids: BTreeSet<_> = groups.iter().flat_map(instances).collect();
     let tagged = groups

@@ -1,7 +1,9 @@
 //! Control planes and pools: which hops and rolls, in which order.
 
 use refit_model::skew::SkewRule;
-use refit_model::{ActionKind, Bounds, IntOrPercent, Reversibility, RollCause, RollTag, Why};
+use refit_model::{
+    ActionKind, Bounds, IntOrPercent, Lifecycle, Reversibility, RollCause, RollTag, Why,
+};
 
 use crate::bench::{Bench, action, ant, codes, fleet, minor, n, steps};
 
@@ -250,9 +252,16 @@ fn what_a_run_left_behind_is_tidied_up() {
 
     let mut bench = Bench::ant("1.33.5", "1.33.5");
     let node = bench.nodes("general")[1].clone();
-    let node = bench.state().nodes.get_mut(&node).unwrap();
-    node.annotations.insert(RollTag::CORDONED.to_owned(), "run".to_owned());
+    let cordoned = bench.state().nodes.get_mut(&node).unwrap();
+    cordoned.annotations.insert(RollTag::CORDONED.to_owned(), "run".to_owned());
     assert_eq!(bench.steps(), ["general 1.33.5, tidy up"]);
+    // Its machine is on its way out, and takes the cordon with it.
+    let machine = bench.state().nodes[&node].instance.clone();
+    let instances = bench.state().groups.values_mut().flat_map(|group| &mut group.instances);
+    for instance in instances.filter(|instance| machine.as_ref() == Some(&instance.id)) {
+        instance.lifecycle = Lifecycle::Terminating;
+    }
+    assert_eq!(bench.steps(), [""; 0]);
 }
 
 #[test]

@@ -1,7 +1,7 @@
 //! Clusters that are blocked, and what is given back in them.
 
 use refit_model::{
-    ActionKind, Bounds, ClusterName, ClusterState, ClusterStatus, Observation, RollTag,
+    ActionKind, Bounds, ClusterName, ClusterState, ClusterStatus, Lifecycle, Observation, RollTag,
 };
 use refit_verifier::verify;
 
@@ -97,6 +97,19 @@ fn nothing_is_tidied_up_where_it_may_be_another_cluster_or_nothing_is_left() {
         says(|state| state.control_plane.clear(), "may be another cluster");
         says(
             |state| state.groups.values_mut().for_each(|group| group.tags.clear()),
+            "no run has left anything there",
+        );
+        says(
+            |state| {
+                // What is on its way out takes its cordon with it.
+                for group in state.groups.values_mut() {
+                    group.tags.clear();
+                    group.instances.iter_mut().for_each(|i| i.lifecycle = Lifecycle::Terminating);
+                }
+                for node in state.nodes.values_mut() {
+                    node.annotations.insert(RollTag::CORDONED.to_owned(), "run".to_owned());
+                }
+            },
             "no run has left anything there",
         );
         let mut twins = bench.clone();
