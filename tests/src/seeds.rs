@@ -9,8 +9,8 @@ use std::time::Duration;
 
 use refit_engine::{Effect, Engine, Event, Settings};
 use refit_model::{
-    ActionKind, Bounds, ClusterName, ClusterStatus, Code, Fleet, JournalRecord, Observation, Plan,
-    RecordKind, RunOutcome, Scope, Snapshot, Stop, Timestamp,
+    ActionKind, Bounds, ClusterName, ClusterStatus, Code, ErrorClass, Fleet, GroupOp,
+    JournalRecord, Observation, Op, Plan, RecordKind, RunOutcome, Scope, Snapshot, Stop, Timestamp,
 };
 use refit_planner::Options;
 use refit_provider::Look;
@@ -71,6 +71,7 @@ pub fn tell(seed: u64, trouble: Trouble, verbose: bool) -> Result<Story, String>
         dice: fastrand::Rng::with_seed(seed ^ 0x5eed),
         trouble,
         meddled: trouble.faults,
+        unsure: false,
         verbose,
         story: Story { actions: 0, runs: 0, crashes: 0, blocked: 0, trace: Vec::new() },
     };
@@ -89,6 +90,8 @@ struct Bench {
     trouble: Trouble,
     /// Whether there are operators who interfere.
     meddled: bool,
+    /// Whether an answer was lost that said what desired is.
+    unsure: bool,
     verbose: bool,
     story: Story,
 }
@@ -222,9 +225,10 @@ impl Bench {
         let later = self.world.now() + Duration::from_mins(30);
         self.world.advance_to(later);
         let mut left = self.world.settings_given_back();
-        // Killed between the tag and the raise that it announces, while an operator raises desired
-        // by just as much: whose raise it was, nothing in the world or the journal can tell.
-        if self.meddled && self.story.crashes > 0 {
+        // Killed between the tag and the raise that it announces, or the answer to that raise lost,
+        // while an operator raises desired by just as much: whose raise it was, nothing in the
+        // world or the journal can tell.
+        if self.meddled && (self.story.crashes > 0 || self.unsure) {
             left.retain(|text| !text.contains("desired of"));
         }
         self.story.blocked =
@@ -384,6 +388,16 @@ impl Bench {
                 let declared = &self.fleet.clusters[&cluster];
                 let result = self.world.submit(declared, &self.fleet.addons, &call, &token);
                 self.say(&format!("{cluster}: {call:?} -> {result:?}"));
+                let moves_desired = matches!(
+                    &call,
+                    Op::Group {
+                        op: GroupOp::RaiseDesired { .. }
+                            | GroupOp::Terminate { decrement: true, .. },
+                        ..
+                    }
+                );
+                let lost = result.as_ref().is_err_and(|error| error.class == ErrorClass::Unknown);
+                self.unsure |= moves_desired && lost;
                 let later = now + Duration::from_millis(self.dice.u64(5..900));
                 agenda.add(later, Event::Settled { op, result });
             }

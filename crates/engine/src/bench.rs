@@ -4,10 +4,10 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use refit_model::{
-    Action, ActionKind, Bounds, ClusterIdentity, ClusterState, Digest, GroupName, GroupState,
-    ImageId, ImagePin, InstanceId, InstanceState, JournalRecord, KubeProxy, KubeVersion, Lifecycle,
-    NodeName, NodeState, Period, Plan, RecordKind, Reversibility, RollCause, RunOutcome,
-    StateGuard, Timestamp, Why,
+    Action, ActionKind, Bounds, CallError, ClusterIdentity, ClusterState, Digest, GroupName,
+    GroupState, ImageId, ImagePin, InstanceId, InstanceState, JournalRecord, KubeProxy,
+    KubeVersion, Lifecycle, NodeName, NodeState, Op, Period, Plan, RecordKind, Reversibility,
+    RollCause, RunOutcome, StateGuard, Timestamp, Why,
 };
 
 use crate::{Effect, Engine, Event, Settings};
@@ -183,10 +183,40 @@ pub(crate) fn carry_out(
     engine: &mut Engine,
     state: &ClusterState,
 ) -> (Vec<RecordKind>, Option<RunOutcome>) {
+    let mut still = Still(state);
+    carry_out_in(engine, &mut still, at(3600))
+}
+
+/// What the engine acts on.
+pub(crate) trait World {
+    /// What a look that is begun now shows.
+    fn look(&mut self, now: Timestamp) -> Result<ClusterState, CallError>;
+    /// What a call does.
+    fn submit(&mut self, now: Timestamp, call: &Op) -> Result<(), CallError>;
+}
+
+struct Still<'a>(&'a ClusterState);
+
+impl World for Still<'_> {
+    fn look(&mut self, _now: Timestamp) -> Result<ClusterState, CallError> {
+        Ok(self.0.clone())
+    }
+
+    fn submit(&mut self, _now: Timestamp, _call: &Op) -> Result<(), CallError> {
+        Ok(())
+    }
+}
+
+/// Carries out what the engine wants, in no time, until the run ends or it is so late.
+pub(crate) fn carry_out_in(
+    engine: &mut Engine,
+    world: &mut impl World,
+    until: Timestamp,
+) -> (Vec<RecordKind>, Option<RunOutcome>) {
     let mut journaled = Vec::new();
     let mut now = at(0);
     let mut events = vec![Event::Tick];
-    while now < at(3600) {
+    while now < until {
         let mut wake = None;
         for event in std::mem::take(&mut events) {
             for effect in engine.step(now, event) {
@@ -196,9 +226,13 @@ pub(crate) fn carry_out(
                         events.push(Event::Journaled);
                     }
                     Effect::Look { look, .. } => {
-                        events.push(Event::Looked { look, result: Ok(Box::new(state.clone())) });
+                        let result = world.look(now).map(Box::new);
+                        events.push(Event::Looked { look, result });
                     }
-                    Effect::Submit { op, .. } => events.push(Event::Settled { op, result: Ok(()) }),
+                    Effect::Submit { op, call, .. } => {
+                        let result = world.submit(now, &call);
+                        events.push(Event::Settled { op, result });
+                    }
                     Effect::Emit(_) => {}
                     Effect::WakeAt(at) => wake = Some(at),
                     Effect::Finish(outcome) => return (journaled, Some(outcome)),

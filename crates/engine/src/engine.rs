@@ -10,12 +10,13 @@ use std::collections::{BTreeMap, VecDeque};
 use refit_model::{
     Action, ActionId, ActionKind, ClusterName, GivingUp, JournalRecord, Op, OpId, OpResult,
     Outcome, Period, Plan, PlanId, Recap, RecordKind, RunEvent, RunEventKind, RunId, RunOutcome,
-    Stop, Timestamp, Token, WaitingOn, digest_of,
+    Stop, Timestamp, Token, digest_of,
 };
 
 use crate::decision::{Mode, after};
 use crate::lease::{self, Lease};
 use crate::memory::Memory;
+use crate::recent::Recent;
 use crate::schedule::{Schedule, Standing};
 use crate::worker::{self, Worker};
 use crate::{Effect, Event, LookId};
@@ -50,6 +51,9 @@ pub struct Engine {
     workers: BTreeMap<usize, Worker>,
     memories: BTreeMap<ActionId, Memory>,
     leases: BTreeMap<ClusterName, Lease>,
+    recent: BTreeMap<ClusterName, Recent>,
+    /// Calls of an earlier process that the journal does not say the end of.
+    open_calls: Vec<(ClusterName, Op)>,
     /// Calls whose intents the journal has not confirmed, oldest first.
     unconfirmed: VecDeque<Confirm>,
     next_op: u64,
@@ -95,6 +99,8 @@ impl Engine {
             workers: BTreeMap::new(),
             memories: BTreeMap::new(),
             leases: BTreeMap::new(),
+            recent: BTreeMap::new(),
+            open_calls: Vec::new(),
             unconfirmed: VecDeque::new(),
             next_op: 1,
             next_look: 1,
@@ -114,7 +120,7 @@ impl Engine {
     /// looked at again.
     pub fn resume(plan: Plan, settings: Settings, records: &[JournalRecord]) -> Self {
         let mut engine = Self::new(plan, settings);
-        let mut calls: BTreeMap<OpId, (ActionId, String, Op)> = BTreeMap::new();
+        let mut calls: BTreeMap<OpId, (ActionId, ClusterName, Op)> = BTreeMap::new();
         for record in records {
             match &record.kind {
                 RecordKind::ActionStarted { action } => {
@@ -126,20 +132,11 @@ impl Engine {
                     engine.next_op = engine.next_op.max(op.0 + 1);
                     engine.memories.entry(action.clone()).or_default().intend(call);
                     engine.tokens.entry(target(cluster, call)).or_default().next(call);
-                    calls.insert(*op, (action.clone(), target(cluster, call), call.clone()));
+                    calls.insert(*op, (action.clone(), cluster.clone(), call.clone()));
                 }
                 RecordKind::Settled { op, result } => {
-                    if let (Some((action, target, call)), true) =
-                        (calls.remove(op), !matches!(result, OpResult::Unknown { .. }))
-                    {
-                        engine.tokens.entry(target).or_default().answered();
-                        let memory = engine.memories.entry(action).or_default();
-                        if *result == OpResult::Ok {
-                            engine.changed = true;
-                            memory.settle(&call);
-                        } else {
-                            memory.refused(&call);
-                        }
+                    if let Some((action, cluster, call)) = calls.remove(op) {
+                        engine.settled_before((action, cluster, call), result, record.at);
                     }
                 }
                 RecordKind::Progress { action, progress } => {
@@ -166,9 +163,33 @@ impl Engine {
                 | RecordKind::RunClosed { .. } => {}
             }
         }
+        engine.open_calls = calls.into_values().map(|(_, cluster, call)| (cluster, call)).collect();
         // Resuming is going on, whether or not the last record says so.
         engine.take_heart();
         engine
+    }
+
+    /// Takes in what the journal says of a call's end.
+    fn settled_before(
+        &mut self,
+        (action, cluster, call): (ActionId, ClusterName, Op),
+        result: &OpResult,
+        at: Timestamp,
+    ) {
+        let recent = self.recent.entry(cluster.clone()).or_default();
+        if matches!(result, OpResult::Unknown { .. }) {
+            recent.unsure(&call, at);
+            return;
+        }
+        let memory = self.memories.entry(action).or_default();
+        if *result == OpResult::Ok {
+            self.changed = true;
+            recent.took_effect(&call, at);
+            memory.settle(&call);
+        } else {
+            memory.refused(&call);
+        }
+        self.tokens.entry(target(&cluster, &call)).or_default().answered();
     }
 
     /// What was cancelled goes on when the run is continued.
@@ -224,6 +245,10 @@ impl Engine {
         }
         if !self.started {
             self.started = true;
+            // The process before was killed, perhaps this moment, while they were on their way.
+            for (cluster, call) in std::mem::take(&mut self.open_calls) {
+                self.recent.entry(cluster).or_default().unsure(&call, now);
+            }
             self.emit(
                 now,
                 RunEventKind::RunStarted {
@@ -433,11 +458,9 @@ impl Engine {
                 continue;
             }
             if !held.is_some_and(|lease| lease.allows(now)) {
-                let what = match held.and_then(|lease| lease.held_by_other.clone()) {
-                    Some(holder) => format!("the Lease of {cluster}: {holder}"),
-                    None => format!("the Lease of {cluster}"),
-                };
-                worker.waiting = Some(WaitingOn { what, since: now, until: now });
+                // By the time that it is held again the look that led to these calls is old.
+                worker.queue.clear();
+                worker.wait_for_lease(cluster, held, now);
                 continue;
             }
             while let Some(call) = worker.queue.front() {
@@ -471,7 +494,7 @@ impl Engine {
             let look = LookId(self.next_look);
             self.next_look += 1;
             if let Some(worker) = self.workers.get_mut(&at) {
-                worker.look = Some(look);
+                worker.look = Some((look, now));
             }
             self.effects.push(Effect::Look { look, cluster, scope });
         }

@@ -8,6 +8,7 @@
 //! - No call is sent before its intent is durable ([`Effect::Journal`], [`Event::Journaled`]).
 //! - Each call follows a look that shows that it is needed. One whose result is unknown is not
 //!   repeated before another look.
+//! - No look is believed that does not show what was changed a moment ago.
 //! - Nothing is written to a cluster without its Lease, and a lost Lease stops that at once.
 //! - Every wait says what it waits for, and ends.
 //! - A failure stops its own cluster, and past the wave's budget the start of further ones.
@@ -20,6 +21,7 @@ mod engine;
 mod lease;
 mod memory;
 mod pin;
+mod recent;
 mod roll;
 mod schedule;
 mod worker;

@@ -34,6 +34,9 @@ pub(crate) struct Memory {
     pub(crate) tagged: BTreeMap<GroupName, u32>,
     /// The surge that is surely there: known from answered calls, unknown after a lost answer.
     pub(crate) surge: BTreeMap<GroupName, u32>,
+    /// The instance with which each group's desired was to fall, until that is known to have
+    /// happened or not.
+    pub(crate) ending: BTreeMap<GroupName, InstanceId>,
     /// Since when something is waited for, by what: not journaled, a new process counts anew.
     pub(crate) waits: BTreeMap<String, Timestamp>,
 }
@@ -54,14 +57,24 @@ impl Memory {
     /// The memory of another attempt: what is surely there stays known, everything else begins
     /// anew.
     pub(crate) fn begin_anew(&mut self) {
-        let Self { tagged, surge, .. } = std::mem::take(self);
-        *self = Self { tagged, surge, ..Self::default() };
+        let Self { tagged, surge, ending, .. } = std::mem::take(self);
+        *self = Self { tagged, surge, ending, ..Self::default() };
     }
 
     /// Nothing is known of the group's surge any more.
     pub(crate) fn forget_surge(&mut self, group: &GroupName) {
         self.tagged.remove(group);
         self.surge.remove(group);
+        self.ending.remove(group);
+    }
+
+    /// Takes in which instances of a group are there to stay. That one is not which was to be
+    /// ended, by a call whose answer was lost, shows that the call went well: what desired is does
+    /// not, for somebody may have raised it meanwhile.
+    pub(crate) fn see_instances(&mut self, group: &GroupName, stays: impl Fn(&InstanceId) -> bool) {
+        if let Some(instance) = self.ending.remove(group) {
+            self.know(group, u32::from(!stays(&instance)));
+        }
     }
 
     /// Takes in a tag that was seen. What a call is known to have written is not forgotten for it.
@@ -106,11 +119,14 @@ impl Memory {
         match op {
             Op::Group { group, op: GroupOp::Tag { .. } | GroupOp::Untag } => {
                 self.tagged.remove(group);
+                // What the tag says is counted with what was known of that.
+                self.ending.remove(group);
             }
-            Op::Group {
-                group,
-                op: GroupOp::RaiseDesired { .. } | GroupOp::Terminate { decrement: true, .. },
-            } => {
+            Op::Group { group, op: GroupOp::Terminate { instance, decrement: true } } => {
+                self.ending.insert(group.clone(), instance.clone());
+                self.surge.remove(group);
+            }
+            Op::Group { group, op: GroupOp::RaiseDesired { .. } } => {
                 self.surge.remove(group);
             }
             _ => {}
@@ -127,6 +143,7 @@ impl Memory {
             }
             Op::Group { group, op: GroupOp::RaiseDesired { .. } } => self.know(group, 0),
             Op::Group { group, op: GroupOp::Terminate { decrement: true, .. } } => {
+                self.ending.remove(group);
                 self.know(group, 1);
             }
             _ => {}
@@ -138,7 +155,10 @@ impl Memory {
         let Op::Group { group, op } = op else { return };
         match op {
             GroupOp::RaiseDesired { from, to } => self.know(group, to.saturating_sub(*from)),
-            GroupOp::Terminate { decrement: true, .. } => self.know(group, 0),
+            GroupOp::Terminate { decrement: true, .. } => {
+                self.ending.remove(group);
+                self.know(group, 0);
+            }
             _ => {}
         }
     }

@@ -3,11 +3,12 @@
 use std::collections::VecDeque;
 
 use refit_model::{
-    Action, ActionKind, ClusterState, ErrorClass, NodeOp, Op, OpId, Outcome, Period, Precheck,
-    RollTag, RunId, Scope, Timestamp, Token, WaitingOn,
+    Action, ActionKind, ClusterName, ClusterState, ErrorClass, Lifecycle, NodeOp, Op, OpId,
+    Outcome, Period, Precheck, RollTag, RunId, Scope, Timestamp, Token, WaitingOn,
 };
 
-use crate::decision::{Decision, Mode, after};
+use crate::decision::{Decision, Mode, POLL, after};
+use crate::lease::Lease;
 use crate::memory::Memory;
 use crate::{LookId, addon, pin, roll};
 
@@ -33,8 +34,10 @@ pub(crate) struct Worker {
     pub(crate) memory: Memory,
     /// Whether the first look was taken.
     pub(crate) prechecked: bool,
-    /// The look that has not been answered.
-    pub(crate) look: Option<LookId>,
+    /// The look that has not been answered, and when it was begun.
+    pub(crate) look: Option<(LookId, Timestamp)>,
+    /// Whether there is something to do as soon as the cluster's Lease is held.
+    pub(crate) awaits_lease: bool,
     /// Journaled, not yet sent.
     pub(crate) queue: VecDeque<Call>,
     /// Sent, not yet answered.
@@ -57,6 +60,7 @@ impl Worker {
             memory,
             prechecked: false,
             look: None,
+            awaits_lease: false,
             queue: VecDeque::new(),
             sent: Vec::new(),
             journaling: false,
@@ -71,6 +75,24 @@ impl Worker {
     /// Whether it neither waits for the journal nor for an answer.
     pub(crate) fn is_idle(&self) -> bool {
         self.look.is_none() && self.queue.is_empty() && self.sent.is_empty() && !self.journaling
+    }
+
+    /// Does nothing until the cluster's Lease is held, and then looks first: whoever held it may
+    /// have changed everything.
+    pub(crate) fn wait_for_lease(
+        &mut self,
+        cluster: &ClusterName,
+        lease: Option<&Lease>,
+        now: Timestamp,
+    ) {
+        let what = match lease.and_then(|lease| lease.held_by_other.as_ref()) {
+            Some(holder) => format!("the Lease of {cluster}: {holder}"),
+            None => format!("the Lease of {cluster}"),
+        };
+        let since = self.waiting.as_ref().filter(|_| self.awaits_lease).map_or(now, |w| w.since);
+        self.awaits_lease = true;
+        self.look_at = after(now, POLL);
+        self.waiting = Some(WaitingOn { what, since, until: self.look_at });
     }
 
     /// Things go well again.
@@ -133,8 +155,9 @@ fn left_behind(action: &Action, state: &ClusterState) -> bool {
                 .node_of(id)
                 .is_some_and(|(_, node)| node.annotations.contains_key(RollTag::CORDONED))
         };
-        group.tags.contains_key(RollTag::KEY)
-            || group.instances.iter().any(|instance| cordoned(&instance.id))
+        // What is on its way out takes its cordon with it.
+        let mut staying = group.instances.iter().filter(|i| i.lifecycle != Lifecycle::Terminating);
+        group.tags.contains_key(RollTag::KEY) || staying.any(|instance| cordoned(&instance.id))
     })
 }
 

@@ -141,12 +141,15 @@ fn join(mut state: ClusterState, machines: Machines, look: Look<'_>) -> ClusterS
 
 #[cfg(test)]
 mod tests {
+    use std::task::{Context, Poll, Waker};
+
     use refit_model::{
         ClusterIdentity, ControlPlaneMember, InstanceState, KubeProxy, KubeVersion, Lifecycle,
         NodeState,
     };
 
     use super::*;
+    use crate::{ErrorClass, ProviderError};
 
     fn n<T: std::str::FromStr>(text: &str) -> T
     where
@@ -263,6 +266,57 @@ mod tests {
             },
             pools: Vec::new(),
             at: refit_model::Location { file: String::new(), line: 1 },
+        }
+    }
+
+    /// Answers with this, or not at all.
+    struct Place<T>(Option<T>);
+
+    impl<T: Clone> Place<T> {
+        fn answer(&self) -> Result<T, ProviderError> {
+            let broken = || ProviderError::new(ErrorClass::Throttled, "rate exceeded");
+            self.0.clone().ok_or_else(broken)
+        }
+    }
+
+    impl Observe for Place<ClusterState> {
+        fn look<'a>(&'a self, _look: Look<'a>) -> Answer<'a, ClusterState> {
+            Box::pin(async move { self.answer() })
+        }
+    }
+
+    impl ObserveMachines for Place<Machines> {
+        fn look<'a>(
+            &'a self,
+            _look: Look<'a>,
+            _nodes: &'a BTreeSet<InstanceId>,
+        ) -> Answer<'a, Machines> {
+            Box::pin(async move { self.answer() })
+        }
+    }
+
+    /// Nothing here waits, so the first poll has the answer.
+    fn answered<T>(mut answer: Answer<'_, T>) -> Result<T, ProviderError> {
+        match answer.as_mut().poll(&mut Context::from_waker(Waker::noop())) {
+            Poll::Ready(answer) => answer,
+            Poll::Pending => panic!("a place does not answer"),
+        }
+    }
+
+    #[test]
+    fn a_look_of_which_a_part_fails_is_an_error() {
+        for (cluster, machines_answer) in [(true, true), (true, false), (false, true)] {
+            let kubernetes = Arc::new(Place(cluster.then(state)));
+            let observer = JoinedObserver::new(kubernetes, Place(machines_answer.then(machines)));
+            let look = Look {
+                cluster: &self::cluster(),
+                addons: &BTreeMap::new(),
+                scope: &Scope::Everything,
+            };
+            let seen = answered(observer.look(look));
+            assert_eq!(seen.is_ok(), cluster && machines_answer);
+            let class = seen.err().map(|error| error.class);
+            assert!(class.is_none_or(|class| class == ErrorClass::Throttled), "{class:?}");
         }
     }
 

@@ -34,12 +34,24 @@ pub struct Look<'a> {
 pub trait Observe: Send + Sync {
     /// The state of a cluster, as far as the look's scope asks. Identity and Lease are always in
     /// it.
+    ///
+    /// A look is whole, or it is an error. When a part of it cannot be read (a page of a list, one
+    /// of the places that a cluster is read in), nothing of it is returned: what is missing from a
+    /// state is taken for gone.
+    ///
+    /// What it shows may be some seconds old where the API is only eventually consistent, and may
+    /// be older than what the look before showed. The engine does not believe a look that does not
+    /// show the calls of a moment ago. Nothing may be returned that is kept from an earlier look.
     fn look<'a>(&'a self, look: Look<'a>) -> Answer<'a, ClusterState>;
 }
 
 /// Changes clusters.
 pub trait Act: Send + Sync {
     /// Sends one operation. `Ok` means that it has taken effect, or already had.
+    ///
+    /// What it was decided on may be old. An operation that names what it found (the desired that
+    /// is raised from, the instance that is terminated with decrement, the UID of the pod that is
+    /// evicted) compares once more, and is [`ErrorClass::Conflict`] if that has changed.
     ///
     /// An eviction that a budget forbids is [`ProviderError`] of class [`ErrorClass::Budget`];
     /// an operation on something that is gone, where gone is what was wanted (evict, terminate,

@@ -17,6 +17,7 @@ use crate::budgets::Budget;
 use crate::dice::{Concern, Dice, Span};
 use crate::faults::Faults;
 use crate::judge::Judge;
+use crate::past::Past;
 use crate::pods::{Pod, Workload};
 use crate::queue::{Event, Queue, later};
 
@@ -60,6 +61,9 @@ pub(crate) struct ClusterWorld {
     /// What happens as soon as an apiserver answers again.
     pub(crate) waiting_for_api: Vec<Event>,
     pub(crate) judge: Judge,
+    /// What looks that lag behind may show, oldest first.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub(crate) past: Vec<Past>,
 }
 
 /// A member of etcd: a volume in a zone, and the instance that has it attached.
@@ -156,7 +160,13 @@ pub(crate) struct Node {
     pub(crate) instance: Option<InstanceId>,
     pub(crate) zone: Option<Zone>,
     pub(crate) kubelet: KubeVersion,
+    /// When it registered; none: it was there from the start.
+    #[serde(default)]
+    pub(crate) registered_at: Option<Timestamp>,
     pub(crate) ready: bool,
+    /// Since when it is Ready; none: it is not, or was so from the start.
+    #[serde(default)]
+    pub(crate) ready_since: Option<Timestamp>,
     pub(crate) unready_since: Option<Timestamp>,
     pub(crate) unschedulable: bool,
     /// Whether somebody had cordoned it before refit did.

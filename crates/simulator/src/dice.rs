@@ -38,6 +38,10 @@ pub(crate) enum Concern {
     SlowPod,
     /// Whether an operator or a failing machine gets in between.
     Meddling,
+    /// Whether a part of a look goes wrong.
+    Parts,
+    /// Whether a look shows the past, and which.
+    Past,
 }
 
 /// One generator per concern.

@@ -259,10 +259,12 @@ impl ClusterWorld {
 
     fn add_stray_node(&mut self, name: &NodeName, kubelet: KubeVersion) {
         let node = Node {
+            registered_at: Some(self.now),
             instance: None,
             zone: self.zones.first().cloned(),
             kubelet,
             ready: false,
+            ready_since: None,
             unready_since: Some(self.now),
             unschedulable: false,
             cordoned_by_hand: false,
@@ -388,6 +390,7 @@ impl ClusterWorld {
     /// Nothing goes wrong any more: what was held back comes.
     pub(crate) fn stop_faults(&mut self) {
         self.faults = crate::faults::Faults::none();
+        self.past.clear();
         let held: Vec<Event> = self
             .instances
             .values_mut()

@@ -29,6 +29,12 @@ pub struct Faults {
     pub partial_applies: u32,
     /// Looks that fail.
     pub failed_looks: u32,
+    /// Looks of which one of the places that are read fails, and the other answers.
+    #[serde(default)]
+    pub partial_looks: u32,
+    /// Looks that show some of the world as it was some seconds ago.
+    #[serde(default)]
+    pub stale_looks: u32,
     /// New nodes that never become Ready.
     pub never_ready: u32,
     /// Launches for which there is no capacity for a time.
@@ -61,7 +67,7 @@ impl Faults {
             let rate = rng.u32(1..=max);
             if on { rate } else { 0 }
         };
-        Self {
+        let mut faults = Self {
             transient: rate(100),
             throttled: rate(60),
             lost_calls: rate(40),
@@ -76,7 +82,13 @@ impl Faults {
             killed_instances: rate(15),
             operator_cordons: rate(15),
             operator_scales: rate(15),
-        }
+            ..Self::none()
+        };
+        // Drawn last, and rarely: the seeds that came before these faults keep their stories.
+        let mut seldom = |max: u32| if rng.u8(0..4) == 0 { rng.u32(1..=max) } else { 0 };
+        faults.partial_looks = seldom(100);
+        faults.stale_looks = seldom(300);
+        faults
     }
 
     /// Whether nothing goes wrong.
@@ -97,6 +109,15 @@ pub(crate) enum CallFault {
     LostCall,
     /// It arrives, and the answer does not.
     LostAnswer,
+}
+
+/// The places that a look reads.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Part {
+    /// The Kubernetes API.
+    Cluster,
+    /// Whoever runs the machines.
+    Machines,
 }
 
 /// How often somebody may get in between in one cluster: a run has to be able to end.
@@ -139,6 +160,25 @@ impl ClusterWorld {
         self.dice
             .chance(Concern::Looks, self.faults.failed_looks)
             .then(|| ProviderError::new(ErrorClass::Transient, "look: the connection timed out"))
+    }
+
+    /// Which of the places that a look reads does not answer.
+    pub(crate) fn part_fault(&mut self) -> Option<(Part, ProviderError)> {
+        if self.faults.partial_looks == 0
+            || !self.dice.chance(Concern::Parts, self.faults.partial_looks)
+        {
+            return None;
+        }
+        let (machines, wait) = self.dice.draw(Concern::Parts, |rng| (rng.bool(), rng.u32(1..=10)));
+        Some(if machines {
+            let text = "autoscaling:DescribeAutoScalingGroups: Throttling: Rate exceeded";
+            let mut error = ProviderError::new(ErrorClass::Throttled, text);
+            error.retry_after = Some(Period::seconds(wait));
+            (Part::Machines, error)
+        } else {
+            let text = "list pods: status 504: the second page did not come in time";
+            (Part::Cluster, ProviderError::new(ErrorClass::Transient, text))
+        })
     }
 
     /// After a call, now and then, somebody else does something too.

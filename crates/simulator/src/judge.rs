@@ -14,7 +14,7 @@ use refit_model::{
 use serde::{Deserialize, Serialize};
 
 use crate::addons::may_delete;
-use crate::cluster::{ClusterWorld, Instance, Who};
+use crate::cluster::{ClusterWorld, Group, Instance, Node, Who};
 use crate::queue::seconds_between;
 
 /// How old something must be, in seconds, before refit had to know it: a look, a call that is
@@ -330,9 +330,22 @@ impl ClusterWorld {
     pub(crate) fn allow(&mut self, pool: &PoolName, surge: u32, unavailable: u32) {
         // What an earlier run has added and not taken away yet is not what the pool has.
         let of_pool = self.groups.values().filter(|group| group.pool.as_ref() == Some(pool));
-        let usual = of_pool.map(|group| group.usual).sum();
+        let usual = of_pool.map(|group| self.surely_usual(group)).sum();
         let had = self.usable_nodes(pool).min(usual);
         self.judge.allowances.insert(pool.clone(), Allowance { surge, unavailable, had });
+    }
+
+    /// How many nodes a group has usually, as far as anybody can tell. A run that was killed after
+    /// it had taken a node away, and before it corrected its tag, leaves a tag that claims one
+    /// too many. Where an operator raises desired by just as much before the next run looks,
+    /// nothing in the world tells whose it is, and taking it for refit's own is no fault.
+    fn surely_usual(&self, group: &Group) -> u32 {
+        let tag = group.tags.get(RollTag::KEY).filter(|_| self.meddled > 0);
+        let Some(tag) = tag.and_then(|tag| serde_json::from_str::<RollTag>(tag).ok()) else {
+            return group.usual;
+        };
+        let claimed = tag.surge.saturating_sub(tag.desired.saturating_sub(group.desired));
+        group.usual.min(group.desired.saturating_sub(claimed))
     }
 
     /// Ready nodes of a pool that refit has not cordoned. One that was lost a moment ago counts.
@@ -367,6 +380,10 @@ impl ClusterWorld {
 
     pub(crate) fn judge_cordon(&mut self, name: &NodeName) {
         let Some(node) = self.nodes.get(name).filter(|node| node.ready) else { return };
+        // Who cordoned one that was of no use may not have known that it has come up.
+        if node.ready_since.is_some_and(|since| seconds_between(since, self.now) < GRACE) {
+            return;
+        }
         let instance = node.instance.as_ref().and_then(|id| self.instances.get(id));
         // What ends anyway is not made unavailable by being cordoned.
         if let Some(instance) = instance.filter(|instance| instance.is_active()) {
@@ -393,7 +410,12 @@ impl ClusterWorld {
             broken.push(format!("{id} is ended while its target groups have it as {target:?}"));
         }
         let named = instance.node.as_ref().and_then(|name| Some((name, self.nodes.get(name)?)));
-        if let Some((name, node)) = named {
+        // Who ended a machine that was no node may not have known that it has become one.
+        let is_new = |node: &Node| {
+            node.registered_at.is_some_and(|at| seconds_between(at, self.now) < GRACE)
+                && !node.unschedulable
+        };
+        if let Some((name, node)) = named.filter(|(_, node)| !is_new(node)) {
             if !node.unschedulable {
                 broken.push(format!("{name} is ended and was not cordoned"));
             }

@@ -22,6 +22,7 @@ mod judge;
 mod look;
 mod nodes;
 mod ops;
+mod past;
 mod pods;
 mod provider;
 mod queue;

@@ -3,18 +3,38 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use refit_model::{
-    Addon, AddonName, AddonState, ClusterIdentity, ClusterState, ControlPlaneMember, FieldDrift,
-    GroupName, GroupState, ImagePattern, ImageState, InstanceState, KubeProxy, NodeName, NodeState,
-    PodOwner, PodState, WorkloadState, ZonalVolume, redact,
+    Addon, AddonName, AddonState, Cluster, ClusterIdentity, ClusterState, ControlPlaneMember,
+    FieldDrift, GroupName, GroupState, ImagePattern, ImageState, InstanceId, InstanceState,
+    KubeProxy, NodeName, NodeState, PodOwner, PodState, WorkloadState, ZonalVolume, redact,
 };
 use refit_provider::{ErrorClass, Look, ProviderError, Scope};
 
 use crate::cluster::{ClusterWorld, Group, Node, object_key};
 use crate::dice::hash;
+use crate::faults::Part;
 use crate::pods::Pod;
 
 /// What runs as static pods on every instance of a control plane.
 const STATIC_PODS: [&str; 3] = ["kube-apiserver", "kube-controller-manager", "kube-scheduler"];
+
+/// The groups that the cluster's file names.
+fn declared(look: Look<'_>) -> BTreeSet<&GroupName> {
+    let Cluster { control_plane, pools, .. } = look.cluster;
+    control_plane.groups.iter().chain(pools.iter().flat_map(|pool| &pool.groups)).collect()
+}
+
+/// The groups that the look's scope asks for; none: it asks for no machines.
+fn groups_of(look: Look<'_>) -> Option<BTreeSet<&GroupName>> {
+    match look.scope {
+        Scope::Identity | Scope::Addon(_) => None,
+        Scope::Everything => Some(declared(look)),
+        Scope::ControlPlane => Some(look.cluster.control_plane.groups.iter().collect()),
+        Scope::Pool(pool) => {
+            let pool = look.cluster.pool(pool);
+            Some(pool.into_iter().flat_map(|pool| &pool.groups).collect())
+        }
+    }
+}
 
 impl ClusterWorld {
     pub(crate) fn look(&mut self, look: Look<'_>) -> Result<ClusterState, ProviderError> {
@@ -25,6 +45,29 @@ impl ClusterWorld {
             let text = format!("look: connection refused: no apiserver of {} answers", self.name);
             return Err(ProviderError::new(ErrorClass::Transient, text));
         }
+        self.remember();
+        let view = self.view();
+        let broken = self.part_fault();
+        // What one place has said is worth nothing without the other: a look is whole, or it is
+        // an error.
+        let fails = |part: Part| match &broken {
+            Some((at, error)) if *at == part => Err(error.clone()),
+            _ => Ok(()),
+        };
+        fails(Part::Cluster)?;
+        let mut state = self.seen_in(view.cluster, |cluster| cluster.show_cluster(look));
+        if let Some(groups) = groups_of(look) {
+            fails(Part::Machines)?;
+            state.groups = self.seen_in(view.machines, |cluster| cluster.show_groups(&groups));
+        }
+        if view.is_past() {
+            self.join(look, &mut state);
+        }
+        Ok(state)
+    }
+
+    /// What the Kubernetes API shows, and what does not change.
+    fn show_cluster(&self, look: Look<'_>) -> ClusterState {
         let mut state = ClusterState {
             identity: ClusterIdentity {
                 uid: self.uid.clone(),
@@ -44,7 +87,7 @@ impl ClusterWorld {
         match look.scope {
             Scope::Identity => {}
             Scope::Everything => {
-                self.show_machines(look, None, &mut state);
+                self.show_nodes(look, None, &mut state);
                 self.show_control_plane(&mut state);
                 self.show_images(look, &mut state);
                 let known = look.addons.keys().chain(self.addons.keys());
@@ -54,21 +97,41 @@ impl ClusterWorld {
                 }
             }
             Scope::ControlPlane => {
-                let groups = look.cluster.control_plane.groups.iter().collect();
-                self.show_machines(look, Some(&groups), &mut state);
+                self.show_nodes(look, groups_of(look).as_ref(), &mut state);
                 self.show_control_plane(&mut state);
             }
-            Scope::Pool(pool) => {
-                let pool = look.cluster.pool(pool);
-                let groups = pool.into_iter().flat_map(|pool| &pool.groups).collect();
-                self.show_machines(look, Some(&groups), &mut state);
-            }
+            Scope::Pool(_) => self.show_nodes(look, groups_of(look).as_ref(), &mut state),
             Scope::Addon(name) => {
                 let shown = self.show_addon(look.addons.get(name), name);
                 state.addons.insert(name.clone(), shown);
             }
         }
-        Ok(state)
+        state
+    }
+
+    /// Brings what two places have shown at two times together, as whoever reads real ones does:
+    /// a node is of a group that shows its machine, or of nobody.
+    fn join(&self, look: Look<'_>, state: &mut ClusterState) {
+        let groups = state.groups.values();
+        let launched: BTreeSet<InstanceId> =
+            groups.flat_map(|group| &group.instances).map(|found| found.id.clone()).collect();
+        let is_launched = |id: &InstanceId| launched.contains(id);
+        match look.scope {
+            Scope::Identity | Scope::Addon(_) => return,
+            Scope::ControlPlane | Scope::Pool(_) => {
+                state.nodes.retain(|_, node| node.instance.as_ref().is_some_and(is_launched));
+                let nodes = &state.nodes;
+                state.pods.retain(|pod| pod.node.as_ref().is_none_or(|n| nodes.contains_key(n)));
+            }
+            Scope::Everything => {
+                let exists = |id: &InstanceId| is_launched(id) || self.instances.contains_key(id);
+                state.nodes.retain(|_, node| node.instance.as_ref().is_none_or(exists));
+                for node in state.nodes.values_mut() {
+                    node.instance = node.instance.take().filter(is_launched);
+                }
+            }
+        }
+        state.control_plane.retain(|member| is_launched(&member.instance));
     }
 
     fn region(&self) -> String {
@@ -76,26 +139,20 @@ impl ClusterWorld {
         zone.trim_end_matches(|c: char| c.is_ascii_lowercase()).to_owned()
     }
 
-    /// Groups, nodes and pods, of some groups or of all; all workloads and budgets.
-    fn show_machines(
+    fn show_groups(&self, shown: &BTreeSet<&GroupName>) -> BTreeMap<GroupName, GroupState> {
+        let groups = self.groups.iter().filter(|(name, _)| shown.contains(name));
+        groups.map(|(name, group)| (name.clone(), self.group_state(group))).collect()
+    }
+
+    /// Nodes and pods, of some groups or of all; all workloads and budgets.
+    fn show_nodes(
         &self,
         look: Look<'_>,
         only: Option<&BTreeSet<&GroupName>>,
         state: &mut ClusterState,
     ) {
-        let cluster = look.cluster;
-        let declared: BTreeSet<&GroupName> = cluster
-            .control_plane
-            .groups
-            .iter()
-            .chain(cluster.pools.iter().flat_map(|pool| &pool.groups))
-            .collect();
+        let declared = declared(look);
         let shown = only.unwrap_or(&declared);
-        for (name, group) in &self.groups {
-            if shown.contains(name) {
-                state.groups.insert(name.clone(), self.group_state(group));
-            }
-        }
         for (name, node) in &self.nodes {
             let instance = node.instance.as_ref().and_then(|id| self.instances.get(id));
             let group = instance.map(|instance| &instance.group);

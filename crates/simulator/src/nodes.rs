@@ -69,7 +69,9 @@ impl ClusterWorld {
             instance: Some(id.clone()),
             zone: Some(instance.zone.clone()),
             kubelet: instance.version.clone(),
+            registered_at: Some(self.now),
             ready: false,
+            ready_since: None,
             unready_since: Some(self.now),
             unschedulable: false,
             cordoned_by_hand: false,
@@ -94,6 +96,9 @@ impl ClusterWorld {
             if !instance.control_plane && instance.lifecycle == Lifecycle::InService {
                 instance.down_since = None;
             }
+        }
+        if !node.ready {
+            node.ready_since = Some(self.now);
         }
         node.ready = true;
         node.unready_since = None;
@@ -122,6 +127,7 @@ impl ClusterWorld {
     pub(crate) fn node_dies(&mut self, name: &NodeName) {
         let Some(node) = self.nodes.get_mut(name) else { return };
         node.ready = false;
+        node.ready_since = None;
         node.unready_since.get_or_insert(self.now);
         let pods: Vec<u64> = node.pods.iter().copied().collect();
         for pod in pods {

@@ -30,6 +30,7 @@ impl ClusterWorld {
         op: &Op,
         token: &Token,
     ) -> Done {
+        self.remember();
         let fault = self.call_fault(op);
         self.meddle_after_call();
         let lost = |op: &Op| refuse(ErrorClass::Unknown, format!("{op}: no answer came back"));

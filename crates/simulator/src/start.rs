@@ -69,6 +69,7 @@ impl ClusterWorld {
             tokens: Tokens::default(),
             waiting_for_api: Vec::new(),
             judge: Judge::new(start.kubernetes.minor()),
+            past: Vec::new(),
         };
         world.add_images(cluster, start, available);
         world.add_groups(cluster, start, &start.kubernetes);
@@ -259,6 +260,7 @@ impl ClusterWorld {
                     self.judge.control_plane_size += usize::from(instance.control_plane);
                 }
                 if let Some(node) = self.add_node(&id).and_then(|node| self.nodes.get_mut(&node)) {
+                    node.registered_at = None;
                     node.ready = true;
                     node.unready_since = None;
                 }

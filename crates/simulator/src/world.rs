@@ -45,7 +45,7 @@ pub enum WorldFileError {
 
 impl World {
     /// The version that this code writes. A reader takes the same major and no newer minor.
-    pub const FORMAT: &str = "1.0";
+    pub const FORMAT: &str = "1.1";
 
     /// An empty world.
     pub fn new(start: Timestamp, seed: u64) -> Self {

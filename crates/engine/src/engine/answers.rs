@@ -8,7 +8,8 @@ use refit_model::{
 use super::calls::target;
 use super::{Engine, NOTES_MAX, TELL_AGAIN};
 use crate::LookId;
-use crate::decision::{Decision, Next, POLL, SOON, after};
+use crate::decision::{Decision, Mode, Next, POLL, SOON, after};
+use crate::recent::LAG;
 use crate::schedule::Standing;
 use crate::worker::{self, Call};
 
@@ -31,12 +32,18 @@ impl Engine {
         look: LookId,
         result: Result<Box<ClusterState>, CallError>,
     ) {
-        let found = self.workers.iter_mut().find(|(_, worker)| worker.look == Some(look));
-        let Some((at, worker)) = found else { return };
-        let at = *at;
+        let found = self.workers.iter_mut().find_map(|(at, worker)| match worker.look {
+            Some((asked, begun)) if asked == look => Some((*at, begun, worker)),
+            _ => None,
+        });
+        let Some((at, begun, worker)) = found else { return };
         worker.look = None;
         match result {
-            Ok(state) => self.decide(now, at, &state),
+            Ok(state) => {
+                if self.believes(now, at, &state, begun) {
+                    self.decide(now, at, &state);
+                }
+            }
             Err(error) => {
                 let hopeless = worker.troubled(error.class, error.retry_after, now);
                 if hopeless || error.class == ErrorClass::Permanent {
@@ -56,11 +63,62 @@ impl Engine {
         }
     }
 
+    /// Whether a look shows what this run has changed in the cluster. Otherwise there is another.
+    fn believes(
+        &mut self,
+        now: Timestamp,
+        at: usize,
+        state: &ClusterState,
+        begun: Timestamp,
+    ) -> bool {
+        // Who has to leave within seconds puts back what there is to see.
+        if self.mode() == Mode::Leave {
+            return true;
+        }
+        let Some(cluster) = &self.plan.actions[at].cluster else { return true };
+        let recent = self.recent.get(cluster);
+        let Some(what) = recent.and_then(|recent| recent.lagging(state, begun)) else {
+            return true;
+        };
+        if let Some(worker) = self.workers.get_mut(&at) {
+            worker.look_at = after(now, SOON);
+            let since = match &worker.waiting {
+                Some(waiting) if waiting.what == what => waiting.since,
+                _ => now,
+            };
+            worker.waiting = Some(WaitingOn { what, since, until: after(since, LAG) });
+            self.tell(now, at);
+        }
+        false
+    }
+
+    /// Whether the cluster's Lease is held. Otherwise the action waits for it.
+    fn has_lease(&mut self, now: Timestamp, at: usize) -> bool {
+        let Some(cluster) = self.plan.actions[at].cluster.clone() else { return true };
+        let lease = self.leases.get(&cluster);
+        if lease.is_some_and(|lease| lease.allows(now)) {
+            return true;
+        }
+        if let Some(worker) = self.workers.get_mut(&at) {
+            worker.wait_for_lease(&cluster, lease, now);
+            // The first seconds without it are nothing to tell of.
+            if lease.is_some_and(|lease| lease.held_by_other.is_some()) {
+                self.tell(now, at);
+            }
+        }
+        false
+    }
+
     pub(super) fn decide(&mut self, now: Timestamp, at: usize, state: &ClusterState) {
         if !self.precheck(now, at, state) {
             return;
         }
         let mode = self.mode();
+        // What is chosen and counted now has to hold once it is acted upon: while another run
+        // holds the Lease it does not. Who is asked to stop may find that nothing is to be done.
+        if mode == Mode::Go && !self.has_lease(now, at) {
+            return;
+        }
         let mut noted = 0;
         loop {
             let action = &self.plan.actions[at];
@@ -81,7 +139,12 @@ impl Engine {
                 continue;
             }
             match next {
-                Next::Do(ops) => self.queue(now, at, ops),
+                Next::Do(ops) => {
+                    if !ops.is_empty() && !self.has_lease(now, at) {
+                        return;
+                    }
+                    self.queue(now, at, ops);
+                }
                 Next::Wait(wait) => {
                     let still =
                         Some(WaitingOn { what: wait.what, since: wait.since, until: wait.until });
@@ -187,6 +250,9 @@ impl Engine {
         }
         if let Some(lease) = self.leases.values_mut().find(|lease| lease.is_asked_by(op)) {
             lease.answer(result, now);
+            if lease.allows(now) {
+                self.look_with_lease(now);
+            }
             return;
         }
         let found =
@@ -204,10 +270,16 @@ impl Engine {
             }
             Err(error) => OpResult::Refused { reason: error.message.clone() },
         };
-        if !matches!(record, OpResult::Unknown { .. })
-            && let Some(cluster) = cluster
-        {
-            self.tokens.entry(target(&cluster, &call.op)).or_default().answered();
+        if let Some(cluster) = cluster {
+            let recent = self.recent.entry(cluster.clone()).or_default();
+            match &record {
+                OpResult::Ok => recent.took_effect(&call.op, now),
+                OpResult::Unknown { .. } => recent.unsure(&call.op, now),
+                OpResult::Refused { .. } => {}
+            }
+            if !matches!(record, OpResult::Unknown { .. }) {
+                self.tokens.entry(target(&cluster, &call.op)).or_default().answered();
+            }
         }
         self.records.push(RecordKind::Settled { op, result: record });
         match result {
@@ -217,6 +289,21 @@ impl Engine {
                 worker.well();
             }
             Err(error) => self.refused(now, at, &call, error),
+        }
+    }
+
+    /// Whoever waits for a Lease that is held now looks at once.
+    fn look_with_lease(&mut self, now: Timestamp) {
+        for (at, worker) in &mut self.workers {
+            let cluster = self.plan.actions[*at].cluster.as_ref();
+            let lease = cluster.and_then(|cluster| self.leases.get(cluster));
+            if worker.awaits_lease && lease.is_some_and(|lease| lease.allows(now)) {
+                worker.awaits_lease = false;
+                worker.waiting = None;
+                // One that is on its way was begun when the cluster was somebody else's.
+                worker.look = None;
+                worker.look_at = now;
+            }
         }
     }
 

@@ -1,8 +1,17 @@
-//! Runs that go on from a journal, and how a run ends.
+//! Runs that go on from a journal, what is believed of looks, and how a run ends.
 
-use refit_model::{GivingUp, GroupOp, Op, Progress, RecordKind, RunOutcome};
+use std::collections::BTreeMap;
 
-use crate::bench::{at, carry_out, journal, plan, pool, roll, settings};
+use refit_model::{
+    CallError, ClusterState, ErrorClass, GivingUp, GroupName, GroupOp, GroupState, Op, OpId,
+    Progress, RecordKind, RollTag, RunOutcome, Timestamp, Token,
+};
+
+use crate::bench::{
+    NEW, World, add_instance, at, carry_out, carry_out_in, group, journal, plan, pool, roll,
+    settings,
+};
+use crate::recent::LAG;
 use crate::schedule::Standing;
 use crate::{Effect, Engine, Event};
 
@@ -35,4 +44,255 @@ fn a_run_that_nothing_is_left_of_ends() {
     let effects = engine.step(at(0), Event::Tick);
     let ended = effects.iter().any(|e| matches!(e, Effect::Finish(RunOutcome::Interrupted)));
     assert!(ended, "{effects:#?}");
+}
+
+/// A group in which tags and raises take effect, and that looks show as it was so many seconds
+/// before.
+struct Lagging {
+    lag: i64,
+    /// Only every other look lags.
+    now_and_then: bool,
+    /// Whether the answer of the next raise is lost.
+    loses_raise: bool,
+    /// What the group was like from then on.
+    history: BTreeMap<Timestamp, ClusterState>,
+    looks: u32,
+    sent: Vec<(Timestamp, Op)>,
+}
+
+impl Lagging {
+    fn new(state: ClusterState, lag: i64) -> Self {
+        let history = BTreeMap::from([(at(-3600), state)]);
+        let (looks, sent) = (0, Vec::new());
+        Self { lag, now_and_then: false, loses_raise: false, history, looks, sent }
+    }
+
+    fn raises(&self) -> usize {
+        let is_raise = |op: &Op| matches!(op, Op::Group { op: GroupOp::RaiseDesired { .. }, .. });
+        self.sent.iter().filter(|(_, op)| is_raise(op)).count()
+    }
+
+    fn state(&self, now: Timestamp) -> ClusterState {
+        self.history.range(..=now).next_back().unwrap().1.clone()
+    }
+}
+
+fn group_of(state: &mut ClusterState) -> &mut GroupState {
+    state.groups.get_mut(&group()).unwrap()
+}
+
+impl World for Lagging {
+    fn look(&mut self, now: Timestamp) -> Result<ClusterState, CallError> {
+        self.looks += 1;
+        let lag = if self.now_and_then && self.looks.is_multiple_of(2) { 0 } else { self.lag };
+        Ok(self.state(at(now.as_second() - at(0).as_second() - lag)))
+    }
+
+    fn submit(&mut self, now: Timestamp, call: &Op) -> Result<(), CallError> {
+        self.sent.push((now, call.clone()));
+        let mut state = self.state(now);
+        let result = match call {
+            Op::Group { op: GroupOp::Tag { tag }, .. } => {
+                let text = serde_json::to_string(tag).unwrap();
+                group_of(&mut state).tags.insert(RollTag::KEY.to_owned(), text);
+                Ok(())
+            }
+            Op::Group { op: GroupOp::RaiseDesired { from, to }, .. } => {
+                if group_of(&mut state).desired == *from {
+                    group_of(&mut state).desired = *to;
+                    add_instance(&mut state, 10 + *to, &NEW);
+                    if std::mem::take(&mut self.loses_raise) {
+                        Err(CallError::new(ErrorClass::Unknown, "no answer"))
+                    } else {
+                        Ok(())
+                    }
+                } else {
+                    Err(CallError::new(ErrorClass::Conflict, "desired is another"))
+                }
+            }
+            _ => Ok(()),
+        };
+        self.history.insert(now, state);
+        result
+    }
+}
+
+/// The surge of every tag that was sent, one after the other.
+fn tagged(world: &Lagging) -> Vec<u32> {
+    let tags = world.sent.iter().filter_map(|(_, op)| match op {
+        Op::Group { op: GroupOp::Tag { tag }, .. } => Some(tag.surge),
+        _ => None,
+    });
+    tags.collect()
+}
+
+/// What an API that lags behind does not show yet is not done a second time, also when a later
+/// look goes back behind an earlier one.
+#[test]
+fn what_does_not_show_yet_is_not_done_again() {
+    for now_and_then in [false, true] {
+        let mut world = Lagging { now_and_then, ..Lagging::new(pool(3, 0), 8) };
+        let mut engine = Engine::new(plan(vec![roll(1, 0)]), settings());
+        carry_out_in(&mut engine, &mut world, at(120));
+        assert_eq!(world.raises(), 1, "{:#?}", world.sent);
+        assert_eq!(tagged(&world), [0, 1], "{:#?}", world.sent);
+    }
+}
+
+/// The raise took effect, its answer was lost, and the next looks show desired as it was before:
+/// whoever believed them would forget the surge, and raise once more.
+#[test]
+fn after_a_lost_answer_no_look_is_believed_too_early() {
+    let mut world = Lagging { loses_raise: true, ..Lagging::new(pool(3, 0), 8) };
+    let mut engine = Engine::new(plan(vec![roll(1, 0)]), settings());
+    carry_out_in(&mut engine, &mut world, at(120));
+    assert_eq!(world.raises(), 1, "{:#?}", world.sent);
+    assert_eq!(tagged(&world), [0, 1], "{:#?}", world.sent);
+}
+
+/// A change that somebody else undoes is not waited for any longer than an API may lag.
+#[test]
+fn what_somebody_undoes_is_seen_in_the_end() {
+    let mut world = Lagging::new(pool(3, 0), 3600);
+    let mut engine = Engine::new(plan(vec![roll(1, 0)]), settings());
+    carry_out_in(&mut engine, &mut world, at(60));
+    let tags: Vec<Timestamp> = world
+        .sent
+        .iter()
+        .filter(|(_, op)| matches!(op, Op::Group { op: GroupOp::Tag { .. }, .. }))
+        .map(|(at, _)| *at)
+        .collect();
+    assert!(tags.len() > 1, "{:#?}", world.sent);
+    let apart = tags.windows(2).all(|pair| crate::decision::after(pair[0], LAG) <= pair[1]);
+    assert!(apart, "{tags:?}");
+}
+
+/// The process before was killed with a call on its way. What comes next waits until a look
+/// surely shows whether it arrived.
+#[test]
+fn a_call_that_was_on_its_way_is_waited_for() {
+    let action = roll(1, 0);
+    let raise = Op::Group { group: group(), op: GroupOp::RaiseDesired { from: 3, to: 4 } };
+    let records = |end: Option<RecordKind>| {
+        let mut records = vec![
+            RecordKind::ActionStarted { action: action.id.clone() },
+            RecordKind::Intent {
+                op: OpId(1),
+                action: action.id.clone(),
+                cluster: action.cluster.clone().unwrap(),
+                token: Token("t".to_owned()),
+                call: raise.clone(),
+            },
+        ];
+        records.extend(end);
+        journal(records)
+    };
+    let refused = refit_model::OpResult::Refused { reason: "no".to_owned() };
+    let refused = RecordKind::Settled { op: OpId(1), result: refused };
+    for (end, waits) in [(None, true), (Some(refused), false)] {
+        let mut world = Lagging::new(pool(3, 0), 0);
+        let mut engine = Engine::resume(plan(vec![action.clone()]), settings(), &records(end));
+        carry_out_in(&mut engine, &mut world, at(60));
+        let first = world.sent.iter().find(|(_, op)| matches!(op, Op::Group { .. }));
+        let (sent_at, _) = first.expect("something is done");
+        assert_eq!(*sent_at >= crate::decision::after(at(0), LAG), waits, "{sent_at}");
+    }
+}
+
+/// Another run holds the Lease, and changes the group meanwhile.
+struct Taken {
+    state: ClusterState,
+    until: Timestamp,
+    looked_at: Timestamp,
+    group_calls: Vec<(Timestamp, Op)>,
+}
+
+impl World for Taken {
+    fn look(&mut self, now: Timestamp) -> Result<ClusterState, CallError> {
+        self.looked_at = now;
+        let mut state = self.state.clone();
+        if now >= self.until {
+            group_of(&mut state).desired = 7;
+        }
+        Ok(state)
+    }
+
+    fn submit(&mut self, now: Timestamp, call: &Op) -> Result<(), CallError> {
+        match call {
+            Op::HoldLease { .. } if now < self.until => {
+                Err(CallError::new(ErrorClass::Conflict, "run-0 holds it"))
+            }
+            Op::Group { .. } => {
+                assert!(self.looked_at >= self.until, "decided before the Lease was held");
+                self.group_calls.push((now, call.clone()));
+                Ok(())
+            }
+            _ => Ok(()),
+        }
+    }
+}
+
+#[test]
+fn nothing_is_decided_while_another_run_holds_the_lease() {
+    let until = at(47);
+    let group_calls = Vec::new();
+    let mut world = Taken { state: pool(3, 0), until, looked_at: at(0), group_calls };
+    let mut engine = Engine::new(plan(vec![roll(1, 0)]), settings());
+    let (journaled, _) = carry_out_in(&mut engine, &mut world, at(70));
+    let Some((_, Op::Group { op: GroupOp::Tag { tag }, .. })) = world.group_calls.first() else {
+        panic!("{:#?}", world.group_calls)
+    };
+    assert_eq!(tag.desired, 7, "as it was when the Lease was taken");
+    let intents = journaled.iter().filter(|kind| matches!(kind, RecordKind::Intent { .. }));
+    assert_eq!(intents.count(), world.group_calls.len(), "what is journaled is sent");
+}
+
+/// Looks that fail, as a whole or in one of their parts, are errors: nothing is known, so nothing
+/// is done, and nothing is taken for gone.
+struct Blind {
+    from: Timestamp,
+    until: Timestamp,
+    class: ErrorClass,
+    inner: Lagging,
+}
+
+impl World for Blind {
+    fn look(&mut self, now: Timestamp) -> Result<ClusterState, CallError> {
+        if now >= self.from && now < self.until {
+            return Err(CallError::new(self.class, "the second page did not come"));
+        }
+        self.inner.look(now)
+    }
+
+    fn submit(&mut self, now: Timestamp, call: &Op) -> Result<(), CallError> {
+        self.inner.submit(now, call)
+    }
+}
+
+#[test]
+fn while_looks_fail_nothing_is_done() {
+    let touched = |world: &Blind, name: &GroupName| -> Vec<Timestamp> {
+        let calls = world.inner.sent.iter();
+        calls
+            .filter(|(_, op)| matches!(op, Op::Group { group, .. } if group == name))
+            .map(|(at, _)| *at)
+            .collect()
+    };
+    for class in [ErrorClass::Transient, ErrorClass::Throttled, ErrorClass::Unknown] {
+        let inner = Lagging::new(pool(3, 0), 0);
+        let mut world = Blind { from: at(1), until: at(200), class, inner };
+        let mut engine = Engine::new(plan(vec![roll(1, 0)]), settings());
+        let (_, outcome) = carry_out_in(&mut engine, &mut world, at(300));
+        assert_eq!(outcome, None, "{class:?}: it waits");
+        let touched = touched(&world, &group());
+        assert!(touched.iter().all(|when| *when < at(1) || *when >= at(200)), "{touched:?}");
+        assert!(touched.iter().any(|when| *when >= at(200)), "{class:?}: it goes on");
+    }
+    let inner = Lagging::new(pool(3, 0), 0);
+    let class = ErrorClass::Permanent;
+    let mut world = Blind { from: at(1), until: at(3600), class, inner };
+    let mut engine = Engine::new(plan(vec![roll(1, 0)]), settings());
+    let (_, outcome) = carry_out_in(&mut engine, &mut world, at(3600));
+    assert!(matches!(outcome, Some(RunOutcome::Failed | RunOutcome::Partly)), "{outcome:?}");
+    assert!(touched(&world, &group()).iter().all(|when| *when < at(1)));
 }

@@ -7,6 +7,7 @@ use refit_model::{
 use super::{CALM, Roll, on_group, on_node, tag_of};
 use crate::decision::{Decision, Wait, after};
 use crate::memory::{Current, Memory};
+use crate::recent::LAG;
 
 impl Roll<'_> {
     pub(super) fn replace(&self, memory: &mut Memory, current: &Current) -> Decision {
@@ -35,7 +36,7 @@ impl Roll<'_> {
     /// Cordon, deregister, evict, terminate. `Err` when its time is over.
     pub(super) fn drain(
         &self,
-        memory: &Memory,
+        memory: &mut Memory,
         current: &Current,
         group: &GroupName,
         instance: &InstanceState,
@@ -55,6 +56,7 @@ impl Roll<'_> {
             Ok(Decision::wait(step, Wait { what, since: current.since, until }))
         };
         if let Some((node, state)) = self.node(&instance.id) {
+            memory.stop_waiting("node");
             if !state.unschedulable {
                 if !self.may_go(instance) {
                     return wait(format!("other nodes to be Ready before {node} goes"));
@@ -100,6 +102,14 @@ impl Roll<'_> {
             }
             if let Some(pod) = going.first() {
                 return wait(format!("pod {}/{} to end", pod.namespace, pod.name));
+            }
+        }
+        if let (None, Some(node)) = (self.node(&instance.id), &current.node) {
+            // Somebody deleted it, or a look lags behind its registration: then nothing on it has
+            // been drained.
+            let since = memory.waiting_since("node", self.now);
+            if self.now < after(since, LAG) {
+                return wait(format!("node {node} to show again, or to stay away"));
             }
         }
         if let Some(missing) = self.etcd_missing(memory, current) {

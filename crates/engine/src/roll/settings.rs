@@ -23,6 +23,11 @@ impl Roll<'_> {
                 memory.forget_surge(name);
             }
             memory.see_tag(name, tag.surge);
+            memory.see_instances(name, |id| {
+                let mut staying =
+                    group.instances.iter().filter(|i| i.lifecycle != Lifecycle::Terminating);
+                staying.any(|instance| instance.id == *id)
+            });
             let missing = tag.desired.saturating_sub(group.desired);
             let surge = memory.surge.get(*name).copied();
             let right = RollTag {

@@ -208,3 +208,41 @@ fn tidying_up_takes_the_surplus_away() {
     let decision = decided(&state, &mut Memory::default());
     assert!(matches!(decision.next, Next::Wait(_)), "{decision:?}");
 }
+
+/// Whether a call that takes a node away with desired went well is read from the instance: somebody
+/// has raised desired in the same moment.
+#[test]
+fn a_lost_end_is_known_by_its_instance() {
+    for (arrived, surge) in [(true, 1), (false, 2)] {
+        let mut state = pool(3, 1);
+        tag(&mut state, 2);
+        let mut memory = Memory::default();
+        let _tag_is_seen = decided(&state, 2, &mut memory, Mode::Go);
+        let call = terminate(1, true);
+        memory.intend(&call);
+        memory.lost(&call);
+        let group_state = state.groups.get_mut(&group()).unwrap();
+        if arrived {
+            // It fell by one, and an operator raised it by one.
+            group_state.instances.remove(0);
+        }
+        let _stock_is_taken = decided(&state, 2, &mut memory, Mode::Go);
+        assert_eq!(memory.surge.get(&group()), Some(&surge), "{arrived}");
+    }
+}
+
+/// The node that is drained does not show any more. If a look lags it comes back, with everything
+/// on it; only when it stays away there is nothing to drain.
+#[test]
+fn a_node_that_vanishes_while_it_is_drained_gets_time_to_show_again() {
+    let mut state = pool(3, 0);
+    tag(&mut state, 0);
+    state.nodes.remove(&node(1));
+    let mut memory = chosen(1);
+    let decide_at = |memory: &mut Memory, seconds| {
+        decide(&roll(0, 1), &settings().run, &state, memory, Mode::Go, at(seconds))
+    };
+    assert!(matches!(decide_at(&mut memory, 60).next, Next::Wait(_)));
+    assert!(matches!(decide_at(&mut memory, 74).next, Next::Wait(_)));
+    assert_eq!(ops(&decide_at(&mut memory, 75)), [terminate(1, false)]);
+}

@@ -6,5 +6,6 @@ mod control_plane;
 mod drive;
 mod groups;
 mod judge;
+mod looks;
 mod pods;
 mod world;
