@@ -1,5 +1,5 @@
-//! `cargo bench -p refit-tests`: how long refit's own work takes for fleets of several sizes, as
-//! the table of docs/performance.md. A size can be given: `cargo bench -p refit-tests -- 50`.
+//! `cargo bench -p refit-tests`: how long refit's own work takes for fleets of several sizes, as a
+//! table. A size can be given: `cargo bench -p refit-tests -- 50`.
 //!
 //! The fleet is the quickstart's, with one of its clusters as often as it has to be there. Each
 //! number is the least of several rounds: what else the machine does only adds to it.

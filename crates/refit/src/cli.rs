@@ -393,22 +393,33 @@ pub(crate) enum PermissionsCommand {
     /// Print a ClusterRole and a Role with their bindings, for the add-ons of this fleet, as YAML
     Kubernetes {
         /// Only what observing and planning take
-        #[arg(long)]
+        #[arg(long, env = "REFIT_TO_PLAN", hide_env_values = true)]
         to_plan: bool,
         /// Bind them to this user, by the name that authentication gives
-        #[arg(long, value_name = "NAME", default_value = "refit", conflicts_with_all = ["group", "service_account"])]
+        #[arg(long, value_name = "NAME", env = "REFIT_BIND_USER", hide_env_values = true, default_value = "refit", conflicts_with_all = ["group", "service_account"])]
         user: String,
         /// Bind them to this group of users
-        #[arg(long, value_name = "NAME", conflicts_with = "service_account")]
+        #[arg(
+            long,
+            value_name = "NAME",
+            env = "REFIT_BIND_GROUP",
+            hide_env_values = true,
+            conflicts_with = "service_account"
+        )]
         group: Option<String>,
         /// Bind them to this service account
-        #[arg(long, value_name = "NAMESPACE/NAME")]
+        #[arg(
+            long,
+            value_name = "NAMESPACE/NAME",
+            env = "REFIT_BIND_SERVICE_ACCOUNT",
+            hide_env_values = true
+        )]
         service_account: Option<String>,
     },
     /// Print an IAM policy, as JSON
     Aws {
         /// Only what observing and planning take
-        #[arg(long)]
+        #[arg(long, env = "REFIT_TO_PLAN", hide_env_values = true)]
         to_plan: bool,
     },
 }

@@ -243,7 +243,7 @@ mod tests {
 
     #[test]
     fn names_are_tamed() {
-        assert_eq!(cluster_name("arn:aws:eks:x/Prod_EU").as_str(), "prod-eu");
+        assert_eq!(cluster_name("arn:aws:eks:x/Prod EU!").as_str(), "prod-eu");
         let mut taken = BTreeSet::new();
         assert_eq!(pool_name("nodes-a.prod.example.com", &mut taken).as_str(), "nodes-a");
         assert_eq!(

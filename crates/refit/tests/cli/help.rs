@@ -56,6 +56,9 @@ fn every_command_has_help_and_works() {
             "state list",
             "state show",
             "state unlock",
+            "permissions",
+            "permissions kubernetes",
+            "permissions aws",
             "completions",
             "man",
         ]

@@ -76,8 +76,13 @@ fn ctrl_c_at_the_question_leaves_without_a_run() {
     let fleet = Fleet::starter();
     let before = fleet.shape();
     let (mut session, _) = asked(&fleet);
-    session.send_control('c').unwrap();
-    let (_, status) = ended(session);
+    // On a busy machine the terminal may lose one that comes right after the question.
+    let left = (0..3).any(|_| {
+        session.send_control('c').unwrap();
+        session.exp_eof().is_ok()
+    });
+    assert!(left, "it stays at the question");
+    let status = session.process().wait().unwrap();
     let interrupted =
         matches!(status, WaitStatus::Exited(_, 130) | WaitStatus::Signaled(_, Signal::SIGINT, _));
     assert!(interrupted, "{status:?}");
