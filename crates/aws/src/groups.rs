@@ -95,7 +95,7 @@ pub(crate) fn target_groups(group: &AutoScalingGroup) -> BTreeSet<String> {
 }
 
 /// What refit refuses to roll, by name.
-fn refused(group: &AutoScalingGroup, refreshing: bool) -> BTreeSet<String> {
+fn refused(group: &AutoScalingGroup, versions: &Versions, refreshing: bool) -> BTreeSet<String> {
     let overrides = || {
         let template = group.mixed_instances_policy().and_then(|policy| policy.launch_template());
         template.map_or(&[][..], |template| template.overrides())
@@ -110,6 +110,10 @@ fn refused(group: &AutoScalingGroup, refreshing: bool) -> BTreeSet<String> {
     };
     let features = [
         ("a launch configuration", template_of(group).is_none()),
+        (
+            "a launch template that does not exist",
+            template_of(group).is_some() && versions.is_gone(),
+        ),
         ("weighted capacity", overrides().iter().any(|o| o.weighted_capacity().is_some())),
         (
             "launch templates of overrides",
@@ -163,7 +167,7 @@ impl Seen<'_> {
             target_groups,
             instances,
             tags: tags(group),
-            refused: refused(group, *refreshing),
+            refused: refused(group, versions, *refreshing),
         }
     }
 

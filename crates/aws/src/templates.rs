@@ -8,7 +8,14 @@ use refit_model::ImageId;
 use refit_provider::{ErrorClass, ProviderError};
 
 use crate::Clients;
-use crate::error::{Effect, sorted};
+use crate::error::{Effect, has_code, sorted};
+
+/// Codes of answers that say that there is no such launch template.
+const GONE: [&str; 3] = [
+    "InvalidLaunchTemplateId.NotFound",
+    "InvalidLaunchTemplateId.NotFoundException",
+    "InvalidLaunchTemplateName.NotFoundException",
+];
 
 /// What refit writes as the description of a version that it makes, before the number of the
 /// version that it is made from.
@@ -50,6 +57,11 @@ impl Versions {
         }
     }
 
+    /// Whether there is no such template: it would have at least one version.
+    pub(crate) fn is_gone(&self) -> bool {
+        self.latest == 0
+    }
+
     /// The number that a group's version stands for: `$Latest`, `$Default`, nothing, or itself.
     pub(crate) fn resolve(&self, version: Option<&str>) -> Option<u32> {
         match version {
@@ -74,7 +86,7 @@ impl Versions {
 }
 
 impl Clients {
-    /// Every version of a launch template, by pages.
+    /// Every version of a launch template, by pages; none, if there is no such template.
     pub(crate) async fn template_versions(
         &self,
         template: &LaunchTemplateSpecification,
@@ -92,7 +104,13 @@ impl Clients {
         let mut pages = request.into_paginator().send();
         let mut versions = Versions::default();
         while let Some(page) = pages.next().await {
-            let page = page.map_err(|error| sorted(ACTION, Effect::Reads, &error))?;
+            let page = match page {
+                Ok(page) => page,
+                Err(error) if GONE.iter().any(|code| has_code(&error, code)) => {
+                    return Ok(Versions::default());
+                }
+                Err(error) => return Err(sorted(ACTION, Effect::Reads, &error)),
+            };
             page.launch_template_versions().iter().for_each(|version| versions.add(version));
         }
         Ok(versions)

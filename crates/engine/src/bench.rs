@@ -40,6 +40,7 @@ pub(crate) fn node(number: u32) -> NodeName {
 pub(crate) fn pool(old: u32, new: u32) -> ClusterState {
     let mut state = ClusterState {
         identity: ClusterIdentity { uid: "u".to_owned(), account: None, region: None },
+        serves: None,
         control_plane: Vec::new(),
         groups: BTreeMap::new(),
         nodes: BTreeMap::new(),
@@ -77,6 +78,9 @@ pub(crate) fn pool(old: u32, new: u32) -> ClusterState {
                 ready: true,
                 unschedulable: false,
                 control_plane: false,
+                taints: BTreeSet::new(),
+                runtime: None,
+                detaching: BTreeSet::new(),
                 annotations: BTreeMap::new(),
             },
         );

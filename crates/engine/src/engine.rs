@@ -459,7 +459,9 @@ impl Engine {
             }
             if !held.is_some_and(|lease| lease.allows(now)) {
                 // By the time that it is held again the look that led to these calls is old.
-                worker.queue.clear();
+                for call in worker.queue.drain(..) {
+                    worker.memory.refused(&call.op);
+                }
                 worker.wait_for_lease(cluster, held, now);
                 continue;
             }

@@ -163,6 +163,21 @@ impl Memory {
         }
     }
 
+    /// Takes in an operation that was not sent, because the one before it failed.
+    pub(crate) fn unsent(&mut self, op: &Op, failed: &Op) {
+        match (op, failed) {
+            // Whether the tag says so or not: the surge is what it was before both.
+            (
+                Op::Group { group, op: GroupOp::RaiseDesired { from, to } },
+                Op::Group { group: tagged, op: GroupOp::Tag { tag } },
+            ) if group == tagged => {
+                let before = tag.surge.saturating_sub(to.saturating_sub(*from));
+                self.surge.insert(group.clone(), before);
+            }
+            _ => self.refused(op),
+        }
+    }
+
     /// The surge is known to be so much less than the tag says, if what the tag says is known.
     fn know(&mut self, group: &GroupName, less: u32) {
         match self.tagged.get(group) {

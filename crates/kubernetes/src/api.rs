@@ -3,7 +3,7 @@
 //! Answers are read into structures that have only the fields that refit keeps, page by page:
 //! a large cluster is never in memory whole.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 use std::sync::Arc;
 
@@ -104,6 +104,9 @@ fn page_of(path: &str, selector: Option<&str>, next: &str) -> String {
 pub(crate) struct Api {
     client: Client,
     served: Arc<Mutex<BTreeMap<String, BTreeMap<String, Served>>>>,
+    /// The versions of groups that the apiserver could not tell the kinds of when it was last
+    /// asked, such as those of a broken APIService.
+    broken: Arc<Mutex<BTreeSet<String>>>,
 }
 
 impl fmt::Debug for Api {
@@ -114,7 +117,7 @@ impl fmt::Debug for Api {
 
 impl Api {
     pub(crate) fn new(client: Client) -> Self {
-        Self { client, served: Arc::default() }
+        Self { client, served: Arc::default(), broken: Arc::default() }
     }
 
     fn request(method: Method, path: &str, body: Option<(Body, &Value)>) -> Request<Vec<u8>> {
@@ -205,8 +208,17 @@ impl Api {
             None => format!("/api/{api_version}"),
         };
         let what = format!("look which kinds of {api_version} there are");
-        let Some(list) = self.find::<APIResourceList>(&what, &root).await? else {
-            return Ok(None);
+        let asked = self.client.request(Self::request(Method::GET, &root, None)).await;
+        let is_broken = matches!(&asked, Err(kube::Error::Api(status)) if status.code >= 500);
+        if is_broken {
+            self.broken.lock().await.insert(api_version.to_owned());
+        } else {
+            self.broken.lock().await.remove(api_version);
+        }
+        let list: APIResourceList = match asked {
+            Ok(list) => list,
+            Err(error) if is_gone(&error) => return Ok(None),
+            Err(error) => return Err(sorted(&what, false, &error)),
         };
         let kinds: BTreeMap<String, Served> = list
             .resources
@@ -224,6 +236,15 @@ impl Api {
         let found = kinds.get(kind).cloned();
         known.insert(api_version.to_owned(), kinds);
         Ok(found)
+    }
+
+    /// Whether the kinds of one of these versions of groups could not be told.
+    pub(crate) async fn any_broken<'a>(
+        &self,
+        mut api_versions: impl Iterator<Item = &'a str>,
+    ) -> bool {
+        let broken = self.broken.lock().await;
+        api_versions.any(|api_version| broken.contains(api_version))
     }
 
     /// As [`Api::served`], for a kind that has to be there.

@@ -1,18 +1,19 @@
 //! Looking at a cluster: get and list only.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use futures::try_join;
 use refit_model::{
     ClusterIdentity, ClusterState, ControlPlaneMember, EtcdLayout, InstanceId, KubeProxy,
-    KubeVersion, NodeName, NodeState, WorkloadState,
+    KubeVersion, Minor, NodeName, NodeState, ServedVersion, WorkloadState,
 };
 use refit_provider::{ErrorClass, Look, ProviderError, Scope};
 use serde::Deserialize;
 
 use crate::Kubernetes;
 use crate::pods::{
-    Budget, Condition, Meta, RawBudget, RawClaim, RawPod, RawVolume, RawWorkload, Volumes, is_true,
+    Budget, Condition, Meta, RawAttachment, RawBudget, RawClaim, RawPod, RawVolume, RawWorkload,
+    Volumes, is_true,
 };
 
 /// Annotations of refit begin like this.
@@ -31,6 +32,32 @@ struct RawNamespace {
 #[serde(rename_all = "camelCase")]
 struct RawVersion {
     git_version: String,
+    #[serde(default)]
+    emulation_major: String,
+    #[serde(default)]
+    emulation_minor: String,
+    #[serde(default)]
+    min_compatibility_major: String,
+    #[serde(default)]
+    min_compatibility_minor: String,
+}
+
+impl RawVersion {
+    /// Servers before 1.33 say nothing of emulation; what they leave out is the default.
+    fn served(&self) -> Result<ServedVersion, ProviderError> {
+        let binary: KubeVersion = self.git_version.parse().map_err(|error| {
+            let text = format!("the apiserver's version `{}`: {error}", self.git_version);
+            ProviderError::new(ErrorClass::Permanent, text)
+        })?;
+        let minor = |major: &str, minor: &str| {
+            Some(Minor::new(major.parse().ok()?, minor.trim_end_matches('+').parse().ok()?))
+        };
+        let emulated =
+            minor(&self.emulation_major, &self.emulation_minor).unwrap_or(binary.minor());
+        let min_compatible = minor(&self.min_compatibility_major, &self.min_compatibility_minor)
+            .unwrap_or(emulated.previous());
+        Ok(ServedVersion { binary, emulated, min_compatible })
+    }
 }
 
 #[derive(Deserialize)]
@@ -48,6 +75,15 @@ struct NodeSpec {
     #[serde(rename = "providerID")]
     provider_id: String,
     unschedulable: bool,
+    taints: Vec<Taint>,
+}
+
+#[derive(Deserialize)]
+struct Taint {
+    key: String,
+    #[serde(default)]
+    value: String,
+    effect: String,
 }
 
 #[derive(Default, Deserialize)]
@@ -61,6 +97,7 @@ struct NodeStatus {
 #[serde(rename_all = "camelCase", default)]
 struct NodeInfo {
     kubelet_version: String,
+    container_runtime_version: String,
 }
 
 impl RawNode {
@@ -79,6 +116,14 @@ impl RawNode {
             ready: is_true(&status.conditions, "Ready"),
             unschedulable: spec.unschedulable,
             control_plane: CONTROL_PLANE.iter().any(|label| metadata.labels.contains_key(*label)),
+            taints: spec
+                .taints
+                .iter()
+                .map(|taint| format!("{}={}:{}", taint.key, taint.value, taint.effect))
+                .collect(),
+            runtime: Some(status.node_info.container_runtime_version.clone())
+                .filter(|runtime| !runtime.is_empty()),
+            detaching: BTreeSet::new(),
             annotations: annotations.map(|(key, value)| (key.clone(), value.clone())).collect(),
         })
     }
@@ -142,6 +187,7 @@ impl Kubernetes {
         let (uid, lease) = try_join!(self.uid(), self.lease_state())?;
         let mut state = ClusterState {
             identity: ClusterIdentity { uid, account: None, region: None },
+            serves: None,
             control_plane: Vec::new(),
             groups: BTreeMap::new(),
             nodes: BTreeMap::new(),
@@ -157,6 +203,7 @@ impl Kubernetes {
             Scope::ControlPlane | Scope::Pool(_) => self.look_at_nodes(look, &mut state).await?,
             Scope::Addon(name) => self.look_at_addons(look, Some(name), &mut state).await?,
             Scope::Everything => {
+                state.serves = Some(self.version().await?);
                 self.look_at_nodes(look, &mut state).await?;
                 self.look_at_addons(look, None, &mut state).await?;
             }
@@ -176,17 +223,27 @@ impl Kubernetes {
         look: Look<'_>,
         state: &mut ClusterState,
     ) -> Result<(), ProviderError> {
-        let (nodes, workloads, budgets, volumes) =
-            try_join!(self.nodes(), self.workloads(), self.budgets(), self.volumes())?;
+        // What is attached is read before the pods: so a volume whose pod has just begun is in use.
+        let (nodes, workloads, budgets, volumes, attached) = try_join!(
+            self.nodes(),
+            self.workloads(),
+            self.budgets(),
+            self.volumes(),
+            self.attachments()
+        )?;
         state.nodes = nodes;
         state.workloads = workloads;
         let mut components: BTreeMap<NodeName, Components> = BTreeMap::new();
+        let mut in_use: BTreeSet<(String, String)> = BTreeSet::new();
         let pods = &mut state.pods;
         let each = |pod: RawPod| {
             if pod.is_over() {
                 return;
             }
             let seen = pod.state(&budgets, &volumes);
+            if let Some(node) = &pod.spec.node_name {
+                in_use.extend(volumes.of(&pod).map(|volume| (node.clone(), volume.clone())));
+            }
             if let Some(node) = seen.node.as_ref().filter(|_| seen.namespace == crate::NAMESPACE) {
                 let is_mirror = seen.owner == refit_model::PodOwner::Mirror;
                 let is_daemon = matches!(seen.owner, refit_model::PodOwner::DaemonSet(_));
@@ -205,6 +262,12 @@ impl Kubernetes {
             }
             node.kube_proxy = on_it.kube_proxy.unwrap_or(KubeProxy::None);
         }
+        for (node, volume) in attached.difference(&in_use) {
+            let name = node.parse::<NodeName>().ok();
+            if let Some(node) = name.and_then(|name| state.nodes.get_mut(&name)) {
+                node.detaching.insert(volume.clone());
+            }
+        }
         Ok(())
     }
 
@@ -216,12 +279,12 @@ impl Kubernetes {
     pub async fn survey(
         &self,
     ) -> Result<(KubeVersion, BTreeMap<NodeName, NodeState>), ProviderError> {
+        Ok((self.version().await?.binary, self.nodes().await?))
+    }
+
+    async fn version(&self) -> Result<ServedVersion, ProviderError> {
         let version: RawVersion = self.api.get("get /version", "/version").await?;
-        let served = version.git_version.parse().map_err(|error| {
-            let text = format!("the apiserver's version `{}`: {error}", version.git_version);
-            ProviderError::new(ErrorClass::Permanent, text)
-        })?;
-        Ok((served, self.nodes().await?))
+        version.served()
     }
 
     async fn nodes(&self) -> Result<BTreeMap<NodeName, NodeState>, ProviderError> {
@@ -263,6 +326,15 @@ impl Kubernetes {
         Ok(budgets)
     }
 
+    /// Nodes, and the volumes that are attached to them.
+    async fn attachments(&self) -> Result<BTreeSet<(String, String)>, ProviderError> {
+        let mut attached = BTreeSet::new();
+        let path = "/apis/storage.k8s.io/v1/volumeattachments";
+        let each = |raw: RawAttachment| attached.extend(raw.attached());
+        self.api.list("list VolumeAttachments", path, None, each).await?;
+        Ok(attached)
+    }
+
     async fn volumes(&self) -> Result<Volumes, ProviderError> {
         let mut volumes = Volumes::default();
         let path = "/api/v1/persistentvolumes";
@@ -291,6 +363,8 @@ fn member(look: Look<'_>, instance: &InstanceId, on_it: &Components) -> ControlP
 
 #[cfg(test)]
 mod tests {
+    use serde_json::json;
+
     use super::*;
 
     #[test]
@@ -310,5 +384,23 @@ mod tests {
         assert_eq!(version("r.example:5000/kube-proxy:v1.35.4@sha256:00"), Some("1.35.4".into()));
         assert_eq!(version("r.example:5000/kube-proxy"), None);
         assert_eq!(version("kube-proxy:latest"), None);
+    }
+
+    fn served(value: serde_json::Value) -> ServedVersion {
+        serde_json::from_value::<RawVersion>(value).unwrap().served().unwrap()
+    }
+
+    #[test]
+    fn a_version_is_a_triple_where_the_server_says_so() {
+        let before = served(json!({"major": "1", "minor": "29+", "gitVersion": "v1.29.15-eks-1"}));
+        assert_eq!(before, ServedVersion::plain("v1.29.15-eks-1".parse().unwrap()));
+        assert_eq!(before.emulates(), None);
+        let emulating = served(json!({
+            "major": "1", "minor": "35", "gitVersion": "v1.35.4",
+            "emulationMajor": "1", "emulationMinor": "34",
+            "minCompatibilityMajor": "1", "minCompatibilityMinor": "33",
+        }));
+        assert_eq!(emulating.emulates(), Some(Minor::new(1, 34)));
+        assert_eq!(emulating.min_compatible, Minor::new(1, 33));
     }
 }

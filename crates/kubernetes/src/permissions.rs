@@ -136,6 +136,7 @@ fn permissions(needs: &Needs<'_>) -> Vec<Permission> {
             may("apps", resource, &["list"]);
         }
         may("policy", "poddisruptionbudgets", &["list"]);
+        may("storage.k8s.io", "volumeattachments", &["list"]);
         own.push((may("coordination.k8s.io", "leases", &["get"]), Some(LEASE)));
         own.push((may("", "configmaps", &["list"]), None));
         all[cluster].names.insert(NAMESPACE.to_owned());

@@ -361,6 +361,42 @@ impl RawVolume {
     }
 }
 
+/// A volume that is attached to a node, or on its way there or away.
+#[derive(Clone, Debug, Deserialize)]
+pub(crate) struct RawAttachment {
+    spec: AttachmentSpec,
+    #[serde(default)]
+    status: AttachmentStatus,
+}
+
+#[derive(Clone, Debug, Deserialize)]
+#[serde(rename_all = "camelCase")]
+struct AttachmentSpec {
+    node_name: String,
+    #[serde(default)]
+    source: AttachmentSource,
+}
+
+#[derive(Clone, Debug, Default, Deserialize)]
+#[serde(rename_all = "camelCase", default)]
+struct AttachmentSource {
+    persistent_volume_name: Option<String>,
+}
+
+#[derive(Clone, Debug, Default, Deserialize)]
+#[serde(default)]
+struct AttachmentStatus {
+    attached: bool,
+}
+
+impl RawAttachment {
+    /// The node and the volume that is attached to it.
+    pub(crate) fn attached(self) -> Option<(String, String)> {
+        let volume = self.spec.source.persistent_volume_name.filter(|_| self.status.attached)?;
+        Some((self.spec.node_name, volume))
+    }
+}
+
 /// Where the volumes of claims live.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Volumes {
@@ -378,6 +414,15 @@ impl Volumes {
     pub(crate) fn add_claim(&mut self, claim: RawClaim) {
         let Meta { namespace, name, .. } = claim.metadata;
         self.claims.insert((namespace, name), claim.spec.volume_name);
+    }
+
+    /// The volumes that a pod uses.
+    pub(crate) fn of<'a>(&'a self, pod: &'a RawPod) -> impl Iterator<Item = &'a String> {
+        let claims = pod.spec.volumes.iter().filter_map(|v| v.persistent_volume_claim.as_ref());
+        let namespace = &pod.metadata.namespace;
+        claims.filter_map(move |claim| {
+            self.claims.get(&(namespace.clone(), claim.claim_name.clone()))
+        })
     }
 
     fn zonal(&self, namespace: &str, claim: &str) -> Option<ZonalVolume> {

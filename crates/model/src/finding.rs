@@ -72,6 +72,10 @@ pub enum Code {
     RF029,
     /// A pool has no node.
     RF030,
+    /// An apiserver emulates an older minor, and something would have to move past it.
+    RF031,
+    /// The objects of an add-on could not be read.
+    RF032,
 }
 
 impl fmt::Display for Code {

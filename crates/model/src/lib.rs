@@ -59,8 +59,8 @@ pub use range::{InvalidRange, VersionRange};
 pub use snapshot::{
     AddonState, ApplySetParent, BudgetState, ClusterIdentity, ClusterState, ControlPlaneMember,
     FieldDrift, ForeignCopy, GroupState, ImageState, InstanceState, KubeProxy, LeaseState,
-    Lifecycle, NodeState, Observation, PodOwner, PodState, Snapshot, TargetHealth, WorkloadState,
-    ZonalVolume,
+    Lifecycle, NodeState, Observation, PodOwner, PodState, ServedVersion, Snapshot, TargetHealth,
+    WorkloadState, ZonalVolume,
 };
 pub use version::{AddonVersion, InvalidVersion, KubeVersion, Minor};
 

@@ -11,7 +11,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
 use crate::{
-    AddonName, ClusterName, Digest, FleetName, GroupName, ImageId, InstanceId, KubeVersion,
+    AddonName, ClusterName, Digest, FleetName, GroupName, ImageId, InstanceId, KubeVersion, Minor,
     NodeName, ObjectRef, RunId, Timestamp, WorkloadRef, Zone,
 };
 
@@ -31,7 +31,7 @@ pub struct Snapshot {
 
 impl Snapshot {
     /// The version that this code writes. A reader takes the same major and no newer minor.
-    pub const FORMAT: &str = "1.0";
+    pub const FORMAT: &str = "1.1";
 }
 
 /// One cluster: what was seen, or why nothing was.
@@ -53,6 +53,9 @@ pub enum Observation {
 pub struct ClusterState {
     /// Which cluster this really is.
     pub identity: ClusterIdentity,
+    /// What the apiserver that answered says of itself; none: it was not asked.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub serves: Option<ServedVersion>,
     /// The instances of the control plane.
     pub control_plane: Vec<ControlPlaneMember>,
     /// The Auto Scaling groups that the cluster's file declares.
@@ -105,6 +108,32 @@ pub struct ClusterIdentity {
     /// The region that its machines run in.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub region: Option<String>,
+}
+
+/// The version of an apiserver, of which there are three
+/// ([KEP-4330](https://github.com/kubernetes/enhancements/tree/master/keps/sig-architecture/4330-compatibility-versions)).
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "kebab-case", deny_unknown_fields)]
+pub struct ServedVersion {
+    /// Of its program.
+    pub binary: KubeVersion,
+    /// The minor that it behaves as: its program's, unless `--emulated-version` says otherwise.
+    pub emulated: Minor,
+    /// The oldest minor that what it stores and serves goes with.
+    pub min_compatible: Minor,
+}
+
+impl ServedVersion {
+    /// The version of an apiserver that emulates nothing.
+    pub fn plain(binary: KubeVersion) -> Self {
+        let emulated = binary.minor();
+        Self { binary, emulated, min_compatible: emulated.previous() }
+    }
+
+    /// The older minor that it behaves as, if it does.
+    pub fn emulates(&self) -> Option<Minor> {
+        (self.emulated != self.binary.minor()).then_some(self.emulated)
+    }
 }
 
 /// One instance of a control plane. Its kubelet stands among the nodes.
@@ -251,6 +280,15 @@ pub struct NodeState {
     pub unschedulable: bool,
     /// Whether it is an instance of the control plane.
     pub control_plane: bool,
+    /// Its taints, `key=value:effect`.
+    #[serde(default, skip_serializing_if = "BTreeSet::is_empty")]
+    pub taints: BTreeSet<String>,
+    /// Its container runtime, `containerd://2.2.0`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub runtime: Option<String>,
+    /// PersistentVolumes that are attached to it and that no pod on it uses any more.
+    #[serde(default, skip_serializing_if = "BTreeSet::is_empty")]
+    pub detaching: BTreeSet<String>,
     /// The annotations that begin with `refit.dev/`.
     pub annotations: BTreeMap<String, String>,
 }
@@ -383,6 +421,10 @@ pub struct AddonState {
     /// What keeps its workloads from being rolled out; none: they are.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub not_ready: Option<String>,
+    /// Why its objects could not be read; none: they were. A broken APIService hurts the add-ons
+    /// with objects of its group, and no other.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub unreadable: Option<String>,
 }
 
 /// What stands on an ApplySet parent

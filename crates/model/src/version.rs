@@ -38,6 +38,12 @@ impl Minor {
         Self { major: self.major, minor: self.minor.saturating_add(1) }
     }
 
+    /// The minor before; the first one is its own.
+    #[must_use]
+    pub const fn previous(self) -> Self {
+        Self { major: self.major, minor: self.minor.saturating_sub(1) }
+    }
+
     /// How many minors `self` is behind `newer`; 0 when it is not behind.
     pub fn behind(self, newer: Self) -> u16 {
         if self.major == newer.major { newer.minor.saturating_sub(self.minor) } else { u16::MAX }

@@ -720,6 +720,13 @@ fn orders_of_parts(routes: &BTreeMap<AddonName, Route<'_>>, parts: usize) -> Vec
 pub(crate) fn notes(cluster: &Cluster, state: &ClusterState) -> Vec<Blocker> {
     let mut notes = Vec::new();
     for (name, addon) in &state.addons {
+        if let Some(why) = &addon.unreadable {
+            notes.push(
+                Blocker::new(Code::RF032, why, "mend what serves these kinds, then plan again")
+                    .of(name)
+                    .weighing(Severity::Unknown),
+            );
+        }
         if addon.parent.is_none() || !cluster.addons.contains_key(name) {
             continue;
         }

@@ -9,6 +9,7 @@ use refit_model::{
 };
 
 use crate::hops::Hop;
+use crate::timeline::Step;
 
 /// A finding that is not yet about a cluster.
 #[derive(Clone, Debug)]
@@ -204,6 +205,48 @@ pub(crate) fn skew_of_the_rest(
     }
     found.sort_by(|a, b| (&a.part, &a.evidence).cmp(&(&b.part, &b.evidence)));
     found.dedup_by(|a, b| a.part == b.part && a.code == b.code);
+    found
+}
+
+/// Whether an emulation of an older minor stands in the way: nodes must not be newer than what is
+/// emulated, and nobody can tell what the next image's apiserver will emulate
+/// ([KEP-4330](https://github.com/kubernetes/enhancements/tree/master/keps/sig-architecture/4330-compatibility-versions)).
+pub(crate) fn emulation(state: &ClusterState, steps: &[Step]) -> Vec<Blocker> {
+    let Some((serves, emulated)) =
+        state.serves.as_ref().and_then(|serves| Some((serves, serves.emulates()?)))
+    else {
+        return Vec::new();
+    };
+    let mut found = Vec::new();
+    for (name, node) in state.nodes.iter().filter(|(_, node)| !node.control_plane) {
+        if !skew::kubelet_fits(node.kubelet.minor(), emulated) {
+            found.push(
+                Blocker::new(
+                    Code::RF017,
+                    format!(
+                        "its kubelet {} does not fit the apiserver {}, which emulates {emulated}",
+                        node.kubelet, serves.binary
+                    ),
+                    "bring it within the skew policy by hand",
+                )
+                .of(format!("node {name}")),
+            );
+        }
+    }
+    let past = steps.iter().any(|step| match step {
+        Step::Hop(_) => true,
+        Step::Roll { to, .. } => to.minor() > emulated,
+    });
+    if past {
+        found.push(
+            Blocker::new(
+                Code::RF031,
+                format!("the apiserver {} emulates {emulated}", serves.binary),
+                "end the emulation first: take `--emulated-version` out of the apiserver's flags",
+            )
+            .of("control-plane"),
+        );
+    }
     found
 }
 

@@ -171,6 +171,7 @@ impl ClusterPlanner<'_> {
         let pools = self.pools_now();
         let target = &self.cluster.kubernetes.value;
         let steps = timeline::lay_out(&live, &hops, &pools, target);
+        self.blockers.extend(checks::emulation(self.state, &steps));
         let moments = timeline::moments(self.state, &pools, &steps);
         self.blockers.extend(addons::notes(self.cluster, self.state));
         let moves = match addons::moves(self.fleet, self.cluster, self.state, &steps, &moments) {

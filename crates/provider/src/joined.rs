@@ -167,6 +167,9 @@ mod tests {
             ready: true,
             unschedulable: false,
             control_plane: false,
+            taints: BTreeSet::new(),
+            runtime: None,
+            detaching: BTreeSet::new(),
             annotations: BTreeMap::new(),
         }
     }
@@ -181,6 +184,7 @@ mod tests {
         };
         ClusterState {
             identity: ClusterIdentity { uid: "u".into(), account: None, region: None },
+            serves: None,
             control_plane: vec![member("i-1"), member("i-9")],
             groups: BTreeMap::new(),
             nodes: [

@@ -321,6 +321,7 @@ mod tests {
         };
         Observation::Fresh(Box::new(ClusterState {
             identity: ClusterIdentity { uid: "u".into(), account: None, region: None },
+            serves: None,
             control_plane: Vec::new(),
             groups: BTreeMap::new(),
             nodes: BTreeMap::new(),

@@ -187,6 +187,9 @@ pub(crate) struct Volume {
     pub(crate) zone: Option<Zone>,
     /// When the last node has detached it.
     pub(crate) free_at: Timestamp,
+    /// That node.
+    #[serde(default)]
+    pub(crate) left: Option<NodeName>,
 }
 
 /// An object of an add-on.

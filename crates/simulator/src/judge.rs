@@ -428,6 +428,9 @@ impl ClusterWorld {
                 };
                 broken.push(format!("{name} is ended with {namespace}/{pod} on it"));
             }
+            if let Some(volume) = self.attached_to(name).next() {
+                broken.push(format!("{name} is ended with {volume} attached to it"));
+            }
         }
         for text in broken {
             self.violate(Rule::Undrained, text);

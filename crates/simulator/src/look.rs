@@ -5,11 +5,12 @@ use std::collections::{BTreeMap, BTreeSet};
 use refit_model::{
     Addon, AddonName, AddonState, Cluster, ClusterIdentity, ClusterState, ControlPlaneMember,
     FieldDrift, GroupName, GroupState, ImagePattern, ImageState, InstanceId, InstanceState,
-    KubeProxy, NodeName, NodeState, PodOwner, PodState, WorkloadState, ZonalVolume, redact,
+    KubeProxy, NodeName, NodeState, PodOwner, PodState, ServedVersion, WorkloadState, ZonalVolume,
+    redact,
 };
 use refit_provider::{ErrorClass, Look, ProviderError, Scope};
 
-use crate::cluster::{ClusterWorld, Group, Node, object_key};
+use crate::cluster::{ClusterWorld, Group, Node, Volume, object_key};
 use crate::dice::hash;
 use crate::faults::Part;
 use crate::pods::Pod;
@@ -74,6 +75,7 @@ impl ClusterWorld {
                 account: Some("123456789012".to_owned()),
                 region: Some(self.region()),
             },
+            serves: None,
             control_plane: Vec::new(),
             groups: BTreeMap::new(),
             nodes: BTreeMap::new(),
@@ -89,6 +91,9 @@ impl ClusterWorld {
             Scope::Everything => {
                 self.show_nodes(look, None, &mut state);
                 self.show_control_plane(&mut state);
+                let servers =
+                    state.control_plane.iter().filter_map(|member| member.api_server.clone());
+                state.serves = servers.min().map(ServedVersion::plain);
                 self.show_images(look, &mut state);
                 let known = look.addons.keys().chain(self.addons.keys());
                 for name in known.collect::<BTreeSet<_>>() {
@@ -160,7 +165,7 @@ impl ClusterWorld {
                 continue;
             }
             let is_declared = group.is_some_and(|group| declared.contains(group));
-            let state_of_node = self.node_state(node, is_declared);
+            let state_of_node = self.node_state(name, node, is_declared);
             self.show_static_pods(name, node, &state_of_node.kube_proxy, &mut state.pods);
             state.nodes.insert(name.clone(), state_of_node);
         }
@@ -210,7 +215,7 @@ impl ClusterWorld {
         }
     }
 
-    fn node_state(&self, node: &Node, is_declared: bool) -> NodeState {
+    fn node_state(&self, name: &NodeName, node: &Node, is_declared: bool) -> NodeState {
         NodeState {
             instance: node.instance.clone().filter(|_| is_declared),
             zone: node.zone.clone(),
@@ -219,8 +224,18 @@ impl ClusterWorld {
             ready: node.ready,
             unschedulable: node.unschedulable,
             control_plane: node.control_plane,
+            taints: BTreeSet::new(),
+            runtime: None,
+            detaching: self.attached_to(name).cloned().collect(),
             annotations: node.annotations.clone(),
         }
+    }
+
+    /// Volumes that a node has not yet let go of, though no pod on it uses them.
+    pub(crate) fn attached_to(&self, node: &NodeName) -> impl Iterator<Item = &String> {
+        let left =
+            move |volume: &Volume| volume.left.as_ref() == Some(node) && volume.free_at > self.now;
+        self.volumes.iter().filter(move |(_, volume)| left(volume)).map(|(claim, _)| claim)
     }
 
     /// Pods on the nodes that are shown, and those that wait for a place.

@@ -337,10 +337,11 @@ impl ClusterWorld {
         let mut from = self.now;
         if let Some(claim) = &pod.claim {
             let now = self.now;
-            let volume = self
-                .volumes
-                .entry(claim.clone())
-                .or_insert_with(|| Volume { zone: None, free_at: now });
+            let volume = self.volumes.entry(claim.clone()).or_insert_with(|| Volume {
+                zone: None,
+                free_at: now,
+                left: None,
+            });
             // The volume is made where its pod is placed first, and stays there.
             if volume.zone.is_none() {
                 volume.zone.clone_from(&node.zone);
@@ -432,6 +433,7 @@ impl ClusterWorld {
         {
             let seconds = self.dice.seconds(Concern::Volumes, DETACH);
             volume.free_at = later(self.now, seconds);
+            volume.left.clone_from(&pod.node);
         }
         if let Some(owner) = &pod.owner
             && let Some(workload) = self.workloads.get_mut(owner)

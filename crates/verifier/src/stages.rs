@@ -94,6 +94,7 @@ pub(crate) fn check(
     let mut notes = Vec::new();
     let stages = stages(cluster, state, order, &mut notes);
     control_plane(cluster, state, order, &stages, &mut notes);
+    emulation(state, &stages, &mut notes);
     nodes(order, &stages, &mut notes);
     launches::check(fleet, cluster, state, order, &stages.api, &mut notes);
     placements(fleet, order, &mut notes);
@@ -244,6 +245,22 @@ fn control_plane(
     }
     if stages.api.len() > 1 && state.control_plane.len() > 1 && !cluster.control_plane.local_api {
         notes.push("an HA control plane without local apiservers cannot be rolled by image".into());
+    }
+}
+
+/// What an apiserver that emulates an older minor stands in the way of (KEP-4330).
+fn emulation(state: &ClusterState, stages: &Stages, notes: &mut Vec<String>) {
+    let Some(emulated) = state.serves.as_ref().and_then(|serves| serves.emulates()) else { return };
+    if stages.api.len() > 1 {
+        notes.push(format!("the control plane moves while it emulates {emulated}"));
+    }
+    for (name, own) in &stages.pools {
+        let moved = own.iter().filter(|stage| stage.begins.is_some());
+        for version in moved.flat_map(|stage| &stage.value).filter(|v| v.minor() > emulated) {
+            notes.push(format!(
+                "pool {name}: {version} may live with a control plane that emulates {emulated}"
+            ));
+        }
     }
 }
 

@@ -19,6 +19,7 @@ from . import groups
 from .account import Account
 from .bridge import Bridge
 from .cluster import FIXTURES, Cluster
+from .crowd import Crowd
 from .front import HARNESS
 from .processes import free_port
 
@@ -80,6 +81,15 @@ class Admin:
 
     def start_apiserver(self, instance: str) -> Any:
         self._bridge.start_apiserver_of(instance)
+
+    def crowd(self, nodes: int, pods: int) -> Any:
+        """Fills the cluster; controllers, scheduler and kubelets end before. The seconds."""
+        self._cluster.stop_others()
+        return Crowd(self._cluster).fill(nodes, pods)
+
+    def pass_over(self, path: str) -> Any:
+        """Reads a list by pages and keeps nothing: seconds, and bytes."""
+        return Crowd(self._cluster).pass_over(path)
 
     # AWS.
 

@@ -70,6 +70,7 @@ class Cluster:
         self.balancer = Balancer(self._healthy)
         self.address = f"https://127.0.0.1:{self.balancer.port}"
         self._etcd = ""
+        self._others: list[subprocess.Popen[bytes]] = []
         every(0.3, "readyz", self._probe, stop)
 
     def start_etcd(self) -> None:
@@ -152,7 +153,11 @@ class Cluster:
         binaries = self.settings.binaries
         controllers = self.kubeconfig("system:kube-controller-manager")
         scheduler = self.kubeconfig("system:kube-scheduler")
-        self._processes.start(
+
+        def start(name: str, command: list[str]) -> None:
+            self._others.append(self._processes.start(name, command))
+
+        start(
             "kube-controller-manager",
             [
                 binaries.controller_manager,
@@ -167,7 +172,7 @@ class Cluster:
                 "--leader-elect=false",
             ],
         )
-        self._processes.start(
+        start(
             "kube-scheduler",
             [
                 binaries.scheduler,
@@ -179,7 +184,7 @@ class Cluster:
                 "--leader-elect=false",
             ],
         )
-        self._processes.start(
+        start(
             "kwok",
             [
                 binaries.kwok,
@@ -193,6 +198,16 @@ class Cluster:
                 "--node-ip=",
             ],
         )
+
+    def stop_others(self) -> None:
+        """From now on nobody writes but who is told to."""
+        while self._others:
+            self._processes.stop(self._others.pop())
+
+    @property
+    def authority(self) -> Path:
+        """The certificate that its servers are trusted by."""
+        return self._pki.ca
 
     def kube(self, user: str) -> Kube:
         return Kube(self.address, self.tokens[user], self._pki.ca)

@@ -5,6 +5,7 @@ use std::fs;
 use refit_tests::real::{Pool, RealCluster, Spec, wanted};
 use serde_json::{Value, json};
 
+use crate::access::every_way_in;
 use crate::fleet::{Fleet, versions};
 use crate::watch::requests_of;
 
@@ -24,12 +25,14 @@ fn what_a_plan_foresees() {
     fleet.grant(&cluster);
     fleet.run(&["plan"]).exits(0);
 
+    every_way_in(&cluster, &fleet);
     nobody_answers(&cluster);
     another_cluster(&fleet);
     names_of_nothing(&cluster, &fleet);
     the_state_cannot_be_kept(&fleet);
     two_budgets_over_one_pod(&cluster, &fleet);
     a_budget_of_zero(&cluster, &fleet);
+    no_template(&cluster, &fleet);
 
     let writes: Vec<_> = requests_of(&cluster, "refit")
         .into_iter()
@@ -147,4 +150,18 @@ fn a_budget_of_zero(cluster: &RealCluster, fleet: &Fleet) {
     });
     fleet.run(&["plan"]).exits(3).says(&["shop/ledger", "RF0"]);
     fleet.run(&["apply", "--auto-approve"]).exits(3);
+}
+
+/// Somebody has deleted the launch template of a group.
+fn no_template(cluster: &RealCluster, fleet: &Fleet) {
+    let group = cluster.group("general.bad").expect("there is the group");
+    let template = &group["LaunchTemplate"]["LaunchTemplateId"];
+    assert!(template.is_string(), "{group}");
+    let asked = json!({ "LaunchTemplateId": template });
+    cluster.aws("ec2", "DeleteLaunchTemplate", &asked).expect("it can be deleted");
+    fleet.run(&["plan"]).exits(3).says(&[
+        "RF006",
+        "general.bad",
+        "a launch template that does not exist",
+    ]);
 }

@@ -6,7 +6,7 @@ use std::time::Duration;
 use refit_tests::real::{Pool, RealCluster, Spec, eventually, wanted};
 use serde_json::{Value, json};
 
-use crate::fleet::{Fleet, versions};
+use crate::fleet::{Fleet, binary, versions};
 use crate::watch::{settings, watched};
 
 fn start(name: &str, fixture: &str) -> (RealCluster, Fleet) {
@@ -246,4 +246,82 @@ fn a_rough_road_ends() {
     assert_eq!(settings[0]["sizes"], json!([1, 3, 6]));
     assert_eq!(settings[0]["protected"], 0);
     fleet.is_done();
+}
+
+/// A disk that is full when the run has to keep what it is about to do; a role that loses the right
+/// to evict in the middle of a roll. Both times it ends and says so, nodes take pods again, and the
+/// same command goes on.
+#[test]
+fn a_full_disk_and_a_right_that_is_taken_away() {
+    if !wanted("a_full_disk_and_a_right_that_is_taken_away") {
+        return;
+    }
+    let (cluster, fleet) = start("taken", "deployments");
+    let next = &versions()[1];
+    fleet.ask_for(next, &[]);
+    let groups = [cluster.group_of("general")];
+    let before = settings(&cluster, &groups);
+
+    // No file may grow past this, as if nothing more fitted on the disk; the plan just does.
+    let mut full = std::process::Command::new("sh");
+    let script = "trap '' XFSZ; ulimit -f 80; exec \"$0\" apply --auto-approve";
+    full.args(["-c", script]).arg(binary());
+    let (ran, seen) = watched(&cluster, || fleet.in_its_place(full));
+    assert!(matches!(ran.code, Some(1 | 6)), "{}", ran.text());
+    let ran = ran.says(&["state", "File too large"]);
+    assert!(seen.wrong.is_empty(), "{:#?}\n{}", seen.wrong, ran.text());
+    assert!(workers(&cluster).iter().all(|(_, _, cordoned)| !cordoned), "{}", ran.text());
+
+    let (ran, seen) = watched(&cluster, || {
+        std::thread::scope(|scope| {
+            let run = scope.spawn(|| fleet.run(&["apply", "--auto-approve"]));
+            eventually("the first new node", Duration::from_mins(6), || {
+                let workers = workers(&cluster);
+                workers.iter().any(|(_, kubelet, _)| kubelet.ends_with(next.as_str())).then_some(())
+            });
+            no_evictions(&cluster);
+            run.join().expect("refit ends")
+        })
+    });
+    assert!(matches!(ran.code, Some(1 | 6)), "{}", ran.text());
+    let ran = ran.says(&["evict", "cannot create resource \"pods/eviction\""]);
+    assert!(seen.wrong.is_empty(), "{:#?}\n{}", seen.wrong, ran.text());
+    let left = workers(&cluster);
+    assert!(left.iter().all(|(_, _, cordoned)| !cordoned), "{left:?}\n{}", ran.text());
+    assert!(left.iter().any(|(_, kubelet, _)| !kubelet.ends_with(next.as_str())), "{left:?}");
+
+    fleet.grant(&cluster);
+    let (ran, seen) = watched(&cluster, || fleet.run(&["apply", "--auto-approve"]));
+    let ran = ran.exits(0);
+    assert!(seen.wrong.is_empty(), "{:#?}\n{}", seen.wrong, ran.text());
+    assert_eq!(settings(&cluster, &groups), before);
+    fleet.is_done();
+}
+
+/// Takes the right to evict out of every role that refit has.
+fn no_evictions(cluster: &RealCluster) {
+    let path = "/apis/rbac.authorization.k8s.io/v1/clusterroles";
+    let roles = cluster.list(path).expect("roles are listed");
+    let mut taken = 0;
+    for role in roles {
+        let name = role["metadata"]["name"].as_str().unwrap_or_default().to_owned();
+        let rules = role["rules"].as_array().cloned().unwrap_or_default();
+        let evicts = |rule: &Value| {
+            let resources = rule["resources"].as_array().cloned().unwrap_or_default();
+            resources.iter().any(|resource| resource == "pods/eviction")
+        };
+        if !name.starts_with("refit") || !rules.iter().any(evicts) {
+            continue;
+        }
+        let kept: Vec<&Value> = rules.iter().filter(|rule| !evicts(rule)).collect();
+        tell(
+            cluster,
+            json!({
+                "do": "kube", "method": "PATCH", "path": format!("{path}/{name}"),
+                "body": { "rules": kept }, "content_type": "application/merge-patch+json",
+            }),
+        );
+        taken += 1;
+    }
+    assert!(taken > 0, "no role of refit's may evict");
 }

@@ -317,7 +317,13 @@ impl Engine {
             worker.memory.refused(&call.op);
         }
         // What was to come after it was decided in the belief that it goes well.
-        worker.queue.retain(|queued| worker::is_eviction(&queued.op));
+        let queue = std::mem::take(&mut worker.queue);
+        let (kept, dropped): (Vec<Call>, Vec<Call>) =
+            queue.into_iter().partition(|queued| worker::is_eviction(&queued.op));
+        worker.queue = kept.into();
+        for unsent in dropped {
+            worker.memory.unsent(&unsent.op, &call.op);
+        }
         if error.class == ErrorClass::Budget {
             worker.look_at = after(now, error.retry_after.unwrap_or(POLL));
             let since = worker.memory.current.as_ref().map_or(now, |current| current.since);

@@ -103,6 +103,10 @@ impl Roll<'_> {
             if let Some(pod) = going.first() {
                 return wait(format!("pod {}/{} to end", pod.namespace, pod.name));
             }
+            // A volume that is still attached when its machine ends is away for minutes.
+            if let Some(volume) = state.detaching.first() {
+                return wait(format!("volume {volume} to be detached from {node}"));
+            }
         }
         if let (None, Some(node)) = (self.node(&instance.id), &current.node) {
             // Somebody deleted it, or a look lags behind its registration: then nothing on it has

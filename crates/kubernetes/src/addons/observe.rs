@@ -86,7 +86,7 @@ impl Kubernetes {
         };
         let mut looks = Vec::new();
         for name in names {
-            looks.push(self.named_addon(look, name, parents.get(name)));
+            looks.push(self.named_addon(look, name, parents.get(name), only.is_none()));
         }
         state.addons =
             futures::stream::iter(looks).buffer_unordered(TOGETHER).try_collect().await?;
@@ -160,13 +160,34 @@ impl Kubernetes {
         self.api.find(&format!("get {object}"), &path).await
     }
 
+    /// An add-on among all: what is broken of it alone keeps nobody from seeing the others.
     async fn named_addon(
         &self,
         look: Look<'_>,
         name: &AddonName,
         parent: Option<&Parent>,
+        among_all: bool,
     ) -> Result<(AddonName, AddonState), ProviderError> {
-        Ok((name.clone(), self.addon(look, name, parent).await?))
+        let state = match self.addon(look, name, parent).await {
+            Ok(state) => state,
+            Err(error) if among_all => {
+                let declared = look.addons.get(name).into_iter();
+                let objects = declared
+                    .flat_map(|addon| addon.versions.values())
+                    .flat_map(|release| release.manifests.objects());
+                let named = objects.map(|manifest| manifest.object.api_version.as_str());
+                if !self.api.any_broken(named).await {
+                    return Err(error);
+                }
+                AddonState {
+                    parent: parent.and_then(|parent| parent.sealed.clone()),
+                    unreadable: Some(error.message),
+                    ..AddonState::default()
+                }
+            }
+            Err(error) => return Err(error),
+        };
+        Ok((name.clone(), state))
     }
 
     async fn addon(
@@ -222,6 +243,7 @@ impl Kubernetes {
             not_ready: seen.members.values().find_map(|(_, value)| ready::waits_for(value)),
             parent: sealed,
             foreign,
+            unreadable: None,
         })
     }
 

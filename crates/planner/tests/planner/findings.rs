@@ -229,7 +229,29 @@ fn cases() -> Vec<Case> {
             change: |bench| empty(bench, "batch"),
             ..blocked(Code::RF030, "batch")
         },
+        Case { change: |bench| emulate(bench), ..blocked(Code::RF031, "control-plane") },
+        Case {
+            severity: Unknown,
+            declare: |fleet| {
+                knows(fleet, "dns", &[("1.0.0", ">=1.28")]);
+                wants(fleet, "dns", "1.0.0");
+                has(fleet, "dns", "1.0.0");
+            },
+            change: |bench| {
+                let dns = bench.state().addons.get_mut(&n("dns")).unwrap();
+                dns.unreadable = Some("the server is currently unable to handle it".to_owned());
+            },
+            ..blocked(Code::RF032, "dns")
+        },
     ]
+}
+
+/// The apiserver behaves as the minor before its own, which is that of its nodes.
+fn emulate(bench: &mut Bench) {
+    let emulated = bench.state().control_plane[0].api_server.as_ref().unwrap().minor();
+    let binary = n("1.31.0");
+    let min_compatible = emulated.previous();
+    bench.state().serves = Some(refit_model::ServedVersion { binary, emulated, min_compatible });
 }
 
 fn without_image(bench: &mut Bench, version: &str) {

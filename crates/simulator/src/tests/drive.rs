@@ -72,7 +72,7 @@ impl Operator {
             let evictable =
                 |owner: &PodOwner| matches!(owner, PodOwner::Workload(_) | PodOwner::Nobody);
             let pods: Vec<_> = state.pods_on(name).filter(|pod| evictable(&pod.owner)).collect();
-            if pods.is_empty() {
+            if pods.is_empty() && node.detaching.is_empty() {
                 let op = GroupOp::Terminate { instance: id.clone(), decrement: false };
                 self.group(cluster, group, op);
             }
