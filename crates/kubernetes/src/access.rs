@@ -95,7 +95,14 @@ impl Kubeconfigs {
         // Retries are the engine's: an eviction that a budget forbids must not be sent again here.
         config.default_retry = false;
         config.read_timeout = Some(READ_TIMEOUT);
-        let client = Client::try_from(config).map_err(|error| unusable(&error))?;
+        let plugin = config.auth_info.exec.as_ref().and_then(|exec| exec.command.clone());
+        let client = Client::try_from(config).map_err(|error| match plugin {
+            Some(plugin) => AccessError::Unusable(format!(
+                "cannot use context `{context}`: its credential plugin `{plugin}`: {}",
+                chain(&error)
+            )),
+            None => unusable(&error),
+        })?;
         Ok(Kubernetes { api: Api::new(client) })
     }
 }

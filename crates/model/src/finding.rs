@@ -73,9 +73,9 @@ pub enum Code {
     /// A pool has no node.
     RF030,
     /// An apiserver emulates an older minor, and something would have to move past it.
-    RF031,
+    RF036,
     /// The objects of an add-on could not be read.
-    RF032,
+    RF037,
 }
 
 impl fmt::Display for Code {

@@ -722,7 +722,7 @@ pub(crate) fn notes(cluster: &Cluster, state: &ClusterState) -> Vec<Blocker> {
     for (name, addon) in &state.addons {
         if let Some(why) = &addon.unreadable {
             notes.push(
-                Blocker::new(Code::RF032, why, "mend what serves these kinds, then plan again")
+                Blocker::new(Code::RF037, why, "mend what serves these kinds, then plan again")
                     .of(name)
                     .weighing(Severity::Unknown),
             );

@@ -240,7 +240,7 @@ pub(crate) fn emulation(state: &ClusterState, steps: &[Step]) -> Vec<Blocker> {
     if past {
         found.push(
             Blocker::new(
-                Code::RF031,
+                Code::RF036,
                 format!("the apiserver {} emulates {emulated}", serves.binary),
                 "end the emulation first: take `--emulated-version` out of the apiserver's flags",
             )

@@ -246,3 +246,29 @@ fn a_node_that_vanishes_while_it_is_drained_gets_time_to_show_again() {
     assert!(matches!(decide_at(&mut memory, 74).next, Next::Wait(_)));
     assert_eq!(ops(&decide_at(&mut memory, 75)), [terminate(1, false)]);
 }
+
+/// The raise was to come after a tag whose answer was lost: it was not sent, and the surge is what
+/// it was, whether the tag is there or not and whatever somebody else makes of desired.
+#[test]
+fn a_raise_that_was_not_sent_is_no_surge() {
+    let mut state = pool(3, 0);
+    tag(&mut state, 0);
+    let mut memory = Memory::default();
+    let desired = state.groups[&group()].desired;
+    let raised = RollTag {
+        run: "run-1".parse().unwrap(),
+        surge: 1,
+        desired: desired + 1,
+        suspended: [].into(),
+    };
+    let group_op = |op| Op::Group { group: group(), op };
+    let tagging = group_op(GroupOp::Tag { tag: raised.clone() });
+    let raise = group_op(GroupOp::RaiseDesired { from: desired, to: desired + 1 });
+    memory.intend(&tagging);
+    memory.intend(&raise);
+    memory.lost(&tagging);
+    memory.unsent(&raise, &tagging);
+    assert_eq!(memory.surge.get(&group()), Some(&0));
+    memory.see_tag(&group(), raised.surge);
+    assert_eq!(memory.surge.get(&group()), Some(&0));
+}

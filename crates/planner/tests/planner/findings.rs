@@ -229,7 +229,7 @@ fn cases() -> Vec<Case> {
             change: |bench| empty(bench, "batch"),
             ..blocked(Code::RF030, "batch")
         },
-        Case { change: |bench| emulate(bench), ..blocked(Code::RF031, "control-plane") },
+        Case { change: |bench| emulate(bench), ..blocked(Code::RF036, "control-plane") },
         Case {
             severity: Unknown,
             declare: |fleet| {
@@ -241,7 +241,7 @@ fn cases() -> Vec<Case> {
                 let dns = bench.state().addons.get_mut(&n("dns")).unwrap();
                 dns.unreadable = Some("the server is currently unable to handle it".to_owned());
             },
-            ..blocked(Code::RF032, "dns")
+            ..blocked(Code::RF037, "dns")
         },
     ]
 }
