@@ -342,9 +342,13 @@ fn search(route: &Route<'_>, window: Window, moments: &Moments) -> Option<Vec<Mo
     for slot in (0..=steps).rev() {
         // What may lag behind during the last hop has to move after it. What was not supported
         // from the beginning, with nothing to be done, is not the plan's doing.
-        let passes = |at: usize| match slot == steps {
-            true => steps == 0 || route.supports(&places[at].0, slot, moments),
-            false => route.survives(&places[at].0, slot, moments),
+        let passes = |at: usize| {
+            let version = &places[at].0;
+            match slot {
+                0 if steps == 0 => true,
+                last if last == steps => route.supports(version, last, moments),
+                step => route.survives(version, step, moments),
+            }
         };
         for (at, (version, passed)) in places.iter().enumerate() {
             let mut best: Option<(u32, usize)> = None;

@@ -50,7 +50,8 @@ pub enum Rule {
     Budget,
     /// Components that can reach each other keep within the version skew policy.
     Skew,
-    /// An add-on's version supports every live apiserver, and every worker's kubelet.
+    /// An add-on's version supports every live apiserver, and every worker's kubelet, and every
+    /// live apiserver serves the APIs that it uses.
     AddonRange,
     /// At most one instance of a control plane is missing.
     ControlPlaneMissing,

@@ -6,7 +6,7 @@ use std::path::Path;
 use refit_catalogue::Entry;
 use refit_config::Loaded;
 use refit_model::{
-    Addon, AddonRelease, AddonVersion, ApiUse, Fleet, Minor, Origin, Policy, Source,
+    Addon, AddonName, AddonRelease, AddonVersion, ApiUse, Fleet, Minor, Origin, Policy, Source,
 };
 use refit_render::{AddonLine, AddonPage, addon_text, addons_text};
 use serde::Serialize;
@@ -25,7 +25,7 @@ pub(crate) fn addons(
     let fleet = fleet_of(directory, printer)?;
     let mut names: BTreeSet<&str> =
         refit_catalogue::addons().iter().map(|entry| entry.name.as_str()).collect();
-    names.extend(fleet.iter().flat_map(|fleet| fleet.addons.keys()).map(|name| name.as_str()));
+    names.extend(fleet.iter().flat_map(|fleet| fleet.addons.keys()).map(AddonName::as_str));
     if let Some(name) = &options.name {
         if !names.contains(name.as_str()) {
             let text = format!("neither the catalogue nor the fleet knows `{name}`");
