@@ -2,8 +2,8 @@
 //! project names, which minors serve an API, and when the maintenance of a minor ends.
 //!
 //! Each fact carries where it was read, and when. The data is in `data/`, is part of the binary,
-//! and is parsed when it is first asked for. A fleet's `addon.toml` overrides all of it; this
-//! crate knows no fleet.
+//! and is parsed when it is first asked for. A fleet's `addon.toml` overrides what it says of an
+//! add-on; this crate knows no fleet.
 
 mod addons;
 mod apis;
@@ -18,7 +18,7 @@ pub use page::page;
 
 use refit_model::Source;
 
-/// Positions in a list of sources that a file names.
+/// The source that a fact names by its position.
 fn source(sources: &[Source], at: usize) -> &Source {
     sources.get(at).expect("a test looks at every fact of the data")
 }

@@ -57,8 +57,8 @@ impl Rules {
     }
 
     /// Whether a version can be there while a step is under way. Where its file allows it, that
-    /// may be a hop from a minor that it supports to one that it does not: in the slot after
-    /// it, nothing but another version supports what lives.
+    /// may be a hop from a minor that it supports to one that it does not; no other step brings
+    /// a minor. In the slot after it, nothing but another version supports what lives.
     pub(crate) fn survives(
         self,
         addon: Option<&Addon>,
@@ -73,8 +73,7 @@ impl Rules {
             let left = moments.slots[step].api_servers.first()?;
             Some(release.kubernetes.contains(left) && self.takes_the_rest(release, live))
         };
-        self.supports(addon, version, live, moments)
-            || (self.window && moments.hops[step] && late() == Some(true))
+        self.supports(addon, version, live, moments) || (self.window && late() == Some(true))
     }
 
     /// Kubelets and APIs.

@@ -92,27 +92,24 @@ impl Live {
 pub(crate) struct Moments {
     pub(crate) slots: Vec<Live>,
     pub(crate) steps: Vec<Live>,
-    /// Which steps are hops of the control plane.
-    pub(crate) hops: Vec<bool>,
 }
 
 impl Moments {
     /// The same with each slot in `parts`, so that an add-on can move more than once in it.
     /// Nothing happens between the parts.
     pub(crate) fn divided(&self, parts: usize) -> Self {
-        let (mut slots, mut steps, mut hops) = (Vec::new(), Vec::new(), Vec::new());
+        let mut slots = Vec::new();
+        let mut steps = Vec::new();
         for (at, slot) in self.slots.iter().enumerate() {
             for part in 0..parts {
                 slots.push(slot.clone());
                 if part + 1 < parts {
                     steps.push(slot.clone());
-                    hops.push(false);
                 }
             }
             steps.extend(self.steps.get(at).cloned());
-            hops.extend(self.hops.get(at));
         }
-        Self { slots, steps, hops }
+        Self { slots, steps }
     }
 }
 
@@ -163,8 +160,7 @@ pub(crate) fn moments(state: &ClusterState, pools: &[PoolNow], steps: &[Step]) -
         during.push(before.with(&now));
         slots.push(now.clone());
     }
-    let hops = steps.iter().map(|step| matches!(step, Step::Hop(_))).collect();
-    Moments { slots, steps: during, hops }
+    Moments { slots, steps: during }
 }
 
 fn kubelet(node: &NodeState) -> Minor {

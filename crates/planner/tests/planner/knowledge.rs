@@ -370,6 +370,11 @@ fn the_verifier_knows_the_window_and_its_end() {
     strict.addons.get_mut(&n("dns")).unwrap().may_be_unsupported_during_hop = false;
     let notes = verify(&strict, &bench.snapshot, &plan);
     assert!(notes.iter().any(|note| note.text.contains("dns 1.31.0 supports =1.31")), "{notes:?}");
+    // Not even what the hop leaves is supported.
+    let mut older = bench.fleet.clone();
+    release(&mut older, "dns", "1.31.0").kubernetes = n("=1.30");
+    let notes = verify(&older, &bench.snapshot, &plan);
+    assert!(notes.iter().any(|note| note.text.contains("dns 1.31.0 supports =1.30")), "{notes:?}");
     // A plan for wide ranges moves the add-on once, after both hops: too late for narrow ones.
     let mut wide = bench.fleet.clone();
     for version in ["1.31.0", "1.32.0", "1.33.0"] {
