@@ -1,4 +1,5 @@
-//! Writes what is generated from the types: `schemas/` and `docs/reference/files.md`.
+//! Writes what is generated from types and data: `schemas/`, `docs/reference/files.md` and
+//! `docs/reference/catalogue.md`.
 
 use std::error::Error;
 use std::fs;
@@ -14,5 +15,6 @@ fn main() -> Result<(), Box<dyn Error>> {
     }
     fs::create_dir_all(root.join("docs/reference"))?;
     fs::write(root.join("docs/reference/files.md"), refit_config::reference())?;
+    fs::write(root.join("docs/reference/catalogue.md"), refit_catalogue::page())?;
     Ok(())
 }

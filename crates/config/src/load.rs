@@ -289,6 +289,7 @@ impl Reader<'_> {
                 before: addon.before,
                 after: addon.after,
                 prune: addon.prune,
+                may_be_unsupported_during_hop: addon.may_be_unsupported_during_hop,
                 detect,
                 versions,
             };

@@ -204,6 +204,10 @@ pub(crate) struct AddonHead {
     /// Kinds that are deleted only when they are named here.
     #[serde(default)]
     pub(crate) prune: Vec<At<PruneKind>>,
+    /// Whether a version may live through a hop of the control plane to a minor that it does not
+    /// support, if the next version takes its place right after the hop.
+    #[serde(default)]
+    pub(crate) may_be_unsupported_during_hop: bool,
 }
 
 /// A kind whose deletion takes other things with it.
@@ -244,8 +248,9 @@ pub(crate) struct DetectTable {
 pub(crate) struct VersionTable {
     /// The version, as [semantic versioning](https://semver.org) has it.
     pub(crate) version: Text<AddonVersion>,
-    /// The minors of the apiserver that the version supports, such as `>=1.29, <=1.33`.
-    pub(crate) kubernetes: Text<VersionRange<Minor>>,
+    /// The minors of the apiserver that the version supports, such as `>=1.29, <=1.33`, or
+    /// `any`. Without it refit's catalogue decides, if it knows the version.
+    pub(crate) kubernetes: Option<Text<VersionRange<Minor>>>,
     /// The minors of the kubelets that the version supports. Without it: any.
     pub(crate) kubelets: Option<Text<VersionRange<Minor>>>,
     /// The add-ons that the version needs, and in which versions.
@@ -270,6 +275,10 @@ pub(crate) struct AddonTable {
     /// Kinds that are deleted only when they are named here.
     #[serde(default)]
     pub(crate) prune: Vec<At<PruneKind>>,
+    /// Whether a version may live through a hop of the control plane to a minor that it does not
+    /// support, if the next version takes its place right after the hop.
+    #[serde(default)]
+    pub(crate) may_be_unsupported_during_hop: bool,
     pub(crate) detect: Option<DetectTable>,
     /// The add-on's versions; only what stands here can be installed.
     #[schemars(length(min = 1))]

@@ -144,8 +144,9 @@ const PLAIN_HINT: &str = "a name has letters, digits, `-`, `_` and `.`";
 const KUBE_VERSION: &str = r"^v?(0|[1-9]\d*)\.(0|[1-9]\d*)\.(0|[1-9]\d*)([-+][0-9A-Za-z.+_-]+)?$";
 const SEMVER: &str =
     r"^v?(0|[1-9]\d*)\.(0|[1-9]\d*)\.(0|[1-9]\d*)(-[0-9A-Za-z.-]+)?(\+[0-9A-Za-z.-]+)?$";
-const MINOR_RANGE: &str = r"^\s*(>=|>|<=|<|=)\s*v?\d+\.\d+\s*(,\s*(>=|>|<=|<|=)\s*v?\d+\.\d+\s*)*$";
-const VERSION_RANGE: &str = r"^\s*(>=|>|<=|<|=)\s*v?\d+\.\d+\.\d+[0-9A-Za-z.+-]*\s*(,\s*(>=|>|<=|<|=)\s*v?\d+\.\d+\.\d+[0-9A-Za-z.+-]*\s*)*$";
+const MINOR_RANGE: &str =
+    r"^\s*(any|(>=|>|<=|<|=)\s*v?\d+\.\d+\s*(,\s*(>=|>|<=|<|=)\s*v?\d+\.\d+\s*)*)\s*$";
+const VERSION_RANGE: &str = r"^\s*(any|(>=|>|<=|<|=)\s*v?\d+\.\d+\.\d+[0-9A-Za-z.+-]*\s*(,\s*(>=|>|<=|<|=)\s*v?\d+\.\d+\.\d+[0-9A-Za-z.+-]*\s*)*)\s*$";
 
 macro_rules! formats {
     ($($name:ty, $label:literal, $pattern:expr, $hint:expr;)*) => {$(

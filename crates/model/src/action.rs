@@ -335,6 +335,13 @@ pub enum Why {
         /// The range of the version that is there.
         supports: String,
     },
+    /// The version that is there uses an API that a minor on the way does not serve.
+    AddonApi {
+        /// The minor.
+        minor: Minor,
+        /// The API.
+        api: String,
+    },
     /// No add-on set names it any more.
     Unlisted,
     /// Somebody changed fields that refit had set.
@@ -397,6 +404,17 @@ pub enum Because {
         /// The minor that it does not.
         minor: Minor,
     },
+    /// An add-on's version uses an API that a minor does not serve.
+    AddonApi {
+        /// The add-on.
+        addon: AddonName,
+        /// The version.
+        version: AddonVersion,
+        /// The API.
+        api: String,
+        /// The minor that does not serve it.
+        minor: Minor,
+    },
     /// One add-on requires another.
     AddonDependency {
         /// The add-on that requires.
@@ -435,6 +453,9 @@ impl fmt::Display for Because {
             }
             Self::AddonKubelets { addon, version, supports, minor } => {
                 write!(f, "{addon} {version} supports kubelets {supports}, not {minor}")
+            }
+            Self::AddonApi { addon, version, api, minor } => {
+                write!(f, "{addon} {version} uses {api}, which {minor} does not serve")
             }
             Self::AddonDependency { addon, requires } => write!(f, "{addon} requires {requires}"),
             Self::Placement { addon, milestone } => {

@@ -6,7 +6,10 @@ use std::fmt;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use crate::{AddonName, AddonVersion, ManifestSet, Minor, VersionRange, WorkloadRef};
+use crate::{
+    AddonName, AddonVersion, ApiUse, Known, ManifestSet, Minor, Suggestion, VersionRange,
+    WorkloadRef,
+};
 
 /// A part of a cluster's upgrade that an add-on can be ordered against.
 #[derive(
@@ -63,8 +66,30 @@ pub struct Addon {
     /// The kinds beside the ordinary ones that may be pruned: `CustomResourceDefinition`,
     /// `Namespace`, `PersistentVolumeClaim` are kept unless they are named here.
     pub prune: BTreeSet<String>,
+    /// Whether a version may live through a hop to a minor that it does not support, if the
+    /// next one takes its place right after that hop.
+    pub may_be_unsupported_during_hop: bool,
     /// The versions.
     pub versions: BTreeMap<AddonVersion, AddonRelease>,
+    /// Versions that could be added, the newest first.
+    pub suggestions: Vec<Suggestion>,
+}
+
+impl Addon {
+    /// The newest version that the catalogue knows, whose range fits, and that the fleet has no
+    /// manifests of: what to add, in words.
+    pub fn could_add(&self, fits: impl Fn(&VersionRange<Minor>) -> bool) -> Option<String> {
+        let found = self.suggestions.iter().find(|suggestion| fits(&suggestion.kubernetes))?;
+        let Suggestion { versions, kubernetes } = found;
+        let directory = if versions.starts_with(|c: char| c.is_ascii_digit()) {
+            format!("addons/{}/{versions}/", self.name)
+        } else {
+            format!("addons/{}/<version>/", self.name)
+        };
+        Some(format!(
+            "the catalogue knows {versions} for {kubernetes}: put its manifests into `{directory}`"
+        ))
+    }
 }
 
 /// One version of an add-on.
@@ -78,4 +103,13 @@ pub struct AddonRelease {
     pub requires: BTreeMap<AddonName, VersionRange<AddonVersion>>,
     /// Its objects.
     pub manifests: ManifestSet,
+    /// What else is known of it.
+    pub known: Known,
+}
+
+impl AddonRelease {
+    /// The objects whose API is not served by apiservers of this minor.
+    pub fn unserved(&self, minor: Minor) -> impl Iterator<Item = &ApiUse> {
+        self.known.apis.iter().filter(move |api| !api.served.is_in(minor))
+    }
 }

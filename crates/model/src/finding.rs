@@ -72,6 +72,16 @@ pub enum Code {
     RF029,
     /// A pool has no node.
     RF030,
+    /// An add-on uses an API that a minor on the way does not serve.
+    RF031,
+    /// The maintenance of a declared minor ends, or has ended.
+    RF032,
+    /// An add-on goes to a minor that its project did not test it with.
+    RF033,
+    /// Who decided which minors an add-on supports, when it is not its file alone.
+    RF034,
+    /// An add-on is not supported while a hop is under way.
+    RF035,
     /// An apiserver emulates an older minor, and something would have to move past it.
     RF036,
     /// The objects of an add-on could not be read.

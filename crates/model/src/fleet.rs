@@ -11,8 +11,8 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use crate::{
-    Addon, AddonName, AddonVersion, ChannelName, ClusterName, Digest, FleetName, GroupName,
-    IntOrPercent, KubeVersion, Period, PoolName, ReleaseName, Zone,
+    Addon, AddonName, AddonVersion, ChannelName, ClusterName, Date, Digest, FleetName, GroupName,
+    IntOrPercent, KubeVersion, Minor, Period, PoolName, ReleaseName, Source, Timestamp, Zone,
 };
 
 /// Where something was written: a file relative to the fleet's directory, and a line from 1.
@@ -50,8 +50,29 @@ pub struct Fleet {
     pub releases: BTreeMap<ReleaseName, Release>,
     /// By name.
     pub addons: BTreeMap<AddonName, Addon>,
+    /// When the maintenance of a minor ends, as far as it is known.
+    pub end_of_life: BTreeMap<Minor, EndOfLife>,
     /// By name.
     pub clusters: BTreeMap<ClusterName, Cluster>,
+}
+
+/// When the maintenance of a minor of Kubernetes ends.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct EndOfLife {
+    /// The day, in UTC.
+    pub on: Date,
+    /// Where it was read.
+    pub source: Source,
+}
+
+impl EndOfLife {
+    /// How many whole days of maintenance are left, the last one included; negative when it is
+    /// over.
+    pub fn days_left(&self, now: Timestamp) -> i64 {
+        let today = jiff::tz::Offset::UTC.to_datetime(now).date();
+        let days = |date: Date| date.duration_since(Date::constant(1970, 1, 1)).as_hours() / 24;
+        days(self.on) - days(today)
+    }
 }
 
 impl Fleet {
@@ -61,7 +82,7 @@ impl Fleet {
     }
 
     /// The newest patch of the minor that a control plane may run on its way.
-    pub fn newest_patch(&self, minor: crate::Minor) -> Option<&KubeVersion> {
+    pub fn newest_patch(&self, minor: Minor) -> Option<&KubeVersion> {
         self.available.iter().filter(|version| version.minor() == minor).max()
     }
 }

@@ -27,6 +27,7 @@ mod quantity;
 mod range;
 pub mod skew;
 mod snapshot;
+mod support;
 mod version;
 
 pub use action::{
@@ -38,9 +39,9 @@ pub use digest::{Digest, digest_of};
 pub use event::{Recap, RunEvent, RunEventKind, WaitingOn};
 pub use finding::{Code, Finding, Severity, Subject};
 pub use fleet::{
-    AddonTarget, AwsCluster, Channel, Cluster, ControlPlane, EtcdLayout, Fleet, ImagePattern,
-    ImagePolicy, Location, NodePool, Provider, Release, SimulatedStart, SimulatedWorkload, Target,
-    WaveSpec, WorkloadBudget,
+    AddonTarget, AwsCluster, Channel, Cluster, ControlPlane, EndOfLife, EtcdLayout, Fleet,
+    ImagePattern, ImagePolicy, Location, NodePool, Provider, Release, SimulatedStart,
+    SimulatedWorkload, Target, WaveSpec, WorkloadBudget,
 };
 pub use guard::{AddonMark, Precheck, StateGuard};
 pub use id::{
@@ -62,7 +63,11 @@ pub use snapshot::{
     Lifecycle, NodeState, Observation, PodOwner, PodState, ServedVersion, Snapshot, TargetHealth,
     WorkloadState, ZonalVolume,
 };
+pub use support::{ApiUse, Claim, Known, Origin, Policy, Served, Source, Suggestion};
 pub use version::{AddonVersion, InvalidVersion, KubeVersion, Minor};
 
 /// A point in time, UTC, as all of refit's files write it (RFC 3339).
 pub use jiff::Timestamp;
+
+/// A day of the calendar, as `2026-11-21`.
+pub use jiff::civil::Date;

@@ -20,7 +20,7 @@ pub enum InvalidRange {
     Contradictory(String),
 }
 
-/// A range of versions: the conjunction of comparators `>=`, `>`, `<=`, `<` and `=`.
+/// A range of versions: the conjunction of comparators `>=`, `>`, `<=`, `<` and `=`, or `any`.
 ///
 /// `VersionRange<Minor>` is what an add-on supports (`>=1.29, <=1.33`);
 /// `VersionRange<AddonVersion>` is what one add-on requires of another (`>=1.2.0`).
@@ -34,6 +34,9 @@ pub struct VersionRange<T> {
     high: Option<(T, bool)>,
 }
 
+/// How a range is written that holds everything.
+const ANY: &str = "any";
+
 impl<T: Ord + Clone> VersionRange<T> {
     /// Everything from `low` to `high`, both included.
     pub fn between(low: T, high: T) -> Self {
@@ -43,6 +46,16 @@ impl<T: Ord + Clone> VersionRange<T> {
     /// Everything from `low` on.
     pub fn at_least(low: T) -> Self {
         Self { low: Some((low, true)), high: None }
+    }
+
+    /// Everything from `low` on, and below `high`, as far as they are given.
+    pub fn from_to(low: Option<T>, high: Option<T>) -> Self {
+        Self { low: low.map(|low| (low, true)), high: high.map(|high| (high, false)) }
+    }
+
+    /// Everything. It is written as `any`.
+    pub const fn any() -> Self {
+        Self { low: None, high: None }
     }
 
     /// Whether `version` is in the range.
@@ -102,7 +115,10 @@ impl<T: Ord + Clone + FromStr> FromStr for VersionRange<T> {
         if text.trim().is_empty() {
             return Err(InvalidRange::Empty);
         }
-        let mut range = Self { low: None, high: None };
+        let mut range = Self::any();
+        if text.trim() == ANY {
+            return Ok(range);
+        }
         for part in text.split(',') {
             let part = part.trim();
             let unreadable = || InvalidRange::Comparator(part.chars().take(80).collect());
@@ -139,6 +155,7 @@ impl<T: Display + PartialEq> Display for VersionRange<T> {
         let high =
             self.high.as_ref().map(|(high, inclusive)| format!("{}{high}", sign("<", *inclusive)));
         match (&self.low, &self.high) {
+            (None, None) => f.pad(ANY),
             (Some((low, true)), Some((high, true))) if low == high => f.pad(&format!("={low}")),
             _ => f.pad(&[low, high].into_iter().flatten().collect::<Vec<_>>().join(", ")),
         }
@@ -192,6 +209,15 @@ mod tests {
         assert!(matches!(minors("~1.34"), Err(InvalidRange::Comparator(_))));
         assert!(matches!(minors("1.34"), Err(InvalidRange::Comparator(_))));
         assert!(matches!(minors(">=1.34.2"), Err(InvalidRange::Comparator(_))));
+    }
+
+    #[test]
+    fn any_is_everything() {
+        let any = minors(" any ").unwrap();
+        assert_eq!(any, VersionRange::any());
+        assert_eq!(any.to_string(), "any");
+        assert!((0..99).all(|minor| any.contains(&Minor::new(1, minor))));
+        assert!(matches!(minors("any, >=1.29"), Err(InvalidRange::Comparator(_))));
     }
 
     #[test]

@@ -9,12 +9,14 @@
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
 use refit_model::{
-    Addon, AddonMark, AddonName, AddonRelease, AddonVersion, Because, Cluster, ClusterState, Code,
-    Fleet, Milestone, Severity,
+    Addon, AddonMark, AddonName, AddonVersion, Because, Cluster, ClusterState, Code, Fleet,
+    Milestone, Minor, Severity,
 };
 
 use crate::checks::Blocker;
-use crate::timeline::{Live, Moments, Step};
+use crate::knowledge::{self, Lived};
+use crate::support::{Rules, Way, release, show_version};
+use crate::timeline::{Moments, Step};
 
 /// What is in the cluster at a time: a version, or nothing.
 type Version = Option<AddonVersion>;
@@ -43,6 +45,8 @@ pub(crate) struct Moves {
     pub(crate) parts: usize,
     pub(crate) by_addon: BTreeMap<AddonName, Vec<Move>>,
     pub(crate) orders: Vec<Order>,
+    /// What is to be told of the versions on the way.
+    pub(crate) notes: Vec<Blocker>,
 }
 
 impl Moves {
@@ -71,8 +75,11 @@ struct Window {
 }
 
 /// One add-on on its way.
+#[derive(Clone)]
 struct Route<'a> {
     addon: Option<&'a Addon>,
+    /// What excludes a version.
+    rules: Rules,
     start: Version,
     goal: Version,
     /// A version that the add-on has to pass through.
@@ -141,7 +148,7 @@ impl<'a> Search<'a> {
                             route.moves = moves;
                             routes.insert(name.clone(), route);
                         }
-                        None => blockers.push(no_way(name, &route, moments)),
+                        None => blockers.push(route.no_way(name, moments)),
                     }
                 }
             }
@@ -151,8 +158,9 @@ impl<'a> Search<'a> {
         }
         reconcile(&mut routes, moments)?;
         let orders = orders(&routes, parts)?;
+        let notes = routes.iter().flat_map(|(name, route)| route.notes(name, moments)).collect();
         let by_addon = routes.into_iter().map(|(name, route)| (name, route.moves)).collect();
-        Ok(Moves { parts, by_addon, orders })
+        Ok(Moves { parts, by_addon, orders, notes })
     }
 
     /// The moves over as few bridges as possible, one for each add-on at most.
@@ -242,12 +250,10 @@ impl<'a> Search<'a> {
             _ => start == goal,
         };
         let (window, preferred) = window(name, addon, steps, parts)?;
-        Ok(Route { addon, start, goal, via: None, touch, window, preferred, moves: Vec::new() })
+        let rules = Rules::of(addon);
+        let moves = Vec::new();
+        Ok(Route { addon, rules, start, goal, via: None, touch, window, preferred, moves })
     }
-}
-
-fn release<'a>(addon: Option<&'a Addon>, version: &AddonVersion) -> Option<&'a AddonRelease> {
-    addon.and_then(|addon| addon.versions.get(version))
 }
 
 /// Where the add-on's file lets it move, relative to control plane and nodes.
@@ -294,24 +300,6 @@ fn window(
     Ok((window, last_part(preferred)))
 }
 
-/// Whether a version supports what lives. Nothing supports everything; a version that the
-/// fleet does not know supports only what it runs on already.
-fn supports(route: &Route<'_>, version: &Version, live: &Live, moments: &Moments) -> bool {
-    let Some(version) = version else { return true };
-    match release(route.addon, version) {
-        Some(release) => {
-            live.api_servers.iter().all(|minor| release.kubernetes.contains(minor))
-                && release
-                    .kubelets
-                    .as_ref()
-                    .is_none_or(|range| live.kubelets.iter().all(|minor| range.contains(minor)))
-        }
-        None => {
-            moments.slots.first().is_some_and(|now| live.api_servers.is_subset(&now.api_servers))
-        }
-    }
-}
-
 /// The fewest moves, each as late as it can be but not later than the preferred slot if that
 /// is possible at all.
 fn solve(route: &Route<'_>, moments: &Moments) -> Option<Vec<Move>> {
@@ -352,8 +340,15 @@ fn search(route: &Route<'_>, window: Window, moments: &Moments) -> Option<Vec<Mo
     let mut cost: Vec<Vec<Option<(u32, usize)>>> = vec![vec![None; places.len()]; steps + 2];
     cost[steps + 1][goal] = Some((0, goal));
     for slot in (0..=steps).rev() {
+        // What may lag behind during the last hop has to move after it. What was not supported
+        // from the beginning, with nothing to be done, is not the plan's doing.
         let passes = |at: usize| {
-            slot == steps || supports(route, &places[at].0, &moments.steps[slot], moments)
+            let version = &places[at].0;
+            match slot {
+                0 if steps == 0 => true,
+                last if last == steps => route.supports(version, last, moments),
+                step => route.survives(version, step, moments),
+            }
         };
         for (at, (version, passed)) in places.iter().enumerate() {
             let mut best: Option<(u32, usize)> = None;
@@ -372,7 +367,7 @@ fn search(route: &Route<'_>, window: Window, moments: &Moments) -> Option<Vec<Mo
                 // The newest first: of two bridges the newer one is the better place to be.
                 for (choice, (to, been)) in places.iter().enumerate().rev() {
                     let upward = to.is_none() || to > version;
-                    let here = supports(route, to, &moments.slots[slot], moments);
+                    let here = route.supports(to, slot, moments);
                     let leads_there = *been == (*passed || passed_by(to));
                     if to != version && upward && here && leads_there {
                         consider(1, choice);
@@ -394,52 +389,54 @@ fn search(route: &Route<'_>, window: Window, moments: &Moments) -> Option<Vec<Mo
     Some(moves)
 }
 
-/// Why there is no way for one add-on: the first moment that no version gets it past.
-fn no_way(name: &AddonName, route: &Route<'_>, moments: &Moments) -> Blocker {
-    let show = |live: &Live| {
-        live.api_servers.iter().map(ToString::to_string).collect::<Vec<_>>().join(" and ")
-    };
-    let known: Vec<(&AddonVersion, &AddonRelease)> =
-        route.addon.map(|addon| addon.versions.iter().collect()).unwrap_or_default();
-    let start = show_version(&route.start);
-    let goal = show_version(&route.goal);
-    let ranges = |versions: &mut dyn Iterator<Item = &(&AddonVersion, &AddonRelease)>| {
-        versions
-            .map(|(version, release)| match &release.kubelets {
-                Some(kubelets) => {
-                    format!("{version} supports {}, kubelets {kubelets}", release.kubernetes)
-                }
-                None => format!("{version} supports {}", release.kubernetes),
-            })
-            .collect::<Vec<_>>()
-            .join("; ")
-    };
-    let stuck = moments.steps.iter().find(|live| {
-        !known.iter().any(|(version, _)| supports(route, &Some((*version).clone()), live, moments))
-    });
-    let all = ranges(&mut known.iter());
-    let evidence = match stuck {
-        Some(live) if !known.is_empty() => {
-            format!("no version of it supports {} at once: {all}", show(live))
-        }
-        _ if known.is_empty() => {
-            format!("{start} is installed, and the fleet knows no version of it")
-        }
-        _ => format!("no order of moves leads from {start} to {goal}: {all}"),
-    };
-    Blocker::new(
-        Code::RF018,
-        evidence,
-        format!("add a version that bridges the gap to addons/{name}"),
-    )
-    .of(name)
-}
-
-fn show_version(version: &Version) -> String {
-    version.as_ref().map_or_else(|| "absent".to_owned(), ToString::to_string)
-}
-
 impl Route<'_> {
+    /// Whether a version supports what lives in a slot.
+    fn supports(&self, version: &Version, slot: usize, moments: &Moments) -> bool {
+        self.rules.supports(self.addon, version.as_ref(), &moments.slots[slot], moments)
+    }
+
+    /// Whether a version can be there while a step is under way.
+    fn survives(&self, version: &Version, step: usize, moments: &Moments) -> bool {
+        self.rules.survives(self.addon, version.as_ref(), step, moments)
+    }
+
+    /// Why there is no way.
+    fn no_way(&self, name: &AddonName, moments: &Moments) -> Blocker {
+        let with = |rules: Rules| solve(&Self { rules, ..self.clone() }, moments).is_some();
+        let without_apis = Rules { apis: false, ..self.rules };
+        let with_window = Rules { window: true, ..self.rules };
+        let way = Way {
+            addon: self.addon,
+            rules: self.rules,
+            from: self.start.as_ref(),
+            to: self.goal.as_ref(),
+        };
+        if self.rules.apis && with(without_apis) {
+            return way.unserved(name, moments);
+        }
+        way.unsupported(name, moments, !self.rules.window && with(with_window))
+    }
+
+    /// What is to be told of the versions on the way.
+    fn notes(&self, name: &AddonName, moments: &Moments) -> Vec<Blocker> {
+        let mut lived: Lived = BTreeMap::new();
+        let mut late: Vec<(AddonVersion, Minor)> = Vec::new();
+        for slot in 0..moments.slots.len() {
+            let Some(version) = self.after(slot) else { continue };
+            let minors = lived.entry(version.clone()).or_default();
+            minors.extend(&moments.slots[slot].api_servers);
+            let Some(step) = moments.steps.get(slot) else { continue };
+            minors.extend(&step.api_servers);
+            if !self.rules.supports(self.addon, Some(version), step, moments) {
+                late.extend(step.api_servers.last().map(|minor| (version.clone(), *minor)));
+            }
+        }
+        if moments.steps.is_empty() && self.moves.is_empty() {
+            return Vec::new();
+        }
+        knowledge::of_addon(name, self.addon, &lived, &late)
+    }
+
     /// What is there when a slot ends.
     fn after(&self, slot: usize) -> &Version {
         self.moves
@@ -566,8 +563,8 @@ fn clash(routes: &BTreeMap<AddonName, Route<'_>>, moments: &Moments) -> Option<C
                     Code::RF019,
                     format!(
                         "{} requires {other} {needs}, and {} is there at that moment",
-                        show_version(after),
-                        show_version(other_after)
+                        show_version(after.as_ref()),
+                        show_version(other_after.as_ref())
                     ),
                     format!("declare versions of {name} and {other} that go together on the way"),
                 )
@@ -658,8 +655,8 @@ fn orders(routes: &BTreeMap<AddonName, Route<'_>>, parts: usize) -> Result<Vec<O
                         Code::RF019,
                         format!(
                             "{} goes only with the old {other}, and {} only with the new one",
-                            show_version(&moved.from),
-                            show_version(&moved.to)
+                            show_version(moved.from.as_ref()),
+                            show_version(moved.to.as_ref())
                         ),
                         format!("add a version of {name} or of {other} that goes with both"),
                     )

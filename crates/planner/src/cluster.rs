@@ -12,7 +12,7 @@ use std::collections::BTreeSet;
 use refit_model::{
     Action, ActionId, Because, Cluster, ClusterIdentity, ClusterState, Code, Edge, Finding, Fleet,
     GroupName, ImagePolicy, InstanceId, InstanceState, KubeVersion, Lifecycle, NodeName, NodePool,
-    RollTag, Severity, Why,
+    RollTag, Severity, Timestamp, Why,
 };
 
 use crate::Options;
@@ -21,6 +21,7 @@ use crate::checks::{self, Blocker};
 use crate::graph::Graph;
 use crate::hops::{self, Hop};
 use crate::images;
+use crate::knowledge;
 use crate::timeline::{self, PoolNow, Step};
 
 use tidying::Tidying;
@@ -110,12 +111,14 @@ pub(crate) fn plan(
     cluster: &Cluster,
     state: &ClusterState,
     options: &Options,
+    now: Timestamp,
 ) -> Planned {
     let mut planner = ClusterPlanner {
         fleet,
         cluster,
         state,
         options,
+        now,
         blockers: Vec::new(),
         actions: Vec::new(),
         edges: Vec::new(),
@@ -144,6 +147,7 @@ struct ClusterPlanner<'a> {
     cluster: &'a Cluster,
     state: &'a ClusterState,
     options: &'a Options,
+    now: Timestamp,
     blockers: Vec<Blocker>,
     actions: Vec<Action>,
     edges: Vec<Edge>,
@@ -173,6 +177,7 @@ impl ClusterPlanner<'_> {
         let steps = timeline::lay_out(&live, &hops, &pools, target);
         self.blockers.extend(checks::emulation(self.state, &steps));
         let moments = timeline::moments(self.state, &pools, &steps);
+        self.blockers.extend(knowledge::end_of_life(self.fleet, self.cluster, self.now));
         self.blockers.extend(addons::notes(self.cluster, self.state));
         let moves = match addons::moves(self.fleet, self.cluster, self.state, &steps, &moments) {
             Ok(moves) if !self.is_blocked() => moves,
@@ -182,6 +187,7 @@ impl ClusterPlanner<'_> {
                 return;
             }
         };
+        self.blockers.extend(moves.notes.iter().cloned());
         self.check_drains(&steps);
         let first = self.pin_too_new(&live);
         let on_the_way = self.launches_too_old(&live, &steps);

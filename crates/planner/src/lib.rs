@@ -15,6 +15,8 @@ mod cluster;
 mod graph;
 mod hops;
 mod images;
+mod knowledge;
+mod support;
 mod timeline;
 mod waves;
 
@@ -22,7 +24,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use refit_model::{
     ClusterName, ClusterPlan, ClusterStatus, Code, Finding, Fleet, Observation, Plan, PoolName,
-    Severity, Snapshot, Subject, digest_of,
+    Severity, Snapshot, Subject, Timestamp, digest_of,
 };
 
 use crate::cluster::Planned;
@@ -34,6 +36,8 @@ pub struct Options {
     pub replace: BTreeSet<(ClusterName, PoolName)>,
     /// Whether newer images of the same version are a change everywhere (`--refresh-images`).
     pub refresh_images: bool,
+    /// The time that what ends is held against (`--now`); none: when the snapshot was taken.
+    pub now: Option<Timestamp>,
     /// The version of refit, for the plan to carry.
     pub made_with: String,
 }
@@ -42,6 +46,7 @@ pub struct Options {
 /// cluster.
 pub fn plan(fleet: &Fleet, snapshot: &Snapshot, options: &Options) -> Plan {
     let twins = twins(snapshot);
+    let now = options.now.unwrap_or(snapshot.taken_at);
     let planned: BTreeMap<ClusterName, Planned> = fleet
         .clusters
         .iter()
@@ -49,7 +54,7 @@ pub fn plan(fleet: &Fleet, snapshot: &Snapshot, options: &Options) -> Plan {
             let planned = match snapshot.clusters.get(name) {
                 Some(Observation::Fresh(state)) => match twins.get(name) {
                     Some(twin) => Planned::blocked(state, same_cluster(name, twin)),
-                    None => cluster::plan(fleet, cluster, state, options),
+                    None => cluster::plan(fleet, cluster, state, options, now),
                 },
                 Some(Observation::Unreachable { reason }) => {
                     Planned::unseen(unreachable(name, reason))

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use clap::builder::styling::{AnsiColor, Effects, Styles};
 use clap::{Args, Parser, Subcommand, ValueEnum, ValueHint};
-use refit_model::{ClusterName, FleetName, Period, PoolName};
+use refit_model::{ClusterName, FleetName, Period, PoolName, Timestamp};
 
 const STYLES: Styles = Styles::styled()
     .header(AnsiColor::Green.on_default().effects(Effects::BOLD))
@@ -124,6 +124,8 @@ pub(crate) enum Command {
     Show(Show),
     /// Carry out a plan
     Apply(Apply),
+    /// Show what is known of add-ons, and what decides which minors they support
+    Addons(Addons),
     /// Show what the last run does, waits for, or failed at
     Status(Status),
     /// List past runs
@@ -226,6 +228,10 @@ pub(crate) struct Planning {
     /// Take newer images of the same version for a change
     #[arg(long, env = "REFIT_REFRESH_IMAGES", hide_env_values = true)]
     pub(crate) refresh_images: bool,
+    /// The time to hold the end of a minor's maintenance against, as 2026-11-21T09:00:00Z;
+    /// without it: when the clusters were looked at
+    #[arg(long, value_name = "TIME", env = "REFIT_NOW", hide_env_values = true)]
+    pub(crate) now: Option<Timestamp>,
 }
 
 fn cluster_and_pool(text: &str) -> Result<(ClusterName, PoolName), String> {
@@ -335,6 +341,21 @@ impl Apply {
     pub(crate) fn lock_timeout(&self) -> Duration {
         self.lock_timeout.as_duration()
     }
+}
+
+#[derive(Debug, Args)]
+#[command(after_help = "Examples:
+  refit addons                            the catalogue, and what the fleet has
+  refit addons cert-manager               every version, what is said of it, and where
+  refit addons cert-manager --format json
+
+The catalogue decides where an addon.toml gives no `kubernetes` range. It needs no fleet.")]
+pub(crate) struct Addons {
+    /// One add-on, by the name of its directory
+    #[arg(value_name = "NAME")]
+    pub(crate) name: Option<String>,
+    #[command(flatten)]
+    pub(crate) format: FormatOption,
 }
 
 #[derive(Debug, Args)]

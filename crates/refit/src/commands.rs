@@ -1,5 +1,6 @@
 //! The commands that only look: none of them writes to a cluster.
 
+mod addons;
 #[cfg(feature = "aws")]
 mod discover;
 mod inspect;
@@ -8,6 +9,7 @@ mod permissions;
 mod plan;
 mod setup;
 
+pub(crate) use addons::addons;
 pub(crate) use inspect::{
     history, plan_failure, probe, probe_index, recovery_warnings, show, state, status,
     store_failure,

@@ -52,6 +52,7 @@ fn run(cli: &Cli, printer: &Printer) -> Result<Exit, Failure> {
         Command::Plan(options) => commands::plan(directory, options, printer),
         Command::Show(options) => commands::show(directory, options, printer),
         Command::Apply(options) => apply::apply(directory, options, printer),
+        Command::Addons(options) => commands::addons(directory, options, printer),
         Command::Status(options) => commands::status(directory, options, printer),
         Command::History(options) => commands::history(directory, options, printer),
         Command::State(options) => commands::state(directory, options, printer),

@@ -244,7 +244,7 @@ fn sorted(value: &Value) -> Value {
 #[cfg(test)]
 mod tests {
     use refit_model::{
-        Addon, ClusterIdentity, ClusterState, Digest, ManifestSet, Placement, Timestamp,
+        Addon, ClusterIdentity, ClusterState, Digest, Known, ManifestSet, Placement, Timestamp,
         VersionRange,
     };
     use serde_json::json;
@@ -278,12 +278,15 @@ mod tests {
                 manifest("Deployment", deployment("coredns:1.12.4", &json!("no"))),
                 manifest("Secret", json!({"kind": "Secret", "data": {"key": "aHVudGVyMg=="}})),
             ]),
+            known: Known::default(),
         };
         let addon = Addon {
             name: "coredns".parse().unwrap(),
             placement: Placement::default(),
             detect: None,
             prune: BTreeSet::new(),
+            may_be_unsupported_during_hop: false,
+            suggestions: Vec::new(),
             versions: BTreeMap::from([("1.12.4".parse().unwrap(), release)]),
         };
         Fleet {
@@ -294,6 +297,7 @@ mod tests {
             channels: Vec::new(),
             releases: BTreeMap::new(),
             addons: BTreeMap::from([(addon.name.clone(), addon)]),
+            end_of_life: BTreeMap::new(),
             clusters: BTreeMap::new(),
         }
     }

@@ -5,6 +5,7 @@
 //! are shown as they are. Whatever comes from outside, such as an API's message, loses its
 //! control characters, so that nobody can write escape sequences into somebody's terminal.
 
+mod addons;
 mod diff;
 mod findings;
 mod history;
@@ -25,6 +26,7 @@ mod time;
 mod way;
 mod words;
 
+pub use addons::{AddonLine, AddonPage, addon_text, addons_text};
 pub use diff::{diff_text, yaml};
 pub use findings::findings_text;
 pub use history::{RunLine, history_text};

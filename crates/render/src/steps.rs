@@ -320,17 +320,22 @@ fn compatibility(
         AddonMark::Absent | AddonMark::Foreign { .. } => None,
     };
     for (first, then, because) in &way.edges {
-        let Because::AddonCompatibility { addon, version, supports, minor } = because else {
-            continue;
+        let (addon, version, minor, what) = match because {
+            Because::AddonCompatibility { addon, version, supports, minor } => {
+                (addon, version, minor, format!("supports {}", supported(supports, *minor)))
+            }
+            Because::AddonApi { addon, version, api, minor } => {
+                (addon, version, minor, format!("uses {api}"))
+            }
+            _ => continue,
         };
         if addon != name {
             continue;
         }
-        let supports = supported(supports, *minor);
         if *first == at && Some(version) == there {
-            line.note(format!("before {minor} ({version} supports {supports})"));
+            line.note(format!("before {minor} ({version} {what})"));
         } else if *then == at && version == to {
-            line.note(format!("after {minor} ({version} supports {supports})"));
+            line.note(format!("after {minor} ({version} {what})"));
         }
     }
 }

@@ -75,7 +75,7 @@ impl ClusterWorld {
             }
             AddonOp::Apply { version, digest } => {
                 let found = release(addons, name, version, digest)?;
-                self.apply(name, version, found, half)
+                self.apply(addons.get(name), name, version, found, half)
             }
             AddonOp::Prune { version, digest, objects } => {
                 let found = release(addons, name, version, digest)?;
@@ -123,17 +123,18 @@ impl ClusterWorld {
 
     fn apply(
         &mut self,
+        addon: Option<&Addon>,
         name: &AddonName,
         version: &AddonVersion,
         release: &AddonRelease,
         half: bool,
     ) -> Result<(), ProviderError> {
         let manifests = release.manifests.objects();
-        let addon = self.addons.entry(name.clone()).or_default();
+        let live = self.addons.entry(name.clone()).or_default();
         // Widened before the first object is written: whatever happens, nothing is forgotten.
-        addon.members.extend(manifest_refs(manifests));
-        addon.applying = Some((version.clone(), release.manifests.digest().clone()));
-        addon.applied_whole = !half;
+        live.members.extend(manifest_refs(manifests));
+        live.applying = Some((version.clone(), release.manifests.digest().clone()));
+        live.applied_whole = !half;
         let count = if half { manifests.len() / 2 } else { manifests.len() };
         for manifest in manifests.iter().take(count) {
             self.apply_object(manifest);
@@ -145,7 +146,8 @@ impl ClusterWorld {
             );
             return Err(ProviderError::new(ErrorClass::Transient, text));
         }
-        self.runs(name, version, release, true);
+        let may_be_late = addon.is_some_and(|addon| addon.may_be_unsupported_during_hop);
+        self.runs(name, version, release, may_be_late);
         self.judge_addon(name);
         Ok(())
     }
@@ -155,13 +157,15 @@ impl ClusterWorld {
         name: &AddonName,
         version: &AddonVersion,
         release: &AddonRelease,
-        judged: bool,
+        may_be_late: bool,
     ) {
         let running = Running {
             version: version.clone(),
             kubernetes: release.kubernetes.clone(),
             kubelets: release.kubelets.clone(),
-            judged,
+            apis: release.known.apis.iter().map(|api| api.served.settled()).collect(),
+            may_be_late,
+            judged: true,
         };
         self.addons.entry(name.clone()).or_default().running = Some(running);
     }
@@ -279,7 +283,7 @@ impl ClusterWorld {
         for manifest in release.manifests.objects() {
             self.apply_object(manifest);
         }
-        self.runs(&addon.name, version, release, true);
+        self.runs(&addon.name, version, release, addon.may_be_unsupported_during_hop);
         let fits = self.addon_misfit(&addon.name).is_none();
         let installed = self.addons.entry(addon.name.clone()).or_default();
         installed.members = manifest_refs(release.manifests.objects());

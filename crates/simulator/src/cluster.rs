@@ -226,6 +226,12 @@ pub(crate) struct Running {
     pub(crate) version: AddonVersion,
     pub(crate) kubernetes: VersionRange<Minor>,
     pub(crate) kubelets: Option<VersionRange<Minor>>,
+    /// The minors that serve each API that it uses and that comes or goes.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub(crate) apis: Vec<VersionRange<Minor>>,
+    /// Whether it may stay through a hop to the next minor.
+    #[serde(default)]
+    pub(crate) may_be_late: bool,
     /// Whether it fitted when refit first saw it, or refit chose it.
     pub(crate) judged: bool,
 }

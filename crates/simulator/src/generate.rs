@@ -10,8 +10,8 @@ use fastrand::Rng;
 use refit_model::{
     Addon, AddonName, AddonRelease, AddonTarget, AddonVersion, Channel, ChannelName, Cluster,
     ClusterName, ControlPlane, Detection, Digest, EtcdLayout, Fleet, GroupName, ImagePattern,
-    ImagePolicy, IntOrPercent, KubeVersion, Location, Manifest, ManifestSet, Milestone, Minor,
-    NodePool, ObjectRef, Period, Placement, Provider, Release, ReleaseName, SimulatedStart,
+    ImagePolicy, IntOrPercent, Known, KubeVersion, Location, Manifest, ManifestSet, Milestone,
+    Minor, NodePool, ObjectRef, Period, Placement, Provider, Release, ReleaseName, SimulatedStart,
     SimulatedWorkload, Target, Timestamp, VersionRange, WaveSpec, WorkloadBudget, WorkloadRef,
     Zone,
 };
@@ -95,6 +95,7 @@ impl Generator {
             channels,
             releases: BTreeMap::from([(release, released)]),
             addons,
+            end_of_life: BTreeMap::new(),
             clusters: clusters.into_iter().map(|cluster| (cluster.name.clone(), cluster)).collect(),
         }
     }
@@ -373,7 +374,9 @@ impl Generator {
                 with_extra: self.rng.bool(),
             };
             let manifests = shape.manifests(&version);
-            versions.insert(version, AddonRelease { kubernetes, kubelets, requires, manifests });
+            let known = Known::default();
+            let release = AddonRelease { kubernetes, kubelets, requires, manifests, known };
+            versions.insert(version, release);
             low = high.saturating_sub(self.rng.u16(0..=1)).max(low);
             if self.one_in(8) {
                 low += 1;
@@ -395,7 +398,15 @@ impl Generator {
         } else {
             BTreeSet::new()
         };
-        Addon { name: named(name), placement, detect, prune, versions }
+        Addon {
+            name: named(name),
+            placement,
+            detect,
+            prune,
+            may_be_unsupported_during_hop: false,
+            versions,
+            suggestions: Vec::new(),
+        }
     }
 }
 

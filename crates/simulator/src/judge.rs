@@ -50,7 +50,8 @@ pub enum Rule {
     Budget,
     /// Components that can reach each other keep within the version skew policy.
     Skew,
-    /// An add-on's version supports every live apiserver, and every worker's kubelet.
+    /// An add-on's version supports every live apiserver, and every worker's kubelet, and every
+    /// live apiserver serves the APIs that it uses.
     AddonRange,
     /// At most one instance of a control plane is missing.
     ControlPlaneMissing,
@@ -286,10 +287,15 @@ impl ClusterWorld {
     pub(crate) fn addon_misfit(&self, name: &AddonName) -> Option<String> {
         let running = self.addons.get(name)?.running.as_ref()?;
         let range = &running.kubernetes;
-        // A version that serves one minor only moves right after the hop: it may be one behind.
-        let single = range.low().filter(|low| range.high() == Some(*low));
-        let late = |minor: Minor| single.is_some_and(|low| low.next() == minor);
+        // Where its file allows it, a version moves right after the hop: it may be one behind.
+        let late = |minor: Minor| {
+            running.may_be_late && range.high().is_some_and(|high| high.next() == minor)
+        };
         let version = &running.version;
+        let gone = |minor: &Minor| running.apis.iter().any(|served| !served.contains(minor));
+        if let Some(minor) = self.live_minors().into_iter().find(gone) {
+            return Some(format!("{name} {version} uses an API that {minor} does not serve"));
+        }
         if let Some(minor) =
             self.live_minors().into_iter().find(|minor| !range.contains(minor) && !late(*minor))
         {

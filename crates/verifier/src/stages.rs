@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use refit_model::{
     Action, ActionKind, AddonMark, AddonName, AddonVersion, Bounds, Cluster, ClusterState, Fleet,
-    KubeProxy, KubeVersion, Milestone, Minor, NodePool, Plan, PoolName, skew,
+    KubeProxy, KubeVersion, Milestone, Minor, NodePool, Plan, PoolName, VersionRange, skew,
 };
 
 use crate::launches;
@@ -319,9 +319,26 @@ fn addon(
             }
             continue;
         };
-        for api in
-            stages.api.iter().filter(|api| meet(order, stage, api) && !were_there(stage, api))
-        {
+        let may_be_late = catalogue.is_some_and(|addon| addon.may_be_unsupported_during_hop);
+        for (at, api) in stages.api.iter().enumerate() {
+            if !meet(order, stage, api) || were_there(stage, api) {
+                continue;
+            }
+            for server in &api.value {
+                for used in release.known.apis.iter().filter(|a| !a.served.is_in(server.minor())) {
+                    notes.push(format!(
+                        "{name} {version}: {used}, and may live with an apiserver of {server}, which does not serve it"
+                    ));
+                }
+            }
+            let before = at.checked_sub(1).and_then(|before| stages.api.get(before));
+            if may_be_late
+                && before.is_some_and(|before| {
+                    leaves_at_once(order, stage, before, api, &release.kubernetes)
+                })
+            {
+                continue;
+            }
             for server in api.value.iter().filter(|s| !release.kubernetes.contains(&s.minor())) {
                 notes.push(format!(
                     "{name} {version} supports {}, and may live with an apiserver of {server}",
@@ -365,6 +382,30 @@ fn addon(
             notes.push(format!("{name} goes back from {before} to {after}"));
         }
     }
+}
+
+/// Whether a version that supports what the control plane leaves is replaced before anything but
+/// add-ons follows the hop: then it may have stayed through it, if its file allows that.
+fn leaves_at_once(
+    order: &Order<'_>,
+    stage: &Stage<Option<AddonVersion>>,
+    before: &Stage<Versions>,
+    after: &Stage<Versions>,
+    supports: &VersionRange<Minor>,
+) -> bool {
+    let (Some(hop), Some(leaves)) = (after.begins, stage.ends) else { return false };
+    // Of a hop that was done since the plan was made, only its action knows where it began.
+    let done = minors(&before.value).eq(minors(&after.value));
+    let left = match &order.actions()[hop].kind {
+        ActionKind::ControlPlaneHop { from, .. } if done => minors(from).min(),
+        _ => minors(&before.value).min(),
+    };
+    let large = |at: &usize| order.actions()[*at].kind.rolls() && *at != hop;
+    left.is_some_and(|minor| supports.contains(&minor))
+        && order.precedes(hop, leaves)
+        && (0..order.actions().len())
+            .filter(large)
+            .all(|other| order.precedes(other, hop) || order.precedes(leaves, other))
 }
 
 /// Whether every add-on moves where its file places it.

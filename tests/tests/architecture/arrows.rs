@@ -8,9 +8,10 @@ use crate::{assert_none, root, text_of};
 
 /// Every crate of the workspace, and the refit crates that it may depend on. A new arrow is a
 /// decision: change `docs/design/architecture.md` with it.
-const ARROWS: [(&str, &[&str]); 14] = [
+const ARROWS: [(&str, &[&str]); 15] = [
     ("refit-model", &[]),
-    ("refit-config", &["refit-model"]),
+    ("refit-catalogue", &["refit-model"]),
+    ("refit-config", &["refit-catalogue", "refit-model"]),
     ("refit-planner", &["refit-model"]),
     ("refit-verifier", &["refit-model"]),
     ("refit-engine", &["refit-model"]),
@@ -28,6 +29,7 @@ const ARROWS: [(&str, &[&str]); 14] = [
 /// Everything but the binary: nothing depends on that.
 const EVERYTHING: &[&str] = &[
     "refit-aws",
+    "refit-catalogue",
     "refit-config",
     "refit-engine",
     "refit-kubernetes",
@@ -42,8 +44,8 @@ const EVERYTHING: &[&str] = &[
 ];
 
 /// The same inputs give the same bytes: no clock, file, socket, environment, thread, chance.
-pub(crate) const PURE: [&str; 7] =
-    ["model", "config", "planner", "verifier", "engine", "render", "provider"];
+pub(crate) const PURE: [&str; 8] =
+    ["model", "catalogue", "config", "planner", "verifier", "engine", "render", "provider"];
 
 /// What a pure crate does not reach, over however many crates: runtimes, and sources of chance.
 /// `fastrand` is among them because only the simulator throws dice, from a seed.

@@ -4,11 +4,12 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::ops::Range;
 
 use refit_model::{
-    Addon, AddonName, AddonRelease, AddonVersion, Detection, Manifest, ManifestSet, Milestone,
-    Placement, VersionRange,
+    Addon, AddonName, AddonRelease, AddonVersion, Detection, Known, Manifest, ManifestSet,
+    Milestone, Placement, VersionRange,
 };
 
 use super::Resolver;
+use super::catalogue::{Limits, claim};
 use crate::diagnostic::{Diagnostic, known, quoted};
 use crate::load::{Kind, Sited};
 use crate::manifests::directory;
@@ -57,7 +58,7 @@ impl Resolver<'_> {
         let mut doubtful = false;
         for written in &raw.versions {
             let parsed = self.parse(file, &written.version);
-            let release = self.addon_release(file, &name, written);
+            let release = self.addon_release(file, &name, parsed.as_ref(), written);
             let (Some(version), Some(release)) = (parsed, release) else {
                 doubtful = true;
                 continue;
@@ -106,26 +107,29 @@ impl Resolver<'_> {
         };
         let placement = Placement { before: side(true), after: side(false) };
         let prune = raw.prune.iter().map(|kind| kind.value.as_str().to_owned()).collect();
-        KnownAddon {
-            addon: Addon { name, placement, detect, prune, versions },
-            file: file.to_owned(),
-            doubtful,
-            requirements,
-            placed,
-        }
+        let suggestions = self.suggestions(&name, &versions);
+        let may_be_unsupported_during_hop = raw.may_be_unsupported_during_hop;
+        let addon = Addon {
+            name,
+            placement,
+            detect,
+            prune,
+            may_be_unsupported_during_hop,
+            versions,
+            suggestions,
+        };
+        KnownAddon { addon, file: file.to_owned(), doubtful, requirements, placed }
     }
 
     fn addon_release(
         &mut self,
         file: &str,
         addon: &AddonName,
+        version: Option<&AddonVersion>,
         written: &VersionTable,
     ) -> Option<AddonRelease> {
-        let kubernetes = self.parse(file, &written.kubernetes);
-        let kubelets = match &written.kubelets {
-            Some(text) => self.parse(file, text).map(Some),
-            None => Some(None),
-        };
+        let claim = version.and_then(|version| claim(addon, version));
+        let limits = self.limits(file, addon, version, written, claim.as_ref());
         let mut requires = BTreeMap::new();
         let mut sound = true;
         for (name, range) in &written.requires {
@@ -143,9 +147,11 @@ impl Resolver<'_> {
         let objects: Vec<Manifest> = found
             .map(|found| found.objects.iter().map(|(manifest, _)| manifest.clone()).collect())
             .unwrap_or_default();
+        let apis = found.map(|found| self.apis(found)).unwrap_or_default();
         let manifests = ManifestSet::new(objects);
-        let release =
-            AddonRelease { kubernetes: kubernetes?, kubelets: kubelets?, requires, manifests };
+        let Limits { kubernetes, kubelets, decided_by } = limits?;
+        let known = Known { decided_by: Some(decided_by), claim, apis };
+        let release = AddonRelease { kubernetes, kubelets, requires, manifests, known };
         sound.then_some(release)
     }
 

@@ -6,7 +6,8 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use refit_model::{
-    AddonName, AddonRelease, AddonVersion, ClusterName, KubeVersion, ReleaseName, VersionRange,
+    AddonName, AddonRelease, AddonVersion, ApiUse, ClusterName, KubeVersion, Origin, ReleaseName,
+    VersionRange,
 };
 
 use super::{KnownCluster, Resolver};
@@ -50,9 +51,13 @@ impl Resolver<'_> {
                         reports.push(
                             Diagnostic::error(refusal)
                                 .at(&known.file, place, label)
-                                .hints(self.fitting(addon, &known.release.kubernetes)),
+                                .hints(self.fitting(addon, candidate, &known.release.kubernetes)),
                         );
                     }
+                    let label = format!("{addon} {version} with {}", known.release.kubernetes);
+                    let unserved = self.unserved(candidate, &known.release.kubernetes);
+                    let unserved = unserved.filter(|_| available);
+                    reports.extend(unserved.map(|it| it.also(&known.file, place, label.clone())));
                     for (other, range) in &candidate.requires {
                         let versions: Vec<&AddonVersion> = known
                             .release
@@ -100,7 +105,7 @@ impl Resolver<'_> {
                 reports.push(
                     Diagnostic::error(refusal)
                         .at(file, pin, format!("{} would run {addon} {version}", cluster.name))
-                        .hints(self.fitting(addon, &cluster.kubernetes.value)),
+                        .hints(self.fitting(addon, candidate, &cluster.kubernetes.value)),
                 );
             }
             for (other, range) in &candidate.requires {
@@ -143,8 +148,35 @@ impl Resolver<'_> {
         known.is_some_and(|known| known.addon.versions.keys().any(|v| range.contains(v)))
     }
 
-    /// Which versions of an add-on would do.
-    fn fitting(&self, addon: &AddonName, kubernetes: &KubeVersion) -> Vec<String> {
+    /// The objects whose API is not served where the version should run. That is for the plan to
+    /// block; who looks at files alone is warned.
+    fn unserved(
+        &self,
+        candidate: &AddonRelease,
+        kubernetes: &KubeVersion,
+    ) -> impl Iterator<Item = Diagnostic> {
+        let minor = kubernetes.minor();
+        candidate.unserved(minor).map(move |ApiUse { object, at, served }| {
+            let api = &object.api_version;
+            let span = self.sources.line_span(&at.file, u64::from(at.line));
+            let warning =
+                Diagnostic::warning(format!("{object} uses {api}, which {minor} does not serve"))
+                    .at(&at.file, &span, "this object");
+            match &served.replacement {
+                Some(replacement) => warning.hint(format!("use {replacement}")),
+                None => warning,
+            }
+        })
+    }
+
+    /// Which versions of an add-on would do, those that could be added included, and who
+    /// refuses this one, if it is not its file.
+    fn fitting(
+        &self,
+        addon: &AddonName,
+        refused: &AddonRelease,
+        kubernetes: &KubeVersion,
+    ) -> Vec<String> {
         let Some(known) = self.addons.get(addon) else { return Vec::new() };
         let fitting: Vec<String> = known
             .addon
@@ -153,11 +185,20 @@ impl Resolver<'_> {
             .filter(|(version, release)| refusal(addon, version, release, kubernetes).is_none())
             .map(|(version, _)| version.to_string())
             .collect();
-        vec![if fitting.is_empty() {
+        let mut hints = vec![if fitting.is_empty() {
             format!("no version of {addon} with manifests supports {}", kubernetes.minor())
         } else {
             format!("versions that support {}: {}", kubernetes.minor(), fitting.join(", "))
-        }]
+        }];
+        let minor = kubernetes.minor();
+        hints.extend(known.addon.could_add(|range| range.contains(&minor)));
+        if let Some(origin @ Origin::Catalogue(_)) = &refused.known.decided_by {
+            hints.push(format!(
+                "{origin} says so; `kubernetes` of the version in `{}` overrides it",
+                known.file
+            ));
+        }
+        hints
     }
 }
 

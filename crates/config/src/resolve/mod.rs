@@ -5,6 +5,7 @@
 //! not judged.
 
 mod addons;
+mod catalogue;
 mod channels;
 mod clusters;
 mod consistency;
@@ -56,6 +57,7 @@ pub(crate) fn resolve(
     resolver.consistency(&clusters);
     let head = declared.head.as_ref()?;
     let name = resolver.parse(FLEET_FILE, &head.fleet.name)?;
+    let end_of_life = resolver.end_of_life();
     let Resolver { available, releases, addons, .. } = resolver;
     // In the order of the file, which is that of promotion.
     let mut by_name = channels;
@@ -73,6 +75,7 @@ pub(crate) fn resolve(
         channels,
         releases: releases.into_iter().map(|(name, known)| (name, known.release)).collect(),
         addons: addons.into_iter().map(|(name, known)| (name, known.addon)).collect(),
+        end_of_life,
         clusters: clusters.into_iter().map(|(name, known)| (name, known.cluster)).collect(),
     })
 }

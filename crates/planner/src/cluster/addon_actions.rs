@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 
 use refit_model::{
-    Action, ActionKind, AddonMark, AddonName, AddonVersion, Bounds, Minor, ObjectRef, Period,
+    Action, ActionKind, AddonMark, AddonName, AddonVersion, Bounds, ObjectRef, Period,
     Reversibility, StateGuard, Why,
 };
 
@@ -146,8 +146,8 @@ impl ClusterPlanner<'_> {
             return Why::Drift { fields };
         }
         let goal = target.version.value == *moved.to.as_ref().unwrap_or(&target.version.value);
-        if !goal && let Some((minor, supports)) = self.forced_by(name, moved) {
-            return Why::AddonRange { minor, supports };
+        if !goal && let Some(why) = self.forced_by(name, moved) {
+            return why;
         }
         if target.version.pinned {
             Why::Pin { at: target.version.at.clone() }
@@ -156,16 +156,20 @@ impl ClusterPlanner<'_> {
         }
     }
 
-    /// The minor up to the target that the version that is there does not support.
-    pub(super) fn forced_by(&self, name: &AddonName, moved: &Move) -> Option<(Minor, String)> {
+    /// The first minor up to the target that the version that is there does not support, or
+    /// that does not serve what it uses.
+    pub(super) fn forced_by(&self, name: &AddonName, moved: &Move) -> Option<Why> {
         let from = moved.from.as_ref()?;
-        let range = &self.fleet.addons.get(name)?.versions.get(from)?.kubernetes;
-        let oldest = running(self.state).first()?.minor();
+        let release = self.fleet.addons.get(name)?.versions.get(from)?;
+        let range = &release.kubernetes;
         let target = self.cluster.kubernetes.value.minor();
-        let mut minor = oldest;
+        let mut minor = running(self.state).first()?.minor();
         while minor <= target {
             if !range.contains(&minor) {
-                return Some((minor, range.to_string()));
+                return Some(Why::AddonRange { minor, supports: range.to_string() });
+            }
+            if let Some(used) = release.unserved(minor).next() {
+                return Some(Why::AddonApi { minor, api: used.object.api_version.clone() });
             }
             minor = minor.next();
         }

@@ -177,6 +177,11 @@ impl ClusterPlanner<'_> {
             let supports = release.kubernetes.to_string();
             return Some(Because::AddonCompatibility { addon, version, supports, minor });
         }
+        let unserved = |minor: &Minor| Some((release.unserved(*minor).next()?, *minor));
+        if let Some((used, minor)) = servers.iter().find_map(unserved) {
+            let api = used.object.api_version.clone();
+            return Some(Because::AddonApi { addon, version, api, minor });
+        }
         let range = release.kubelets.as_ref()?;
         let minor = outside(range, kubelets)?;
         Some(Because::AddonKubelets { addon, version, supports: range.to_string(), minor })

@@ -8,7 +8,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use refit_model::{
     Action, ActionId, ActionKind, Addon, AddonName, AddonRelease, AddonTarget, AddonVersion,
     Channel, Cluster, ClusterName, ClusterState, ClusterStatus, Code, ControlPlane, Detection,
-    Digest, EtcdLayout, Finding, Fleet, ImageId, ImagePattern, ImagePolicy, IntOrPercent,
+    Digest, EtcdLayout, Finding, Fleet, ImageId, ImagePattern, ImagePolicy, IntOrPercent, Known,
     KubeProxy, KubeVersion, Location, Manifest, ManifestSet, Milestone, Minor, NodeName, NodePool,
     ObjectRef, Observation, Period, Placement, Plan, Provider, Release, SimulatedStart,
     SimulatedWorkload, Snapshot, Target, VersionRange, WaveSpec, WorkloadBudget, WorkloadRef,
@@ -58,6 +58,7 @@ pub(crate) fn fleet(clusters: &[(&str, &str, &str)]) -> Fleet {
         channels: vec![channel],
         releases: BTreeMap::from([(n("2026.11.0"), release)]),
         addons: BTreeMap::new(),
+        end_of_life: BTreeMap::new(),
         clusters: clusters
             .iter()
             .map(|(name, start, goal)| (n(name), cluster(name, start, goal)))
@@ -140,6 +141,7 @@ pub(crate) fn knows<'f>(
                 kubelets: None,
                 requires: BTreeMap::new(),
                 manifests: manifests(name, version),
+                known: Known::default(),
             };
             (n(version), release)
         })
@@ -152,7 +154,9 @@ pub(crate) fn knows<'f>(
             container: name.to_owned(),
         }),
         prune: BTreeSet::new(),
+        may_be_unsupported_during_hop: false,
         versions,
+        suggestions: Vec::new(),
     };
     fleet.addons.insert(n(name), addon);
     fleet.addons.get_mut(&n(name)).unwrap()

@@ -3,14 +3,15 @@
 use std::collections::BTreeSet;
 
 use refit_model::{
-    BudgetState, ClusterStatus, Code, Fleet, KubeProxy, Milestone, Observation, PodOwner, RollTag,
-    Severity, WaveSpec, ZonalVolume,
+    BudgetState, ClusterStatus, Code, EndOfLife, Fleet, KubeProxy, Milestone, Observation,
+    PodOwner, RollTag, Severity, WaveSpec, ZonalVolume,
 };
 
 use crate::bench::{
-    Bench, ant, codes, finding, fleet, has, knows, n, pattern, release, requires, start, status,
-    steps, wants,
+    Bench, ant, codes, finding, fleet, has, knows, minor, n, pattern, release, requires, start,
+    status, steps, wants,
 };
+use crate::knowledge::{claim, said, source, uses};
 
 const DOCUMENTED: &str = include_str!("../../../../docs/reference/findings.md");
 
@@ -229,6 +230,56 @@ fn cases() -> Vec<Case> {
             change: |bench| empty(bench, "batch"),
             ..blocked(Code::RF030, "batch")
         },
+        Case {
+            declare: |fleet| {
+                dns(fleet, ">=1.28", ">=1.28");
+                uses(fleet, "1.0.0", None, Some(33));
+                uses(fleet, "1.1.0", None, Some(33));
+            },
+            ..blocked(Code::RF031, "dns")
+        },
+        Case {
+            severity: Warning,
+            declare: |fleet| {
+                dns(fleet, ">=1.28", ">=1.28");
+                uses(fleet, "1.1.0", None, Some(33));
+                release(fleet, "dns", "1.1.0").known.apis[0].served.planned = true;
+            },
+            ..blocked(Code::RF031, "dns")
+        },
+        Case {
+            severity: Warning,
+            declare: |fleet| {
+                let end = EndOfLife { on: n("2026-06-28"), source: source() };
+                fleet.end_of_life.insert(minor(33), end);
+            },
+            ..blocked(Code::RF032, "control-plane")
+        },
+        Case {
+            severity: Warning,
+            declare: |fleet| {
+                dns(fleet, ">=1.28", ">=1.28");
+                said(fleet, "1.1.0", claim("any", &[30, 31, 32]), false);
+            },
+            ..blocked(Code::RF033, "dns")
+        },
+        Case {
+            severity: Note,
+            declare: |fleet| {
+                dns(fleet, ">=1.28", ">=1.28");
+                said(fleet, "1.1.0", claim(">=1.30", &[]), false);
+            },
+            ..blocked(Code::RF034, "dns")
+        },
+        Case {
+            severity: Warning,
+            declare: |fleet| {
+                dns(fleet, "<=1.32", "=1.33");
+                let addon = fleet.addons.get_mut(&n("dns")).unwrap();
+                addon.may_be_unsupported_during_hop = true;
+            },
+            ..blocked(Code::RF035, "dns")
+        },
         Case { change: |bench| emulate(bench), ..blocked(Code::RF036, "control-plane") },
         Case {
             severity: Unknown,
@@ -244,6 +295,13 @@ fn cases() -> Vec<Case> {
             ..blocked(Code::RF037, "dns")
         },
     ]
+}
+
+/// An add-on that goes from 1.0.0 to 1.1.0.
+fn dns(fleet: &mut Fleet, old: &str, new: &str) {
+    knows(fleet, "dns", &[("1.0.0", old), ("1.1.0", new)]);
+    has(fleet, "dns", "1.0.0");
+    wants(fleet, "dns", "1.1.0");
 }
 
 /// The apiserver behaves as the minor before its own, which is that of its nodes.

@@ -9,6 +9,7 @@ mod determinism;
 mod edges;
 mod findings;
 mod hops;
+mod knowledge;
 mod launches;
 mod properties;
 mod waves;

@@ -142,6 +142,7 @@ pub(crate) fn make(
     let options = Options {
         replace: planning.replace.iter().cloned().collect(),
         refresh_images: planning.refresh_images,
+        now: planning.now,
         made_with: env!("CARGO_PKG_VERSION").to_owned(),
     };
     let plan = refit_planner::plan(fleet, &snapshot, &options);

@@ -50,6 +50,7 @@ fn every_command_has_help_and_works() {
             "plan",
             "show",
             "apply",
+            "addons",
             "status",
             "history",
             "state",
@@ -63,7 +64,9 @@ fn every_command_has_help_and_works() {
             "man",
         ]
     );
-    for name in ["init", "validate", "observe", "plan", "show", "apply", "completions", "man"] {
+    for name in
+        ["init", "validate", "observe", "plan", "show", "apply", "addons", "completions", "man"]
+    {
         let help = run(&[name, "--help"]);
         assert!(help.stdout.contains("Example"), "{name} has no example");
     }
@@ -71,7 +74,9 @@ fn every_command_has_help_and_works() {
 
 #[test]
 fn examples_in_help_are_commands_that_parse() {
-    for name in ["", "init", "validate", "observe", "plan", "show", "apply", "completions", "man"] {
+    for name in
+        ["", "init", "validate", "observe", "plan", "show", "apply", "addons", "completions", "man"]
+    {
         let args: Vec<&str> = [name, "--help"].into_iter().filter(|arg| !arg.is_empty()).collect();
         let help = run(&args).exits(0).stdout;
         let mut examples = 0;

@@ -6,9 +6,9 @@ use std::time::Duration;
 use refit_model::{
     Addon, AddonName, AddonOp, AddonRelease, AddonVersion, Cluster, ClusterState, ControlPlane,
     Detection, EtcdLayout, GroupName, GroupOp, ImagePattern, ImagePolicy, InstanceId,
-    InstanceState, IntOrPercent, KubeVersion, Lifecycle, Location, Manifest, ManifestSet, Minor,
-    NodeName, NodeOp, NodePool, NodeState, ObjectRef, Op, Period, Placement, PodKey, PodOwner,
-    PodState, Provider, SimulatedStart, SimulatedWorkload, Target, Token, VersionRange,
+    InstanceState, IntOrPercent, Known, KubeVersion, Lifecycle, Location, Manifest, ManifestSet,
+    Minor, NodeName, NodeOp, NodePool, NodeState, ObjectRef, Op, Period, Placement, PodKey,
+    PodOwner, PodState, Provider, SimulatedStart, SimulatedWorkload, Target, Token, VersionRange,
     WorkloadBudget, WorkloadRef,
 };
 use refit_provider::{Look, ProviderError, Scope};
@@ -149,6 +149,7 @@ fn dns_addon() -> Addon {
             kubelets: None,
             requires: BTreeMap::new(),
             manifests: manifests(text),
+            known: Known::default(),
         };
         (addon_version(text), release)
     };
@@ -160,6 +161,8 @@ fn dns_addon() -> Addon {
             container: "dns".into(),
         }),
         prune: BTreeSet::new(),
+        may_be_unsupported_during_hop: false,
+        suggestions: Vec::new(),
         versions: BTreeMap::from([
             release("1.0.0", 30, 32),
             release("1.1.0", 31, 34),

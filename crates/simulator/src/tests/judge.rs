@@ -1,6 +1,6 @@
 use std::collections::{BTreeMap, BTreeSet};
 
-use refit_model::{GroupOp, NodeOp, Op, Period};
+use refit_model::{ApiUse, GroupOp, Location, Minor, NodeOp, Op, Period, Served, Source};
 
 use super::bench::*;
 use crate::{Edit, Rule, Targets};
@@ -85,21 +85,61 @@ fn hopping_two_minors() {
 #[test]
 fn leaving_an_add_on_behind() {
     let mut bench = Bench::new();
-    for minor in [32, 33] {
-        bench.launch_minor(&cp_group(), minor);
-        for _ in 0..3 {
-            let state = bench.look();
-            let old = state
-                .control_plane
-                .iter()
-                .position(|member| member.api_server != Some(version(minor)))
-                .unwrap();
-            end_member(&mut bench, old);
-            bench.pass(300);
-        }
-    }
+    hop(&mut bench, 32);
+    hop(&mut bench, 33);
     // dns 1.0.0 supports 1.30 to 1.32, and kubelets of 1.31 may stay.
     assert_eq!(bench.rules(), BTreeSet::from([Rule::AddonRange]));
+}
+
+/// Brings the control plane to a minor.
+fn hop(bench: &mut Bench, minor: u16) {
+    bench.launch_minor(&cp_group(), minor);
+    for _ in 0..3 {
+        let state = bench.look();
+        let old = state
+            .control_plane
+            .iter()
+            .position(|member| member.api_server != Some(version(minor)))
+            .unwrap();
+        end_member(bench, old);
+        bench.pass(300);
+    }
+}
+
+#[test]
+fn an_add_on_is_one_hop_late_where_its_file_allows_it() {
+    let mut bench = Bench::new();
+    bench.addons.get_mut(&dns()).unwrap().may_be_unsupported_during_hop = true;
+    bench.apply("1.0.0").unwrap();
+    hop(&mut bench, 32);
+    hop(&mut bench, 33);
+    assert_eq!(bench.rules(), BTreeSet::new());
+    hop(&mut bench, 34);
+    assert!(bench.rules().contains(&Rule::AddonRange));
+}
+
+#[test]
+fn keeping_an_api_that_goes() {
+    let mut bench = Bench::new();
+    let versions = &mut bench.addons.get_mut(&dns()).unwrap().versions;
+    let release = versions.get_mut(&addon_version("1.1.0")).unwrap();
+    let served = Served {
+        introduced: None,
+        deprecated: None,
+        removed: Some(Minor::new(1, 33)),
+        planned: false,
+        replacement: None,
+        source: Source { from: String::new(), read: String::new() },
+    };
+    let at = Location { file: "dns.yaml".into(), line: 1 };
+    let object = release.manifests.objects()[0].object.clone();
+    release.known.apis.push(ApiUse { object, at, served });
+    bench.apply("1.1.0").unwrap();
+    hop(&mut bench, 32);
+    assert_eq!(bench.rules(), BTreeSet::new());
+    hop(&mut bench, 33);
+    assert_eq!(bench.rules(), BTreeSet::from([Rule::AddonRange]));
+    assert!(bench.world.violations()[0].text.contains("uses an API that 1.33 does not serve"));
 }
 
 #[test]

@@ -11,6 +11,7 @@ fn kind(because: &Because) -> &'static str {
         Because::Skew { .. } => "skew",
         Because::AddonCompatibility { .. } => "add-on compatibility",
         Because::AddonKubelets { .. } => "add-on kubelets",
+        Because::AddonApi { .. } => "add-on API",
         Because::AddonDependency { .. } => "add-on dependency",
         Because::Placement { .. } => "placement",
         Because::StepByStep => "step by step",
