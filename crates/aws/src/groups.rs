@@ -262,7 +262,7 @@ mod tests {
         let image = |id: &str| (id.to_owned(), "ami-2".parse().unwrap());
         Seen {
             group,
-            versions: &Versions::default(),
+            versions: &Versions::of(&[(1, "ami-1"), (2, "ami-2"), (3, "ami-2")]),
             images: &[image("i-1"), image("i-2"), image("i-3")].into(),
             targets: &Targets::default(),
             refreshing: false,

@@ -132,6 +132,17 @@ mod tests {
             .build()
     }
 
+    impl Versions {
+        /// With these images, each made by somebody.
+        pub(crate) fn of(images: &[(i64, &str)]) -> Self {
+            let mut versions = Self::default();
+            images.iter().for_each(|(number, image)| {
+                versions.add(&version(*number, image, *number == 1, ""))
+            });
+            versions
+        }
+    }
+
     fn versions() -> Versions {
         let mut versions = Versions::default();
         versions.add(&version(1, "ami-1", true, ""));

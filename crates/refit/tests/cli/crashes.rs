@@ -5,7 +5,7 @@ use std::time::Duration;
 use crate::support::{Fleet, Running};
 
 /// Slow enough that a kill hits a run in its middle, fast enough for a test.
-const SPEED: [&str; 2] = ["--simulation-speed", "2000"];
+const SPEED: [&str; 2] = ["--simulation-speed", "1000"];
 
 fn begin(fleet: &Fleet, args: &[&str]) -> Running {
     fleet.start(&[&["apply", "-v"], args, &SPEED].concat())
