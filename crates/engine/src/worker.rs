@@ -42,6 +42,8 @@ pub(crate) struct Worker {
     pub(crate) queue: VecDeque<Call>,
     /// Sent, not yet answered.
     pub(crate) sent: Vec<Call>,
+    /// Of those, what was sent before it began to heal: what comes of it changes nothing any more.
+    pub(crate) moot: Vec<OpId>,
     /// Whether the journal has to answer first.
     pub(crate) journaling: bool,
     /// Not before this time again.
@@ -63,6 +65,7 @@ impl Worker {
             awaits_lease: false,
             queue: VecDeque::new(),
             sent: Vec::new(),
+            moot: Vec::new(),
             journaling: false,
             look_at: now,
             trouble: None,

@@ -324,6 +324,9 @@ impl Engine {
         for unsent in dropped {
             worker.memory.unsent(&unsent.op, &call.op);
         }
+        if worker.moot.contains(&call.id) {
+            return;
+        }
         if error.class == ErrorClass::Budget {
             worker.look_at = after(now, error.retry_after.unwrap_or(POLL));
             let since = worker.memory.current.as_ref().map_or(now, |current| current.since);
@@ -343,6 +346,10 @@ impl Engine {
         if rolls && !healing {
             worker.well();
             worker.look_at = now;
+            for unsent in worker.queue.drain(..) {
+                worker.memory.unsent(&unsent.op, &call.op);
+            }
+            worker.moot = worker.sent.iter().map(|sent| sent.id).collect();
             let progress = Progress::Healing { why: GivingUp::Failed { reason } };
             worker.memory.note(&progress, now);
             self.records.push(RecordKind::Progress { action, progress });

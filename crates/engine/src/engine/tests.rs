@@ -3,12 +3,12 @@
 use std::collections::BTreeMap;
 
 use refit_model::{
-    CallError, ClusterState, ErrorClass, GivingUp, GroupName, GroupOp, GroupState, Op, OpId,
-    Progress, RecordKind, RollTag, RunOutcome, Timestamp, Token,
+    CallError, ClusterState, ErrorClass, GivingUp, GroupName, GroupOp, GroupState, NodeOp, Op,
+    OpId, PodOwner, PodState, Progress, RecordKind, RollTag, RunOutcome, Timestamp, Token,
 };
 
 use crate::bench::{
-    NEW, World, add_instance, at, carry_out, carry_out_in, group, journal, plan, pool, roll,
+    NEW, World, add_instance, at, carry_out, carry_out_in, group, journal, node, plan, pool, roll,
     settings,
 };
 use crate::recent::LAG;
@@ -295,4 +295,76 @@ fn while_looks_fail_nothing_is_done() {
     let (_, outcome) = carry_out_in(&mut engine, &mut world, at(3600));
     assert!(matches!(outcome, Some(RunOutcome::Failed | RunOutcome::Partly)), "{outcome:?}");
     assert!(touched(&world, &group()).iter().all(|when| *when < at(1)));
+}
+
+/// A pool with pods whose evictions nobody may make.
+struct Forbidding(ClusterState);
+
+impl World for Forbidding {
+    fn look(&mut self, _: Timestamp) -> Result<ClusterState, CallError> {
+        Ok(self.0.clone())
+    }
+
+    fn submit(&mut self, _: Timestamp, call: &Op) -> Result<(), CallError> {
+        match call {
+            Op::Group { op: GroupOp::Tag { tag }, .. } => {
+                let text = serde_json::to_string(tag).unwrap();
+                group_of(&mut self.0).tags.insert(RollTag::KEY.to_owned(), text);
+            }
+            Op::Group { op: GroupOp::Untag, .. } => {
+                group_of(&mut self.0).tags.clear();
+            }
+            Op::Node { node, op } => {
+                let node = self.0.nodes.get_mut(node).unwrap();
+                match op {
+                    NodeOp::Cordon { run } => {
+                        node.unschedulable = true;
+                        node.annotations.insert(RollTag::CORDONED.to_owned(), run.to_string());
+                    }
+                    NodeOp::Uncordon => {
+                        node.unschedulable = false;
+                        node.annotations.clear();
+                    }
+                    NodeOp::Evict { .. } => {
+                        return Err(CallError::new(ErrorClass::Permanent, "forbidden"));
+                    }
+                }
+            }
+            _ => {}
+        }
+        Ok(())
+    }
+}
+
+/// All evictions of a node are sent at once, and all are refused: the first refusal begins the
+/// healing, and the others do not end it before the node takes pods again.
+#[test]
+fn evictions_that_are_refused_together_leave_no_node_cordoned() {
+    let mut state = pool(3, 0);
+    for number in 1..=3 {
+        for pod in 0..3 {
+            state.pods.push(PodState {
+                namespace: "apps".to_owned(),
+                name: format!("web-{number}-{pod}"),
+                uid: format!("{number}-{pod}"),
+                node: Some(node(number)),
+                ready: true,
+                terminating: false,
+                owner: PodOwner::Workload("Deployment/apps/web".to_owned().try_into().unwrap()),
+                budgets: [].into(),
+                volume: None,
+                critical: false,
+            });
+        }
+    }
+    let mut world = Forbidding(state);
+    let mut engine = Engine::new(plan(vec![roll(0, 1)]), settings());
+    let (journaled, outcome) = carry_out_in(&mut engine, &mut world, at(7200));
+    assert_eq!(outcome, Some(RunOutcome::Partly), "{journaled:#?}");
+    let evictions = journaled.iter().filter(|record| {
+        matches!(record, RecordKind::Intent { call: Op::Node { op: NodeOp::Evict { .. }, .. }, .. })
+    });
+    assert_eq!(evictions.count(), 3, "{journaled:#?}");
+    assert!(world.0.nodes.values().all(|node| !node.unschedulable), "{journaled:#?}");
+    assert!(world.0.groups[&group()].tags.is_empty(), "{journaled:#?}");
 }
