@@ -62,7 +62,7 @@ fn measure(nodes: u64, pods: u64) {
             timed(&mut command)
         ));
     }
-    say(&format!("\nThe snapshot has {:.0} MB.", snapshot.len() as f64 / 1e6));
+    say(&format!("\nThe snapshot has {} MB.", snapshot.len() / 1_000_000));
 }
 
 /// The release binary, beside this one.

@@ -136,9 +136,9 @@ mod tests {
         /// With these images, each made by somebody.
         pub(crate) fn of(images: &[(i64, &str)]) -> Self {
             let mut versions = Self::default();
-            images.iter().for_each(|(number, image)| {
-                versions.add(&version(*number, image, *number == 1, ""))
-            });
+            for (number, image) in images {
+                versions.add(&version(*number, image, *number == 1, ""));
+            }
             versions
         }
     }

@@ -5,7 +5,8 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use refit_model::{
     Action, ActionKind, AddonMark, AddonName, AddonVersion, Bounds, Cluster, ClusterState, Fleet,
-    KubeProxy, KubeVersion, Milestone, Minor, NodePool, Plan, PoolName, VersionRange, skew,
+    KubeProxy, KubeVersion, Milestone, Minor, NodePool, Plan, PoolName, ServedVersion,
+    VersionRange, skew,
 };
 
 use crate::launches;
@@ -250,7 +251,7 @@ fn control_plane(
 
 /// What an apiserver that emulates an older minor stands in the way of (KEP-4330).
 fn emulation(state: &ClusterState, stages: &Stages, notes: &mut Vec<String>) {
-    let Some(emulated) = state.serves.as_ref().and_then(|serves| serves.emulates()) else { return };
+    let Some(emulated) = state.serves.as_ref().and_then(ServedVersion::emulates) else { return };
     if stages.api.len() > 1 {
         notes.push(format!("the control plane moves while it emulates {emulated}"));
     }

@@ -1,6 +1,9 @@
 //! Plans with one thing changed.
 
-use refit_model::{ActionKind, Bounds, ClusterStatus, Digest, Edge, KubeVersion};
+use refit_model::{
+    ActionKind, Bounds, ClusterStatus, Digest, Edge, KubeVersion, Observation, ServedVersion,
+};
+use refit_verifier::{Note, verify_again};
 
 use crate::bench::{is_hop, is_roll, plans, without};
 
@@ -273,4 +276,29 @@ fn pins_do_not_launch_what_is_too_new() {
         }
     }
     assert!(pins > 30, "{pins}");
+}
+
+#[test]
+fn nothing_moves_past_what_is_emulated() {
+    let mut moved = 0;
+    for mut bench in plans(SEEDS) {
+        for cluster in bench.clusters() {
+            let hops =
+                bench.actions(|action| is_hop(action) && action.cluster.as_ref() == Some(&cluster));
+            let Some(Observation::Fresh(state)) = bench.snapshot.clusters.get_mut(&cluster) else {
+                continue;
+            };
+            let binary = state.control_plane.iter().find_map(|member| member.api_server.clone());
+            let (Some(binary), false) = (binary, hops.is_empty()) else { continue };
+            let emulated = binary.minor().previous();
+            let min_compatible = emulated.previous();
+            state.serves = Some(ServedVersion { binary, emulated, min_compatible });
+            let notes = verify_again(&bench.fleet, &bench.snapshot, &bench.plan);
+            let text = format!("the control plane moves while it emulates {emulated}");
+            let found = |note: &Note| note.cluster.as_ref() == Some(&cluster) && note.text == text;
+            assert!(notes.iter().any(found), "seed {}: {notes:#?}", bench.seed);
+            moved += 1;
+        }
+    }
+    assert!(moved > 50, "{moved}");
 }
