@@ -5,7 +5,9 @@ use std::collections::{BTreeMap, BTreeSet};
 use aws_sdk_autoscaling::types::{
     AutoScalingGroup, Instance, InstanceRefreshStatus as Refresh, LifecycleState,
 };
-use refit_model::{GroupName, GroupState, ImageId, InstanceState, Lifecycle};
+use refit_model::{
+    GroupName, GroupState, ImageId, InstanceState, Lifecycle, LifecycleHook, Period,
+};
 use refit_provider::{ErrorClass, ProviderError};
 
 use crate::Clients;
@@ -20,6 +22,9 @@ const TAG_PREFIX: &str = "refit.dev/";
 
 /// What a group's instances run: from EC2, because Auto Scaling does not always say it.
 pub(crate) type InstanceImages = BTreeMap<String, ImageId>;
+
+/// Lifecycle hooks by their names.
+pub(crate) type Hooks = BTreeMap<String, LifecycleHook>;
 
 impl Clients {
     /// The groups of these names. One that does not exist is left out.
@@ -54,6 +59,17 @@ impl Clients {
         })
     }
 
+    /// The lifecycle hooks of the group.
+    pub(crate) async fn hooks(&self, name: &str) -> Result<Hooks, ProviderError> {
+        let asked = self.autoscaling.describe_lifecycle_hooks().auto_scaling_group_name(name);
+        match asked.send().await {
+            Ok(answer) => Ok(answer.lifecycle_hooks().iter().filter_map(hook).collect()),
+            // The group vanished between two calls.
+            Err(error) if has_code(&error, "ValidationError") => Ok(Hooks::new()),
+            Err(error) => Err(sorted("autoscaling:DescribeLifecycleHooks", Effect::Reads, &error)),
+        }
+    }
+
     /// Whether an instance refresh replaces instances of the group by itself.
     pub(crate) async fn refreshes(&self, name: &str) -> Result<bool, ProviderError> {
         let answer = self
@@ -85,6 +101,19 @@ impl Clients {
             )
         }))
     }
+}
+
+/// A hook by its name.
+fn hook(found: &aws_sdk_autoscaling::types::LifecycleHook) -> Option<(String, LifecycleHook)> {
+    const LAUNCHING: &str = "autoscaling:EC2_INSTANCE_LAUNCHING";
+    let name = found.lifecycle_hook_name()?.to_owned();
+    let seconds = found.heartbeat_timeout().and_then(|seconds| u32::try_from(seconds).ok());
+    let hook = LifecycleHook {
+        launching: found.lifecycle_transition() == Some(LAUNCHING),
+        // What AWS takes where nobody says it.
+        timeout: Period::seconds(seconds.unwrap_or(3600)),
+    };
+    Some((name, hook))
 }
 
 /// The target groups that the group itself is attached to, by ARN.
@@ -137,12 +166,13 @@ pub(crate) struct Seen<'a> {
     pub(crate) images: &'a InstanceImages,
     pub(crate) targets: &'a Targets,
     pub(crate) refreshing: bool,
+    pub(crate) hooks: Hooks,
 }
 
 impl Seen<'_> {
     /// As refit sees it.
     pub(crate) fn state(&self) -> GroupState {
-        let Self { group, versions, images: _, targets: _, refreshing } = self;
+        let Self { group, versions, images: _, targets: _, refreshing, hooks } = self;
         let template = template_of(group);
         let current = versions.resolve(template.and_then(|t| t.version())).unwrap_or_default();
         let target_groups = target_groups(group);
@@ -167,6 +197,7 @@ impl Seen<'_> {
             target_groups,
             instances,
             tags: tags(group),
+            hooks: hooks.clone(),
             refused: refused(group, versions, *refreshing),
         }
     }
@@ -266,6 +297,7 @@ mod tests {
             images: &[image("i-1"), image("i-2"), image("i-3")].into(),
             targets: &Targets::default(),
             refreshing: false,
+            hooks: Hooks::new(),
         }
         .state()
     }
@@ -283,6 +315,22 @@ mod tests {
         );
         assert_eq!(state.tags.keys().collect::<Vec<_>>(), ["refit.dev/roll"]);
         assert!(state.refused.is_empty(), "{:?}", state.refused);
+    }
+
+    #[test]
+    fn a_hook_holds_for_an_hour_unless_it_says_otherwise() {
+        let of = |transition: &str, seconds: Option<i32>| {
+            let found = aws_sdk_autoscaling::types::LifecycleHook::builder()
+                .lifecycle_hook_name("wait")
+                .lifecycle_transition(transition)
+                .set_heartbeat_timeout(seconds)
+                .build();
+            hook(&found).unwrap().1
+        };
+        let launching = of("autoscaling:EC2_INSTANCE_LAUNCHING", None);
+        assert!(launching.launching && launching.timeout == Period::seconds(3600));
+        let ending = of("autoscaling:EC2_INSTANCE_TERMINATING", Some(300));
+        assert!(!ending.launching && ending.timeout == Period::seconds(300));
     }
 
     #[test]

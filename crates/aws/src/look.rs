@@ -9,7 +9,7 @@ use refit_model::{Cluster, GroupName, GroupState, InstanceId};
 use refit_provider::{Answer, Look, Machines, ObserveMachines, ProviderError, Scope};
 
 use crate::error::{Effect, sorted};
-use crate::groups::{InstanceImages, Seen, target_groups};
+use crate::groups::{Hooks, InstanceImages, Seen, target_groups};
 use crate::templates::{Versions, template_of};
 use crate::{Aws, Clients};
 
@@ -90,8 +90,9 @@ impl Clients {
             };
             let name = group.auto_scaling_group_name().unwrap_or_default();
             let refreshing = whole && self.refreshes(name).await?;
+            let hooks = if whole { self.hooks(name).await? } else { Hooks::new() };
             let (images, targets) = (&images, &targets);
-            let seen = Seen { group, versions: &versions, images, targets, refreshing };
+            let seen = Seen { group, versions: &versions, images, targets, refreshing, hooks };
             Ok(name.parse().ok().map(|name: GroupName| (name, seen.state())))
         });
         Ok(try_join_all(states).await?.into_iter().flatten().collect())

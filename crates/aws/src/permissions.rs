@@ -4,9 +4,10 @@
 use serde_json::{Value, json};
 
 /// What observing and planning take.
-pub const TO_PLAN: [&str; 7] = [
+pub const TO_PLAN: [&str; 8] = [
     "autoscaling:DescribeAutoScalingGroups",
     "autoscaling:DescribeInstanceRefreshes",
+    "autoscaling:DescribeLifecycleHooks",
     "ec2:DescribeImages",
     "ec2:DescribeInstances",
     "ec2:DescribeLaunchTemplateVersions",

@@ -63,6 +63,7 @@ pub(crate) fn pool(old: u32, new: u32) -> ClusterState {
         target_groups: BTreeSet::new(),
         instances: Vec::new(),
         tags: BTreeMap::new(),
+        hooks: BTreeMap::new(),
         refused: BTreeSet::new(),
     };
     state.groups.insert(group(), group_state);

@@ -86,6 +86,8 @@ pub enum Code {
     RF036,
     /// The objects of an add-on could not be read.
     RF037,
+    /// A lifecycle hook may hold an instance longer than a roll waits for it.
+    RF038,
 }
 
 impl fmt::Display for Code {

@@ -60,8 +60,8 @@ pub use range::{InvalidRange, VersionRange};
 pub use snapshot::{
     AddonState, ApplySetParent, BudgetState, ClusterIdentity, ClusterState, ControlPlaneMember,
     FieldDrift, ForeignCopy, GroupState, ImageState, InstanceState, KubeProxy, LeaseState,
-    Lifecycle, NodeState, Observation, PodOwner, PodState, ServedVersion, Snapshot, TargetHealth,
-    WorkloadState, ZonalVolume,
+    Lifecycle, LifecycleHook, NodeState, Observation, PodOwner, PodState, ServedVersion, Snapshot,
+    TargetHealth, WorkloadState, ZonalVolume,
 };
 pub use support::{ApiUse, Claim, Known, Origin, Policy, Served, Source, Suggestion};
 pub use version::{AddonVersion, InvalidVersion, KubeVersion, Minor};

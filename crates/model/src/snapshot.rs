@@ -12,7 +12,7 @@ use serde_json::Value;
 
 use crate::{
     AddonName, ClusterName, Digest, FleetName, GroupName, ImageId, InstanceId, KubeVersion, Minor,
-    NodeName, ObjectRef, RunId, Timestamp, WorkloadRef, Zone,
+    NodeName, ObjectRef, Period, RunId, Timestamp, WorkloadRef, Zone,
 };
 
 /// Everything that was seen of a fleet.
@@ -206,8 +206,22 @@ pub struct GroupState {
     pub instances: Vec<InstanceState>,
     /// The tags that begin with `refit.dev/`.
     pub tags: BTreeMap<String, String>,
+    /// Its lifecycle hooks, by name, as far as they were asked for.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub hooks: BTreeMap<String, LifecycleHook>,
     /// Features that refit refuses to roll, by name: `launch configuration`, `warm pool` ...
     pub refused: BTreeSet<String>,
+}
+
+/// What holds an instance on its way in or out until somebody completes it, or its time is over
+/// ([lifecycle hooks](https://docs.aws.amazon.com/autoscaling/ec2/userguide/lifecycle-hooks.html)).
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "kebab-case", deny_unknown_fields)]
+pub struct LifecycleHook {
+    /// On its way in; otherwise on its way out.
+    pub launching: bool,
+    /// How long it holds an instance at most, if nobody asks for more.
+    pub timeout: Period,
 }
 
 impl GroupState {

@@ -189,6 +189,8 @@ impl ClusterPlanner<'_> {
         };
         self.blockers.extend(moves.notes.iter().cloned());
         self.check_drains(&steps);
+        let held = checks::hooks(self.cluster, self.state, &steps);
+        self.blockers.extend(held);
         let first = self.pin_too_new(&live);
         let on_the_way = self.launches_too_old(&live, &steps);
         let last = self.build(&steps, &moves, on_the_way);

@@ -224,6 +224,7 @@ mod tests {
             target_groups: BTreeSet::new(),
             instances: vec![instance],
             tags: BTreeMap::new(),
+            hooks: BTreeMap::new(),
             refused: BTreeSet::new(),
         };
         Machines {

@@ -211,6 +211,7 @@ impl ClusterWorld {
             target_groups: group.target_groups.clone(),
             instances: instances.collect(),
             tags: group.tags.clone(),
+            hooks: BTreeMap::new(),
             refused: BTreeSet::new(),
         }
     }

@@ -32,6 +32,7 @@ fn what_a_plan_foresees() {
     the_state_cannot_be_kept(&fleet);
     two_budgets_over_one_pod(&cluster, &fleet);
     a_budget_of_zero(&cluster, &fleet);
+    a_hook_that_holds(&cluster, &fleet);
     no_template(&cluster, &fleet);
 
     let writes: Vec<_> = requests_of(&cluster, "refit")
@@ -150,6 +151,23 @@ fn a_budget_of_zero(cluster: &RealCluster, fleet: &Fleet) {
     });
     fleet.run(&["plan"]).exits(3).says(&["shop/ledger", "RF0"]);
     fleet.run(&["apply", "--auto-approve"]).exits(3);
+}
+
+/// A lifecycle hook that nobody may complete for longer than the roll waits: a warning.
+fn a_hook_that_holds(cluster: &RealCluster, fleet: &Fleet) {
+    let hook = json!({ "AutoScalingGroupName": "general.bad", "LifecycleHookName": "join" });
+    let path = "/apis/apps/v1/namespaces/shop/deployments/ledger";
+    cluster.kube("DELETE", path, None).expect("it can be deleted");
+    let path = "/apis/policy/v1/namespaces/shop/poddisruptionbudgets/ledger";
+    cluster.kube("DELETE", path, None).expect("it can be deleted");
+    let mut put = hook.clone();
+    put["LifecycleTransition"] = json!("autoscaling:EC2_INSTANCE_LAUNCHING");
+    put["HeartbeatTimeout"] = json!(7200);
+    cluster.aws("autoscaling", "PutLifecycleHook", &put).expect("it can be put");
+    let said = ["RF038", "general.bad", "`join`", "2h"];
+    fleet.run(&["plan"]).exits(0).says(&said);
+    cluster.aws("autoscaling", "DeleteLifecycleHook", &hook).expect("it can be deleted");
+    assert!(!fleet.run(&["plan"]).exits(0).stdout.contains("RF038"));
 }
 
 /// Somebody has deleted the launch template of a group.

@@ -3,8 +3,8 @@
 use std::collections::BTreeSet;
 
 use refit_model::{
-    BudgetState, ClusterStatus, Code, EndOfLife, Fleet, KubeProxy, Milestone, Observation,
-    PodOwner, RollTag, Severity, WaveSpec, ZonalVolume,
+    BudgetState, ClusterStatus, Code, EndOfLife, Fleet, KubeProxy, LifecycleHook, Milestone,
+    Observation, Period, PodOwner, RollTag, Severity, WaveSpec, ZonalVolume,
 };
 
 use crate::bench::{
@@ -279,6 +279,15 @@ fn cases() -> Vec<Case> {
                 addon.may_be_unsupported_during_hop = true;
             },
             ..blocked(Code::RF035, "dns")
+        },
+        Case {
+            severity: Warning,
+            change: |bench| {
+                let hook = LifecycleHook { launching: true, timeout: Period::seconds(86_400) };
+                let group = bench.state().groups.get_mut(&n("ant-batch-0")).unwrap();
+                group.hooks.insert("join".to_owned(), hook);
+            },
+            ..blocked(Code::RF038, "ant-batch-0")
         },
         Case { change: |bench| emulate(bench), ..blocked(Code::RF036, "control-plane") },
         Case {
