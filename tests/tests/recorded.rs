@@ -62,23 +62,28 @@ fn answer(client: TcpStream, answers: &BTreeMap<String, Value>) -> std::io::Resu
         }
         let target = first.split_whitespace().nth(1).unwrap_or_default();
         let path = target.split('?').next().unwrap_or_default();
-        let (status, body) = match answers.get(path) {
-            Some(found) => ("200 OK", found.to_string()),
-            None => ("404 Not Found", not_found().to_string()),
-        };
+        let missing = status(404, "NotFound");
+        let body = answers.get(path).unwrap_or(&missing);
+        let code = body["code"].as_u64().unwrap_or(200);
+        let body = body.to_string();
         write!(
             client,
-            "HTTP/1.1 {status}\r\nContent-Type: application/json\r\nContent-Length: {}\r\n\r\n{body}",
+            "HTTP/1.1 {code} -\r\nContent-Type: application/json\r\nContent-Length: {}\r\n\r\n{body}",
             body.len()
         )?;
     }
     Ok(())
 }
 
-fn not_found() -> Value {
-    json!({ "kind": "Status", "apiVersion": "v1", "status": "Failure", "reason": "NotFound", "code": 404 })
+/// What an apiserver answers that is no object.
+fn status(code: u16, reason: &str) -> Value {
+    json!({
+        "kind": "Status", "apiVersion": "v1", "status": "Failure", "metadata": {},
+        "message": reason, "reason": reason, "code": code,
+    })
 }
 
+/// The recorded cluster, with two add-ons: one of a built-in kind, one of a group of its own.
 fn fleet(version: &KubeVersion) -> Fleet {
     let mut files = MemoryFiles::new();
     files.insert(
@@ -90,11 +95,29 @@ fn fleet(version: &KubeVersion) -> Fleet {
     );
     files.insert(
         "releases/r1.toml".to_owned(),
-        format!("[release]\nname = \"r1\"\nkubernetes = \"{version}\"\n"),
+        format!(
+            "[release]\nname = \"r1\"\nkubernetes = \"{version}\"\n\n\
+             [addon-sets.base]\nplain = \"1.0.0\"\nmeters = \"1.0.0\"\n"
+        ),
     );
+    for (addon, api, kind) in
+        [("plain", "v1", "ConfigMap"), ("meters", "meters.example.com/v1", "Meter")]
+    {
+        files.insert(
+            format!("addons/{addon}/addon.toml"),
+            "[[versions]]\nversion = \"1.0.0\"\nkubernetes = \"any\"\n".to_owned(),
+        );
+        files.insert(
+            format!("addons/{addon}/1.0.0/{addon}.yaml"),
+            format!(
+                "apiVersion: {api}\nkind: {kind}\n\
+                 metadata: {{ name: {addon}, namespace: kube-system }}\n"
+            ),
+        );
+    }
     files.insert(
         "clusters/old.toml".to_owned(),
-        "[cluster]\nname = \"old\"\nchannel = \"dev\"\n\n\
+        "[cluster]\nname = \"old\"\nchannel = \"dev\"\naddon-sets = [\"base\"]\n\n\
          [provider]\nkind = \"aws\"\nregion = \"eu-central-1\"\n\n\
          [control-plane]\nauto-scaling-groups = [\"control-plane\"]\nimage = { name = \"k8s-{version}-*\" }\n"
             .to_owned(),
@@ -161,4 +184,23 @@ fn older_servers_are_read_as_newer_ones() {
         assert!(of_workloads.iter().any(|pod| pod.volume.is_some()), "{version}");
         assert!(state.workloads.iter().any(|workload| workload.workload.kind == "DaemonSet"));
     }
+}
+
+/// The server of a group's kinds does not answer: the add-on with an object of that group cannot be
+/// told, and everything else can.
+#[test]
+fn a_broken_group_hurts_only_what_is_of_it() {
+    let mut recorded = recorded().remove(0);
+    let whole = look(&recorded);
+    assert!(whole.addons.values().all(|addon| addon.unreadable.is_none()), "{:?}", whole.addons);
+    let path = "/apis/meters.example.com/v1".to_owned();
+    recorded.answers.insert(path, status(503, "ServiceUnavailable"));
+    let state = look(&recorded);
+    assert_eq!(state.nodes, whole.nodes);
+    let unreadable = |name: &str| {
+        let addon = &state.addons[&name.parse().expect("it is a name")];
+        addon.unreadable.clone().unwrap_or_default()
+    };
+    assert_eq!(unreadable("plain"), "");
+    assert!(unreadable("meters").contains("meters.example.com/v1"), "{}", unreadable("meters"));
 }

@@ -166,7 +166,7 @@ pub(crate) struct Seen<'a> {
     pub(crate) images: &'a InstanceImages,
     pub(crate) targets: &'a Targets,
     pub(crate) refreshing: bool,
-    pub(crate) hooks: Hooks,
+    pub(crate) hooks: &'a Hooks,
 }
 
 impl Seen<'_> {
@@ -197,7 +197,7 @@ impl Seen<'_> {
             target_groups,
             instances,
             tags: tags(group),
-            hooks: hooks.clone(),
+            hooks: (*hooks).clone(),
             refused: refused(group, versions, *refreshing),
         }
     }
@@ -297,7 +297,7 @@ mod tests {
             images: &[image("i-1"), image("i-2"), image("i-3")].into(),
             targets: &Targets::default(),
             refreshing: false,
-            hooks: Hooks::new(),
+            hooks: &Hooks::new(),
         }
         .state()
     }

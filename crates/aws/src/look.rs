@@ -92,7 +92,8 @@ impl Clients {
             let refreshing = whole && self.refreshes(name).await?;
             let hooks = if whole { self.hooks(name).await? } else { Hooks::new() };
             let (images, targets) = (&images, &targets);
-            let seen = Seen { group, versions: &versions, images, targets, refreshing, hooks };
+            let seen =
+                Seen { group, versions: &versions, images, targets, refreshing, hooks: &hooks };
             Ok(name.parse().ok().map(|name: GroupName| (name, seen.state())))
         });
         Ok(try_join_all(states).await?.into_iter().flatten().collect())

@@ -104,8 +104,8 @@ fn page_of(path: &str, selector: Option<&str>, next: &str) -> String {
 pub(crate) struct Api {
     client: Client,
     served: Arc<Mutex<BTreeMap<String, BTreeMap<String, Served>>>>,
-    /// The versions of groups that the apiserver could not tell the kinds of when it was last
-    /// asked, such as those of a broken APIService.
+    /// The groups that the apiserver could not tell the kinds of when it was last asked, such as
+    /// that of a broken APIService.
     broken: Arc<Mutex<BTreeSet<String>>>,
 }
 
@@ -210,10 +210,11 @@ impl Api {
         let what = format!("look which kinds of {api_version} there are");
         let asked = self.client.request(Self::request(Method::GET, &root, None)).await;
         let is_broken = matches!(&asked, Err(kube::Error::Api(status)) if status.code >= 500);
+        let group = api_version.split_once('/').map_or("", |(group, _)| group);
         if is_broken {
-            self.broken.lock().await.insert(api_version.to_owned());
+            self.broken.lock().await.insert(group.to_owned());
         } else {
-            self.broken.lock().await.remove(api_version);
+            self.broken.lock().await.remove(group);
         }
         let list: APIResourceList = match asked {
             Ok(list) => list,
@@ -238,13 +239,10 @@ impl Api {
         Ok(found)
     }
 
-    /// Whether the kinds of one of these versions of groups could not be told.
-    pub(crate) async fn any_broken<'a>(
-        &self,
-        mut api_versions: impl Iterator<Item = &'a str>,
-    ) -> bool {
+    /// Whether the kinds of one of these groups could not be told.
+    pub(crate) async fn any_broken<'a>(&self, mut groups: impl Iterator<Item = &'a str>) -> bool {
         let broken = self.broken.lock().await;
-        api_versions.any(|api_version| broken.contains(api_version))
+        groups.any(|group| broken.contains(group))
     }
 
     /// As [`Api::served`], for a kind that has to be there.

@@ -13,7 +13,7 @@ pub enum InvalidRange {
     #[error("the range is empty")]
     Empty,
     /// One comparator cannot be read.
-    #[error("cannot read `{0}`: write comparators such as `>=1.29, <=1.33`")]
+    #[error("cannot read `{0}`: write comparators such as `>=1.29, <=1.33`, or `any` by itself")]
     Comparator(String),
     /// Two comparators exclude each other.
     #[error("nothing is in `{0}`: its bounds contradict each other")]

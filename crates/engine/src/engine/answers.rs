@@ -316,16 +316,16 @@ impl Engine {
         } else {
             worker.memory.refused(&call.op);
         }
-        // What was to come after it was decided in the belief that it goes well.
-        let queue = std::mem::take(&mut worker.queue);
-        let (kept, dropped): (Vec<Call>, Vec<Call>) =
-            queue.into_iter().partition(|queued| worker::is_eviction(&queued.op));
-        worker.queue = kept.into();
-        for unsent in dropped {
-            worker.memory.unsent(&unsent.op, &call.op);
-        }
         if worker.moot.contains(&call.id) {
             return;
+        }
+        // What was to come after it was decided in the belief that it goes well.
+        for queued in std::mem::take(&mut worker.queue) {
+            if worker::is_eviction(&queued.op) {
+                worker.queue.push_back(queued);
+            } else {
+                worker.memory.unsent(&queued.op, &call.op);
+            }
         }
         if error.class == ErrorClass::Budget {
             worker.look_at = after(now, error.retry_after.unwrap_or(POLL));
@@ -346,9 +346,7 @@ impl Engine {
         if rolls && !healing {
             worker.well();
             worker.look_at = now;
-            for unsent in worker.queue.drain(..) {
-                worker.memory.unsent(&unsent.op, &call.op);
-            }
+            worker.queue.clear();
             worker.moot = worker.sent.iter().map(|sent| sent.id).collect();
             let progress = Progress::Healing { why: GivingUp::Failed { reason } };
             worker.memory.note(&progress, now);

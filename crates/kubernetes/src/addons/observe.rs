@@ -175,8 +175,10 @@ impl Kubernetes {
                 let objects = declared
                     .flat_map(|addon| addon.versions.values())
                     .flat_map(|release| release.manifests.objects());
-                let named = objects.map(|manifest| manifest.object.api_version.as_str());
-                if !self.api.any_broken(named).await {
+                let named = objects.map(|manifest| manifest.object.group());
+                let members = parent.into_iter().flat_map(|parent| &parent.group_kinds);
+                let members = members.map(|kind| kind.split_once('.').map_or("", |(_, of)| of));
+                if !self.api.any_broken(named.chain(members)).await {
                     return Err(error);
                 }
                 AddonState {
