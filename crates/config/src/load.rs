@@ -290,6 +290,7 @@ impl Reader<'_> {
                 after: addon.after,
                 prune: addon.prune,
                 may_be_unsupported_during_hop: addon.may_be_unsupported_during_hop,
+                one_minor_at_a_time: addon.one_minor_at_a_time,
                 detect,
                 versions,
             };

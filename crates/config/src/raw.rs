@@ -208,6 +208,9 @@ pub(crate) struct AddonHead {
     /// support, if the next version takes its place right after the hop.
     #[serde(default)]
     pub(crate) may_be_unsupported_during_hop: bool,
+    /// Whether the add-on moves through every minor between two versions, one after the other.
+    #[serde(default)]
+    pub(crate) one_minor_at_a_time: bool,
 }
 
 /// A kind whose deletion takes other things with it.
@@ -256,6 +259,12 @@ pub(crate) struct VersionTable {
     /// The add-ons that the version needs, and in which versions.
     #[serde(default)]
     pub(crate) requires: BTreeMap<Text<AddonName>, Text<VersionRange<AddonVersion>>>,
+    /// The add-ons that the version cannot live with, and in which versions.
+    #[serde(default)]
+    pub(crate) conflicts: BTreeMap<Text<AddonName>, Text<VersionRange<AddonVersion>>>,
+    /// The versions that the add-on may come from when it moves to this one. Without it: any
+    /// older one.
+    pub(crate) upgrade_from: Option<Text<VersionRange<AddonVersion>>>,
     /// The directory of the manifests below `addons/<name>/`. Without it: the version.
     pub(crate) manifests: Option<At<String>>,
 }
@@ -279,6 +288,9 @@ pub(crate) struct AddonTable {
     /// support, if the next version takes its place right after the hop.
     #[serde(default)]
     pub(crate) may_be_unsupported_during_hop: bool,
+    /// Whether the add-on moves through every minor between two versions, one after the other.
+    #[serde(default)]
+    pub(crate) one_minor_at_a_time: bool,
     pub(crate) detect: Option<DetectTable>,
     /// The add-on's versions; only what stands here can be installed.
     #[schemars(length(min = 1))]

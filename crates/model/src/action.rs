@@ -422,6 +422,13 @@ pub enum Because {
         /// The add-on that is required.
         requires: AddonName,
     },
+    /// Two add-ons do not live together in some of their versions.
+    AddonConflict {
+        /// The add-on whose file says so.
+        addon: AddonName,
+        /// The other one.
+        conflicts: AddonName,
+    },
     /// `addon.toml` says so.
     Placement {
         /// The add-on whose file says so.
@@ -458,6 +465,9 @@ impl fmt::Display for Because {
                 write!(f, "{addon} {version} uses {api}, which {minor} does not serve")
             }
             Self::AddonDependency { addon, requires } => write!(f, "{addon} requires {requires}"),
+            Self::AddonConflict { addon, conflicts } => {
+                write!(f, "{addon} conflicts with {conflicts}")
+            }
             Self::Placement { addon, milestone } => {
                 write!(f, "addons/{addon}/addon.toml places it relative to {milestone}")
             }

@@ -69,6 +69,8 @@ pub struct Addon {
     /// Whether a version may live through a hop to a minor that it does not support, if the
     /// next one takes its place right after that hop.
     pub may_be_unsupported_during_hop: bool,
+    /// Whether no version may be skipped that is of a minor in between.
+    pub one_minor_at_a_time: bool,
     /// The versions.
     pub versions: BTreeMap<AddonVersion, AddonRelease>,
     /// Versions that could be added, the newest first.
@@ -76,6 +78,13 @@ pub struct Addon {
 }
 
 impl Addon {
+    /// Whether the add-on may move from one version to another.
+    pub fn may_step(&self, from: &AddonVersion, to: &AddonVersion) -> bool {
+        let named = self.versions.get(to).and_then(|release| release.upgrade_from.as_ref());
+        named.is_none_or(|range| range.contains(from))
+            && (!self.one_minor_at_a_time || to.is_next_minor_of(from))
+    }
+
     /// The newest version that the catalogue knows, whose range fits, and that the fleet has no
     /// manifests of: what to add, in words.
     pub fn could_add(&self, fits: impl Fn(&VersionRange<Minor>) -> bool) -> Option<String> {
@@ -101,6 +110,10 @@ pub struct AddonRelease {
     pub kubelets: Option<VersionRange<Minor>>,
     /// The add-ons that it needs, and in which versions.
     pub requires: BTreeMap<AddonName, VersionRange<AddonVersion>>,
+    /// The add-ons that it cannot live with, and in which versions.
+    pub conflicts: BTreeMap<AddonName, VersionRange<AddonVersion>>,
+    /// The versions that the add-on may come from when it moves to this one; none: any.
+    pub upgrade_from: Option<VersionRange<AddonVersion>>,
     /// Its objects.
     pub manifests: ManifestSet,
     /// What else is known of it.

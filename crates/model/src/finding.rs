@@ -88,6 +88,12 @@ pub enum Code {
     RF037,
     /// A lifecycle hook may hold an instance longer than a roll waits for it.
     RF038,
+    /// No step from what an add-on is to what it shall be is allowed.
+    RF044,
+    /// Add-ons that cannot live together would meet on the way.
+    RF045,
+    /// Add-ons are bound to each other in too many ways to be searched.
+    RF046,
 }
 
 impl fmt::Display for Code {

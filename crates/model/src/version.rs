@@ -223,6 +223,17 @@ impl AddonVersion {
     pub const fn new(major: u64, minor: u64, patch: u64) -> Self {
         Self(semver::Version::new(major, minor, patch))
     }
+
+    /// Whether no minor lies between an earlier version and this one: they are of the same minor
+    /// or of neighbours, or this one is of the first minor of the next major.
+    pub fn is_next_minor_of(&self, earlier: &Self) -> bool {
+        let (from, to) = (&earlier.0, &self.0);
+        if from.major == to.major {
+            to.minor.saturating_sub(from.minor) <= 1
+        } else {
+            to.major == from.major.saturating_add(1) && to.minor == 0
+        }
+    }
 }
 
 impl FromStr for AddonVersion {

@@ -9,7 +9,7 @@ use refit_model::{
 };
 
 use crate::hops::Hop;
-use crate::timeline::Step;
+use crate::timeline::{PoolNow, Step};
 
 /// A finding that is not yet about a cluster.
 #[derive(Clone, Debug)]
@@ -245,7 +245,12 @@ pub(crate) fn hooks(cluster: &Cluster, state: &ClusterState, steps: &[Step]) -> 
 /// Whether an emulation of an older minor stands in the way: nodes must not be newer than what is
 /// emulated, and nobody can tell what the next image's apiserver will emulate
 /// ([KEP-4330](https://github.com/kubernetes/enhancements/tree/master/keps/sig-architecture/4330-compatibility-versions)).
-pub(crate) fn emulation(state: &ClusterState, steps: &[Step]) -> Vec<Blocker> {
+pub(crate) fn emulation(
+    state: &ClusterState,
+    hops: &[Hop],
+    pools: &[PoolNow],
+    target: &KubeVersion,
+) -> Vec<Blocker> {
     let Some((serves, emulated)) =
         state.serves.as_ref().and_then(|serves| Some((serves, serves.emulates()?)))
     else {
@@ -267,10 +272,8 @@ pub(crate) fn emulation(state: &ClusterState, steps: &[Step]) -> Vec<Blocker> {
             );
         }
     }
-    let past = steps.iter().any(|step| match step {
-        Step::Hop(_) => true,
-        Step::Roll { to, .. } => to.minor() > emulated,
-    });
+    let rolls = |pool: &PoolNow| pool.forced || pool.runs.iter().any(|v| !v.same_release(target));
+    let past = !hops.is_empty() || (target.minor() > emulated && pools.iter().any(rolls));
     if past {
         found.push(
             Blocker::new(

@@ -174,26 +174,25 @@ impl ClusterPlanner<'_> {
         self.check(&live, &hops);
         let pools = self.pools_now();
         let target = &self.cluster.kubernetes.value;
-        let steps = timeline::lay_out(&live, &hops, &pools, target);
-        self.blockers.extend(checks::emulation(self.state, &steps));
-        let moments = timeline::moments(self.state, &pools, &steps);
+        let phases = timeline::phases(self.state, &live, &hops, target);
+        self.blockers.extend(checks::emulation(self.state, &hops, &pools, target));
         self.blockers.extend(knowledge::end_of_life(self.fleet, self.cluster, self.now));
         self.blockers.extend(addons::notes(self.cluster, self.state));
-        let moves = match addons::moves(self.fleet, self.cluster, self.state, &steps, &moments) {
-            Ok(moves) if !self.is_blocked() => moves,
+        let way = match addons::way(self.fleet, self.cluster, self.state, phases, &pools) {
+            Ok(way) if !self.is_blocked() => way,
             Ok(_) => return,
             Err(blockers) => {
                 self.blockers.extend(blockers);
                 return;
             }
         };
-        self.blockers.extend(moves.notes.iter().cloned());
-        self.check_drains(&steps);
-        let held = checks::hooks(self.cluster, self.state, &steps);
+        self.blockers.extend(way.notes.iter().cloned());
+        self.check_drains(&way.steps);
+        let held = checks::hooks(self.cluster, self.state, &way.steps);
         self.blockers.extend(held);
         let first = self.pin_too_new(&live);
-        let on_the_way = self.launches_too_old(&live, &steps);
-        let last = self.build(&steps, &moves, on_the_way);
+        let on_the_way = self.launches_too_old(&live, &way.steps);
+        let last = self.build(&way, on_the_way);
         self.pin_stale(&last);
         self.pin_first(first);
         let mut graph = Graph::default();
@@ -266,7 +265,8 @@ impl ClusterPlanner<'_> {
                     runs.insert(version.clone());
                 }
             }
-            if nodes.is_empty() {
+            let nodes = u32::try_from(nodes.len()).unwrap_or(u32::MAX);
+            if nodes == 0 {
                 self.blockers.push(
                     Blocker::new(Code::RF030, "has no node", "")
                         .of(&pool.name)
@@ -278,6 +278,7 @@ impl ClusterPlanner<'_> {
             found.push(PoolNow {
                 name: pool.name.clone(),
                 runs,
+                nodes,
                 forced: asked || self.wants_newer_image(pool) || self.left_behind(&pool.groups),
             });
         }

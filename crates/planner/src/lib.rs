@@ -1,9 +1,9 @@
 //! Planning: what is declared and what was seen become the whole way between them.
 //!
 //! [`plan()`] is pure and deterministic. Per cluster it fixes the hops of the control plane
-//! (`hops`), lets pools be rolled as late as the skew policy allows (`timeline`), moves
-//! add-ons where their ranges ask for it (`addons`), and ties the actions together (`graph`),
-//! a reason on every edge. Waves tie clusters together. What stands in the way is a finding,
+//! (`hops`), finds the cheapest way of its pools and add-ons along them (`parts`, `search`),
+//! or says why there is none (`no_way`), lays it out (`addons`), and ties the actions together
+//! (`graph`), a reason on every edge. Waves tie clusters together. What stands in the way is a finding,
 //! and blocks its own cluster only.
 //!
 //! The planner does not check itself: `refit-verifier` does, and shares nothing with it but
@@ -16,6 +16,9 @@ mod graph;
 mod hops;
 mod images;
 mod knowledge;
+mod no_way;
+mod parts;
+mod search;
 mod support;
 mod timeline;
 mod waves;

@@ -274,6 +274,8 @@ mod tests {
             kubernetes: VersionRange::at_least(refit_model::Minor::new(1, 30)),
             kubelets: None,
             requires: BTreeMap::new(),
+            conflicts: BTreeMap::new(),
+            upgrade_from: None,
             manifests: ManifestSet::new(vec![
                 manifest("Deployment", deployment("coredns:1.12.4", &json!("no"))),
                 manifest("Secret", json!({"kind": "Secret", "data": {"key": "aHVudGVyMg=="}})),
@@ -286,6 +288,7 @@ mod tests {
             detect: None,
             prune: BTreeSet::new(),
             may_be_unsupported_during_hop: false,
+            one_minor_at_a_time: false,
             suggestions: Vec::new(),
             versions: BTreeMap::from([("1.12.4".parse().unwrap(), release)]),
         };

@@ -375,7 +375,15 @@ impl Generator {
             };
             let manifests = shape.manifests(&version);
             let known = Known::default();
-            let release = AddonRelease { kubernetes, kubelets, requires, manifests, known };
+            let release = AddonRelease {
+                kubernetes,
+                kubelets,
+                requires,
+                conflicts: BTreeMap::new(),
+                upgrade_from: None,
+                manifests,
+                known,
+            };
             versions.insert(version, release);
             low = high.saturating_sub(self.rng.u16(0..=1)).max(low);
             if self.one_in(8) {
@@ -404,6 +412,7 @@ impl Generator {
             detect,
             prune,
             may_be_unsupported_during_hop: false,
+            one_minor_at_a_time: false,
             versions,
             suggestions: Vec::new(),
         }

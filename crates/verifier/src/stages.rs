@@ -4,8 +4,8 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use refit_model::{
-    Action, ActionKind, AddonMark, AddonName, AddonVersion, Bounds, Cluster, ClusterState, Fleet,
-    KubeProxy, KubeVersion, Milestone, Minor, NodePool, Plan, PoolName, ServedVersion,
+    Action, ActionKind, Addon, AddonMark, AddonName, AddonVersion, Bounds, Cluster, ClusterState,
+    Fleet, KubeProxy, KubeVersion, Milestone, Minor, NodePool, Plan, PoolName, ServedVersion,
     VersionRange, skew,
 };
 
@@ -99,6 +99,7 @@ pub(crate) fn check(
     nodes(order, &stages, &mut notes);
     launches::check(fleet, cluster, state, order, &stages.api, &mut notes);
     placements(fleet, order, &mut notes);
+    one_thing_at_a_time(order, &mut notes);
     for (name, own) in &stages.addons {
         addon(fleet, order, &stages, name, own, &mut notes);
     }
@@ -375,12 +376,46 @@ fn addon(
                 }
             }
         }
+        for (other, range) in &release.conflicts {
+            let theirs = stages.addons.get(other).into_iter().flatten();
+            for there in theirs.filter(|t| meet(order, stage, t) && !were_there(stage, t)) {
+                if let Some(met) = there.value.as_ref().filter(|version| range.contains(version)) {
+                    notes.push(format!(
+                        "{name} {version} conflicts with {other} {range}, and may live with {met}"
+                    ));
+                }
+            }
+        }
     }
     for pair in own.windows(2) {
-        if let (Some(before), Some(after)) = (&pair[0].value, &pair[1].value)
-            && after < before
-        {
+        let (Some(before), Some(after)) = (&pair[0].value, &pair[1].value) else { continue };
+        if after < before {
             notes.push(format!("{name} goes back from {before} to {after}"));
+        }
+        if after != before && catalogue.is_some_and(|addon| !steps(addon, before, after)) {
+            notes.push(format!("{name} may not go from {before} to {after}, as its file says"));
+        }
+    }
+}
+
+/// Whether an add-on's file lets it go from one version to another.
+fn steps(addon: &Addon, before: &AddonVersion, after: &AddonVersion) -> bool {
+    let from = addon.versions.get(after).and_then(|release| release.upgrade_from.as_ref());
+    from.is_none_or(|range| range.contains(before))
+        && (!addon.one_minor_at_a_time || after.is_next_minor_of(before))
+}
+
+/// In a cluster one thing is worked on at a time, so that what breaks has one cause: while
+/// machines are replaced, nothing else changes. Add-ons may move side by side.
+fn one_thing_at_a_time(order: &Order<'_>, notes: &mut Vec<String>) {
+    let actions = order.actions();
+    let changes = |action: &Action| action.kind.rolls() || action.kind.addon().is_some();
+    for (a, one) in actions.iter().enumerate().filter(|(_, action)| action.kind.rolls()) {
+        for (b, two) in actions.iter().enumerate().filter(|(_, action)| changes(action)) {
+            let twice = two.kind.rolls() && b <= a;
+            if a != b && !twice && !order.precedes(a, b) && !order.precedes(b, a) {
+                notes.push(format!("{} and {} may run at once", one.kind, two.kind));
+            }
         }
     }
 }

@@ -115,6 +115,7 @@ impl Resolver<'_> {
             detect,
             prune,
             may_be_unsupported_during_hop,
+            one_minor_at_a_time: raw.one_minor_at_a_time,
             versions,
             suggestions,
         };
@@ -130,16 +131,13 @@ impl Resolver<'_> {
     ) -> Option<AddonRelease> {
         let claim = version.and_then(|version| claim(addon, version));
         let limits = self.limits(file, addon, version, written, claim.as_ref());
-        let mut requires = BTreeMap::new();
-        let mut sound = true;
-        for (name, range) in &written.requires {
-            let parsed = (self.parse(file, name), self.parse(file, range));
-            let (Some(name), Some(range)) = parsed else {
-                sound = false;
-                continue;
-            };
-            requires.insert(name, range);
-        }
+        let requires = self.others(file, &written.requires);
+        let conflicts = self.others(file, &written.conflicts);
+        let upgrade_from = written.upgrade_from.as_ref().map(|range| self.parse(file, range));
+        let sound = requires.len() == written.requires.len()
+            && conflicts.len() == written.conflicts.len()
+            && upgrade_from.as_ref().is_none_or(Option::is_some);
+        let upgrade_from = upgrade_from.flatten();
         let below =
             written.manifests.as_ref().map_or(&written.version.text, |manifests| &manifests.value);
         let found = directory(addon.as_str(), below)
@@ -151,8 +149,31 @@ impl Resolver<'_> {
         let manifests = ManifestSet::new(objects);
         let Limits { kubernetes, kubelets, decided_by } = limits?;
         let known = Known { decided_by: Some(decided_by), claim, apis };
-        let release = AddonRelease { kubernetes, kubelets, requires, manifests, known };
+        let release = AddonRelease {
+            kubernetes,
+            kubelets,
+            requires,
+            conflicts,
+            upgrade_from,
+            manifests,
+            known,
+        };
         sound.then_some(release)
+    }
+
+    /// Other add-ons with ranges of their versions; what is not one is reported and left out.
+    fn others(
+        &mut self,
+        file: &str,
+        written: &BTreeMap<Text<AddonName>, Text<VersionRange<AddonVersion>>>,
+    ) -> BTreeMap<AddonName, VersionRange<AddonVersion>> {
+        let mut others = BTreeMap::new();
+        for (name, range) in written {
+            if let (Some(name), Some(range)) = (self.parse(file, name), self.parse(file, range)) {
+                others.insert(name, range);
+            }
+        }
+        others
     }
 
     /// The add-ons that an add-on names.
@@ -182,6 +203,16 @@ impl Resolver<'_> {
                     .at(file, &range.span, "can never hold")
                     .hint(format!("versions with manifests: {}", names.join(", ")));
                 self.report(diagnostic);
+            }
+        }
+        for (other, _) in raw.versions.iter().flat_map(|version| &version.conflicts) {
+            if other.text == *own {
+                let diagnostic = Diagnostic::error(format!("{own} conflicts with itself"))
+                    .at(file, &other.span, "")
+                    .hint("remove the conflict; two versions of an add-on are never installed");
+                self.report(diagnostic);
+            } else if other.text.parse::<AddonName>().is_ok() {
+                self.addon_name(file, other);
             }
         }
         for At { span, value } in raw.before.iter().chain(&raw.after) {

@@ -131,6 +131,16 @@ impl Resolver<'_> {
                 let place = pinned.unwrap_or(sets);
                 reports.push(Diagnostic::error(message).at(file, place, label).hint(hint));
             }
+            reports.extend(candidate.conflicts.iter().filter_map(|(other, range)| {
+                let found = &cluster.addons.get(other)?.version.value;
+                let pinned = addon_pins.get(addon).or_else(|| addon_pins.get(other));
+                let message =
+                    format!("{addon} {version} of {} conflicts with {other} {range}", cluster.name);
+                let label = format!("the cluster would run {other} {found}");
+                let conflict = Diagnostic::error(message).at(file, pinned.unwrap_or(sets), label);
+                let hint = format!("give {addon} or {other} another version");
+                range.contains(found).then(|| conflict.hint(hint))
+            }));
         }
     }
 

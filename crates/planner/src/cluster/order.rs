@@ -10,7 +10,7 @@ use refit_model::{
 
 use super::ClusterPlanner;
 use super::launches::LatePins;
-use crate::addons::{Move, Moves};
+use crate::addons::{Move, Way};
 use crate::timeline::Step;
 
 impl ClusterPlanner<'_> {
@@ -18,31 +18,31 @@ impl ClusterPlanner<'_> {
     /// the actions that nothing follows.
     pub(super) fn build(
         &mut self,
-        steps: &[Step],
-        moves: &Moves,
+        way: &Way,
         mut late_pins: BTreeMap<usize, LatePins>,
     ) -> Vec<ActionId> {
         let mut before: Vec<ActionId> = Vec::new();
         let mut before_step: Option<&Step> = None;
         let mut last_hop: Option<ActionId> = None;
+        let steps = &way.steps;
         for slot in 0..=steps.len() {
-            let in_slot = self.build_slot(slot, moves);
-            for (id, name, moved) in first_of_each(&in_slot) {
+            let in_slot = self.build_slot(slot, way);
+            for (id, name, _, moved) in first_of_each(&in_slot) {
                 for earlier in &before {
                     let because = before_step
                         .map_or(Because::OneAtATime, |step| self.because_after(name, moved, step));
                     self.edge(earlier, id, because);
                 }
             }
-            self.order_within(moves, &in_slot);
+            self.order_within(way, &in_slot);
             let Some(step) = steps.get(slot) else {
                 if !in_slot.is_empty() {
-                    before = in_slot.into_iter().map(|(id, _, _)| id).collect();
+                    before = in_slot.into_iter().map(|(id, ..)| id).collect();
                 }
                 break;
             };
             let Some((first, last)) = self.build_step(step) else { continue };
-            for (id, name, moved) in last_of_each(&in_slot) {
+            for (id, name, _, moved) in last_of_each(&in_slot) {
                 let because = self.because_before(name, moved, step);
                 self.edge(id, &first, because);
             }
@@ -75,22 +75,22 @@ impl ClusterPlanner<'_> {
         self.edge(&id, hop, Because::Skew { rule });
     }
 
-    fn build_slot(&mut self, slot: usize, moves: &Moves) -> Vec<InSlot> {
+    fn build_slot(&mut self, slot: usize, way: &Way) -> Vec<InSlot> {
         let mut ids = Vec::new();
-        for (name, moved, first) in moves.in_slot(slot) {
-            if let Some(action) = self.addon_action(name, moved, first) {
-                ids.push((self.push(action), name.clone(), moved.clone()));
+        for (name, nth, moved) in way.in_slot(slot) {
+            if let Some(action) = self.addon_action(name, moved, nth == 0) {
+                ids.push((self.push(action), name.clone(), nth, moved.clone()));
             }
         }
         ids
     }
 
-    fn order_within(&mut self, moves: &Moves, in_slot: &[InSlot]) {
-        let id_of = |(name, part): &(AddonName, usize)| {
-            let is_it = |(_, other, moved): &&InSlot| other == name && moved.slot == *part;
-            in_slot.iter().find(is_it).map(|(id, _, _)| id.clone())
+    fn order_within(&mut self, way: &Way, in_slot: &[InSlot]) {
+        let id_of = |(name, nth): &(AddonName, usize)| {
+            let is_it = |(_, other, which, _): &&InSlot| other == name && which == nth;
+            in_slot.iter().find(is_it).map(|(id, ..)| id.clone())
         };
-        for order in &moves.orders {
+        for order in &way.orders {
             if let (Some(first), Some(then)) = (id_of(&order.first), id_of(&order.then)) {
                 self.edge(&first, &then, order.because.clone());
             }
@@ -206,19 +206,19 @@ impl ClusterPlanner<'_> {
     }
 }
 
-/// An action that moves an add-on in a slot.
-type InSlot = (ActionId, AddonName, Move);
+/// An action that moves an add-on in a slot, and which of the add-on's moves it is.
+type InSlot = (ActionId, AddonName, usize, Move);
 
 /// Each add-on's first move of a slot: the others wait for it.
 fn first_of_each(in_slot: &[InSlot]) -> Vec<&InSlot> {
-    let is_first = |at: &usize| in_slot[..*at].iter().all(|(_, name, _)| *name != in_slot[*at].1);
+    let is_first = |at: &usize| in_slot[..*at].iter().all(|(_, name, ..)| *name != in_slot[*at].1);
     (0..in_slot.len()).filter(is_first).map(|at| &in_slot[at]).collect()
 }
 
 /// Each add-on's last move of a slot: it waits for the others.
 fn last_of_each(in_slot: &[InSlot]) -> Vec<&InSlot> {
     let is_last =
-        |at: &usize| in_slot[*at + 1..].iter().all(|(_, name, _)| *name != in_slot[*at].1);
+        |at: &usize| in_slot[*at + 1..].iter().all(|(_, name, ..)| *name != in_slot[*at].1);
     (0..in_slot.len()).filter(is_last).map(|at| &in_slot[at]).collect()
 }
 

@@ -140,6 +140,8 @@ pub(crate) fn knows<'f>(
                 kubernetes: n(kubernetes),
                 kubelets: None,
                 requires: BTreeMap::new(),
+                conflicts: BTreeMap::new(),
+                upgrade_from: None,
                 manifests: manifests(name, version),
                 known: Known::default(),
             };
@@ -155,6 +157,7 @@ pub(crate) fn knows<'f>(
         }),
         prune: BTreeSet::new(),
         may_be_unsupported_during_hop: false,
+        one_minor_at_a_time: false,
         versions,
         suggestions: Vec::new(),
     };

@@ -738,7 +738,7 @@ fn the_way_without_a_bridge_is_told_with_its_ranges() {
     });
     assert_eq!(
         finding(&bench.plan(), Code::RF018).evidence,
-        "no version of it supports 1.31 and 1.32 at once: 1.0.0 supports >=1.28, <=1.31; \
-         1.1.0 supports >=1.32, kubelets >=1.30",
+        "cannot reach 1.33.5: 1.31 -> 1.32 needs a version of dns that supports both, and none does; \
+         dns 1.0.0 supports >=1.28, <=1.31, dns 1.1.0 supports >=1.32",
     );
 }

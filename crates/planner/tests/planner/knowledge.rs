@@ -100,8 +100,8 @@ fn where_no_version_leads_around_an_api_the_object_is_named() {
     assert_eq!(found.severity, Severity::Blocked);
     assert_eq!(
         found.evidence,
-        "PodDisruptionBudget kube-system/dns (addons/dns/1.0.0/budget.yaml:7) uses policy/v1beta1, \
-         which 1.33 does not serve (gone from 1.33 on); PodDisruptionBudget kube-system/dns \
+        "cannot reach 1.33.5: PodDisruptionBudget kube-system/dns (addons/dns/1.0.0/budget.yaml:7) \
+         uses policy/v1beta1, which 1.33 does not serve (gone from 1.33 on); PodDisruptionBudget kube-system/dns \
          (addons/dns/1.1.0/budget.yaml:7) uses policy/v1beta1, which 1.33 does not serve (gone \
          from 1.33 on)"
     );

@@ -148,6 +148,8 @@ fn dns_addon() -> Addon {
             kubernetes: VersionRange::between(Minor::new(1, low), Minor::new(1, high)),
             kubelets: None,
             requires: BTreeMap::new(),
+            conflicts: BTreeMap::new(),
+            upgrade_from: None,
             manifests: manifests(text),
             known: Known::default(),
         };
@@ -162,6 +164,7 @@ fn dns_addon() -> Addon {
         }),
         prune: BTreeSet::new(),
         may_be_unsupported_during_hop: false,
+        one_minor_at_a_time: false,
         suggestions: Vec::new(),
         versions: BTreeMap::from([
             release("1.0.0", 30, 32),

@@ -1,0 +1,419 @@
+//! Why there is no way: the fewest rules that together leave none, in words, and what would
+//! open one.
+//!
+//! Rules are left out one by one for as long as there is still no way; what then remains is
+//! minimal: without any one of them there would be a way.
+
+use std::collections::BTreeSet;
+
+use refit_model::{
+    AddonName, AddonRelease, AddonTarget, AddonVersion, ApiUse, Cluster, Code, Fleet, KubeVersion,
+    Minor,
+};
+
+use crate::checks::Blocker;
+use crate::parts::{Kind, Parts, Route, beyond};
+use crate::search::Failed;
+use crate::support::{Rule, Without, release, show_version};
+
+/// How many versions or objects a finding names: of more the first ones are enough to begin with.
+const SHOWN_MAX: usize = 3;
+
+/// A finding for each component that has no way.
+pub(crate) fn explain(
+    fleet: &Fleet,
+    cluster: &Cluster,
+    parts: &Parts<'_>,
+    failed: Failed,
+) -> Vec<Blocker> {
+    if let Failed::TooMany(component) = failed {
+        return vec![too_many(parts, &component)];
+    }
+    let problem = parts.problem(&Without::new());
+    let mut blockers = Vec::new();
+    for component in problem.stuck() {
+        let stuck = Stuck { fleet, cluster, parts, component: &component };
+        blockers.push(stuck.explain());
+    }
+    blockers
+}
+
+fn too_many(parts: &Parts<'_>, component: &[usize]) -> Blocker {
+    let names: Vec<&str> = component
+        .iter()
+        .filter_map(|part| match &parts.kinds[*part] {
+            Kind::Addon(route) => Some(route.name.as_str()),
+            Kind::Pools(_) => None,
+        })
+        .collect();
+    Blocker::new(
+        Code::RF046,
+        format!("are bound to each other in more ways than can be searched: {}", names.join(", ")),
+        "declare versions that are closer to what runs, and go there first",
+    )
+    .of("add-ons")
+}
+
+/// A component without a way.
+struct Stuck<'a> {
+    fleet: &'a Fleet,
+    cluster: &'a Cluster,
+    parts: &'a Parts<'a>,
+    component: &'a [usize],
+}
+
+impl Stuck<'_> {
+    fn explain(&self) -> Blocker {
+        let core = self.core();
+        let Some(pivot) = core.first() else { return self.nodes() };
+        let name = addon_of(pivot).clone();
+        let mut clauses: Vec<String> = Vec::new();
+        let mut needs = self.needs(&core);
+        clauses.extend(needs.take());
+        for rule in &core {
+            clauses.extend(self.clause(rule));
+        }
+        clauses.extend(self.held(&core));
+        clauses.dedup();
+        let target = &self.cluster.kubernetes.value;
+        let evidence = format!("cannot reach {target}: {}", clauses.join("; "));
+        Blocker::new(code(&core), evidence, self.hint(&core)).of(name)
+    }
+
+    /// Without these rules there would be a way, with them there is none, and each is needed for
+    /// that. The plainest rules are left out last.
+    fn core(&self) -> Vec<Rule> {
+        let mut rules = self.rules();
+        let mut without = Without::new();
+        for rule in rules.clone().into_iter().rev() {
+            without.insert(rule.clone());
+            if self.is_open(self.parts, &without) {
+                without.remove(&rule);
+            }
+        }
+        rules.retain(|rule| !without.contains(rule));
+        rules
+    }
+
+    /// All rules that bind the component, the plainest first.
+    fn rules(&self) -> Vec<Rule> {
+        let own: Vec<&Route<'_>> = self.routes().collect();
+        let each = |rule: fn(AddonName) -> Rule| own.iter().map(move |r| rule(r.name.clone()));
+        let mut rules: Vec<Rule> = each(Rule::Kubernetes).collect();
+        rules.extend(each(Rule::Apis));
+        rules.extend(each(Rule::Kubelets));
+        rules.extend(each(Rule::Steps));
+        for route in &own {
+            let releases = route.addon.into_iter().flat_map(|addon| addon.versions.values());
+            let required: BTreeSet<_> = releases.clone().flat_map(|r| r.requires.keys()).collect();
+            let clashes: BTreeSet<_> = releases.flat_map(|r| r.conflicts.keys()).collect();
+            let of = |other: &&AddonName| (route.name.clone(), (*other).clone());
+            rules.extend(required.iter().map(of).map(|(own, other)| Rule::Requires(own, other)));
+            rules.extend(clashes.iter().map(of).map(|(own, other)| Rule::Conflicts(own, other)));
+        }
+        rules.extend(each(Rule::Placement));
+        for one in &own {
+            let others = own.iter().filter(|two| two.name != one.name);
+            rules.extend(others.map(|two| Rule::Order(one.name.clone(), two.name.clone())));
+        }
+        rules
+    }
+
+    fn routes(&self) -> impl Iterator<Item = &Route<'_>> {
+        self.parts.routes().filter(|(at, _)| self.component.contains(at)).map(|(_, route)| route)
+    }
+
+    fn route(&self, name: &AddonName) -> Option<&Route<'_>> {
+        self.routes().find(|route| route.name == *name)
+    }
+
+    /// Whether the component has a way without some rules.
+    fn is_open(&self, parts: &Parts<'_>, without: &Without) -> bool {
+        let stuck = parts.problem(without).stuck();
+        !stuck.iter().flatten().any(|part| self.component.contains(part))
+    }
+
+    /// The first hop that the component does not get past, whatever it were to become after.
+    fn hop(&self) -> Option<(Minor, Minor)> {
+        let last = self.parts.phases.len().checked_sub(1)?;
+        let stuck_at = (1..=last).find(|phase| {
+            let mut shorter = self.parts.clone();
+            shorter.phases.truncate(phase + 1);
+            let mut problem = shorter.problem(&Without::new());
+            for part in &mut problem.parts {
+                part.done = u128::MAX;
+            }
+            problem.stuck().iter().flatten().any(|part| self.component.contains(part))
+        })?;
+        let from = *self.parts.phases[stuck_at - 1].api_servers.first()?;
+        Some((from, self.parts.phases[stuck_at].version.minor()))
+    }
+
+    /// What the hop needs of the add-on whose range is in the way.
+    fn needs(&self, core: &[Rule]) -> Option<String> {
+        let pivot = core.iter().find_map(|rule| match rule {
+            Rule::Kubernetes(name) => Some(name),
+            _ => None,
+        })?;
+        let (from, to) = self.hop()?;
+        let route = self.route(pivot)?;
+        let known = route.addon.into_iter().flat_map(|addon| &addon.versions);
+        let range = |release: &AddonRelease| {
+            release.kubernetes.contains(&from) && release.kubernetes.contains(&to)
+        };
+        let fitting: Vec<&AddonVersion> =
+            known.filter(|(_, release)| range(release)).map(|(version, _)| version).collect();
+        Some(match fitting.first() {
+            Some(first) => format!(
+                "{from} -> {to} needs {pivot} {first}{}",
+                if fitting.len() > 1 { " or newer" } else { "" }
+            ),
+            None => {
+                format!(
+                    "{from} -> {to} needs a version of {pivot} that supports both, and none does"
+                )
+            }
+        })
+    }
+
+    /// A rule in words, with the versions that it speaks of.
+    fn clause(&self, rule: &Rule) -> Option<String> {
+        let name = addon_of(rule);
+        let route = self.route(name)?;
+        let of_releases = |say: &dyn Fn(&AddonVersion, &AddonRelease) -> Option<String>| {
+            let known = route.versions.iter().flatten();
+            let mut said: Vec<String> =
+                known.filter_map(|version| say(version, release(route.addon, version)?)).collect();
+            said.dedup();
+            let more = said.len().saturating_sub(SHOWN_MAX);
+            said.truncate(SHOWN_MAX);
+            if more > 0 {
+                said.push(format!("and {more} more"));
+            }
+            (!said.is_empty()).then(|| said.join(", "))
+        };
+        match rule {
+            Rule::Kubernetes(_) => of_releases(&|version, release| {
+                Some(format!("{name} {version} supports {}", release.kubernetes))
+            })
+            .or_else(|| {
+                let start = show_version(route.start().as_ref());
+                Some(format!("{name} {start} is installed, and the fleet knows no version of it"))
+            }),
+            Rule::Kubelets(_) => of_releases(&|version, release| {
+                let range = release.kubelets.as_ref()?;
+                Some(format!("{name} {version} supports kubelets {range}"))
+            }),
+            Rule::Apis(_) => self.unserved(route),
+            Rule::Steps(_) => of_releases(&|version, release| {
+                let range = release.upgrade_from.as_ref()?;
+                Some(format!("{name} {version} may only come from {range}"))
+            })
+            .or_else(|| Some(format!("{name} moves one minor at a time"))),
+            Rule::Requires(_, other) => of_releases(&|version, release| {
+                let range = release.requires.get(other)?;
+                Some(format!("{name} {version} requires {other} {range}"))
+            }),
+            Rule::Conflicts(_, other) => of_releases(&|version, release| {
+                let range = release.conflicts.get(other)?;
+                Some(format!("{name} {version} conflicts with {other} {range}"))
+            }),
+            Rule::Placement(_) => Some(format!("addons/{name}/addon.toml says when {name} moves")),
+            Rule::Order(first, then) => Some(format!("{first} comes before {then}")),
+            Rule::Declared(_) | Rule::InTime(_) => None,
+        }
+    }
+
+    /// The objects whose API a minor on the way does not serve.
+    fn unserved(&self, route: &Route<'_>) -> Option<String> {
+        let minors = || self.parts.phases.iter().flat_map(|phase| &phase.api_servers).copied();
+        let mut uses: Vec<(&ApiUse, Minor)> = Vec::new();
+        for version in route.versions.iter().flatten() {
+            for api in release(route.addon, version).into_iter().flat_map(|r| &r.known.apis) {
+                uses.extend(minors().find(|minor| !api.served.is_in(*minor)).map(|m| (api, m)));
+            }
+        }
+        let more = match uses.len().saturating_sub(SHOWN_MAX) {
+            0 => String::new(),
+            n => format!("; and {n} more objects"),
+        };
+        let shown: Vec<String> =
+            uses.iter().take(SHOWN_MAX).map(|(api, minor)| unserved(api, *minor)).collect();
+        (!shown.is_empty()).then(|| format!("{}{more}", shown.join("; ")))
+    }
+
+    /// The declared versions that hold the add-ons back which the core speaks of.
+    fn held(&self, core: &[Rule]) -> Vec<String> {
+        let mut named: BTreeSet<&AddonName> = BTreeSet::new();
+        for rule in core {
+            named.insert(addon_of(rule));
+            if let Rule::Requires(_, other) | Rule::Conflicts(_, other) = rule {
+                named.insert(other);
+            }
+        }
+        let targets = named.into_iter().filter(|name| self.opens(name).is_some());
+        targets.filter_map(|name| Some(declared(name, self.cluster.addons.get(name)?))).collect()
+    }
+
+    /// The lowest version beyond the declared one with which there would be a way.
+    fn opens(&self, name: &AddonName) -> Option<AddonVersion> {
+        let without = Without::from([Rule::Declared(name.clone())]);
+        let at = self.parts.routes().find(|(_, route)| route.name == *name)?.0;
+        let Kind::Addon(route) = &self.parts.kinds[at] else { return None };
+        let far = beyond(route);
+        let more = far.versions.len() - route.versions.len();
+        for count in 1..=more {
+            let mut parts = self.parts.clone();
+            let mut wider = far.clone();
+            wider.versions.truncate(route.versions.len() + count);
+            let newest = wider.versions.last().cloned().flatten();
+            parts.kinds[at] = Kind::Addon(wider);
+            if self.is_open(&parts, &without) {
+                return newest;
+            }
+        }
+        None
+    }
+
+    /// What would open a way: a newer declared version of one of the add-ons, a hop that an
+    /// add-on may lag behind, or a version to add.
+    fn hint(&self, core: &[Rule]) -> String {
+        let mut hints = Vec::new();
+        let names: BTreeSet<&AddonName> = core
+            .iter()
+            .flat_map(|rule| match rule {
+                Rule::Requires(own, other)
+                | Rule::Conflicts(own, other)
+                | Rule::Order(own, other) => vec![own, other],
+                rule => vec![addon_of(rule)],
+            })
+            .collect();
+        for name in &names {
+            if let (Some(version), Some(target)) =
+                (self.opens(name), self.cluster.addons.get(*name))
+            {
+                let at = &target.version.at;
+                hints.push(format!("raise {name} to {version} ({at})"));
+            }
+        }
+        let pivot = core.iter().find(|rule| matches!(rule, Rule::Kubernetes(_) | Rule::Apis(_)));
+        if let (true, Some(pivot)) = (hints.is_empty(), pivot) {
+            hints.push(self.to_add(pivot));
+            let late = Rule::InTime(addon_of(pivot).clone());
+            if self.is_open(self.parts, &Without::from([late])) {
+                hints.push(
+                    "let it move right after a hop, with `may-be-unsupported-during-hop = true` in its addon.toml"
+                        .to_owned(),
+                );
+            }
+        }
+        if hints.is_empty() {
+            hints.push(match core.last() {
+                Some(Rule::Order(..) | Rule::Placement(_)) => {
+                    "loosen `before` or `after` in one of their addon.toml".to_owned()
+                }
+                _ => {
+                    let names: Vec<&str> = names.iter().map(|name| name.as_str()).collect();
+                    format!("add a version of {} that goes with both", names.join(" or of "))
+                }
+            });
+        }
+        hints.join("; or ")
+    }
+
+    /// A version that would bridge the gap.
+    fn to_add(&self, pivot: &Rule) -> String {
+        let name = addon_of(pivot);
+        let addon = self.fleet.addons.get(name);
+        if let (Rule::Apis(_), Some(route)) = (pivot, self.route(name)) {
+            let known = route.versions.iter().flatten();
+            let releases = known.filter_map(|version| release(route.addon, version));
+            let mut uses = releases.flat_map(|release| &release.known.apis);
+            return match uses.find_map(|api| api.served.replacement.as_ref()) {
+                Some(api) => format!("add a version that uses {api} to addons/{name}"),
+                None => format!("add a version without these objects to addons/{name}"),
+            };
+        }
+        let mut hint = format!("add a version that bridges the gap to addons/{name}");
+        let more = self.hop().and_then(|(from, to)| {
+            let addon = addon?;
+            addon
+                .could_add(|range| range.contains(&from) && range.contains(&to))
+                .or_else(|| addon.could_add(|range| range.contains(&to)))
+        });
+        if let Some(more) = more {
+            hint = format!("{hint}; {more}");
+        }
+        hint
+    }
+
+    /// No add-on is in the way: nodes are.
+    fn nodes(&self) -> Blocker {
+        let mut runs: BTreeSet<&KubeVersion> = BTreeSet::new();
+        let mut names: Vec<&str> = Vec::new();
+        for (_, pools) in self.parts.pools().filter(|(at, _)| self.component.contains(at)) {
+            runs.extend(&pools.runs);
+            names.extend(pools.names.iter().map(|name| name.as_str()));
+        }
+        let shown: Vec<String> = runs.iter().map(ToString::to_string).collect();
+        let target = &self.cluster.kubernetes.value;
+        Blocker::new(
+            Code::RF017,
+            format!("cannot reach {target}: its nodes run {}", shown.join(" and ")),
+            "bring them within the skew policy by hand",
+        )
+        .of(names.join(", "))
+    }
+}
+
+fn declared(name: &AddonName, target: &AddonTarget) -> String {
+    let AddonTarget { version, set } = target;
+    if version.pinned {
+        format!("a pin holds {name} at {} ({})", version.value, version.at)
+    } else {
+        format!("set `{set}` holds {name} at {} ({})", version.value, version.at)
+    }
+}
+
+/// The add-on whose rule it is.
+fn addon_of(rule: &Rule) -> &AddonName {
+    match rule {
+        Rule::Kubernetes(name)
+        | Rule::Kubelets(name)
+        | Rule::Apis(name)
+        | Rule::InTime(name)
+        | Rule::Placement(name)
+        | Rule::Order(name, _)
+        | Rule::Requires(name, _)
+        | Rule::Conflicts(name, _)
+        | Rule::Steps(name)
+        | Rule::Declared(name) => name,
+    }
+}
+
+/// The code of what is in the way: of several rules that of the most particular one.
+fn code(core: &[Rule]) -> Code {
+    let codes = core.iter().map(|rule| match rule {
+        Rule::Conflicts(..) => Code::RF045,
+        Rule::Steps(_) => Code::RF044,
+        Rule::Requires(..) => Code::RF019,
+        Rule::Order(..) | Rule::Placement(_) => Code::RF026,
+        Rule::Apis(_) => Code::RF031,
+        Rule::Kubernetes(_) | Rule::Kubelets(_) | Rule::InTime(_) | Rule::Declared(_) => {
+            Code::RF018
+        }
+    });
+    let order = [Code::RF045, Code::RF044, Code::RF019, Code::RF026, Code::RF031, Code::RF018];
+    let present: BTreeSet<Code> = codes.collect();
+    order.into_iter().find(|code| present.contains(code)).unwrap_or(Code::RF018)
+}
+
+/// An object whose API a minor does not serve, and from when to when it is served.
+fn unserved(api: &ApiUse, minor: Minor) -> String {
+    let ends = match (api.served.introduced, api.served.removed) {
+        (Some(first), _) if minor < first => format!("served from {first} on"),
+        (_, Some(gone)) => format!("gone from {gone} on"),
+        _ => String::new(),
+    };
+    format!("{api}, which {minor} does not serve ({ends})")
+}

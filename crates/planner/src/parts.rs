@@ -1,0 +1,420 @@
+//! A cluster's node pools and add-ons as the parts of a search, and back.
+
+use std::collections::BTreeSet;
+
+use refit_model::{
+    Addon, AddonMark, AddonName, Cluster, ClusterState, Code, Fleet, KubeVersion, Milestone, Minor,
+    PoolName, skew,
+};
+
+use crate::checks::Blocker;
+use crate::search::{Part, Problem, STATES_MAX, States, Weight, only};
+use crate::support::{Rule, Rules, Version, Without};
+use crate::timeline::{self, Phase, PoolNow};
+
+/// One add-on on its way.
+#[derive(Clone, Debug)]
+pub(crate) struct Route<'a> {
+    pub(crate) name: AddonName,
+    pub(crate) addon: Option<&'a Addon>,
+    /// What it may be on the way, ascending; what was found is the first.
+    pub(crate) versions: Vec<Version>,
+    /// What it shall be.
+    pub(crate) goal: Version,
+    /// Whether something has to be done although the version is right already.
+    touch: bool,
+}
+
+impl Route<'_> {
+    pub(crate) fn start(&self) -> &Version {
+        &self.versions[0]
+    }
+
+    pub(crate) fn rules<'r>(&'r self, without: &'r Without) -> Rules<'r> {
+        Rules { name: &self.name, addon: self.addon, without }
+    }
+}
+
+/// Pools that run the same, and so can make the same way.
+#[derive(Clone, Debug)]
+pub(crate) struct Pools {
+    pub(crate) names: BTreeSet<PoolName>,
+    pub(crate) runs: BTreeSet<KubeVersion>,
+    nodes: u32,
+    forced: bool,
+}
+
+/// What a part stands for.
+#[derive(Clone, Debug)]
+pub(crate) enum Kind<'a> {
+    Pools(Pools),
+    Addon(Route<'a>),
+}
+
+/// The parts of a cluster.
+#[derive(Clone, Debug)]
+pub(crate) struct Parts<'a> {
+    pub(crate) phases: Vec<Phase>,
+    pub(crate) kinds: Vec<Kind<'a>>,
+    loose: BTreeSet<Minor>,
+    target: KubeVersion,
+}
+
+impl<'a> Parts<'a> {
+    /// The parts, or what about an add-on alone stands in the way.
+    pub(crate) fn of(
+        fleet: &'a Fleet,
+        cluster: &Cluster,
+        state: &ClusterState,
+        phases: Vec<Phase>,
+        pools: &[PoolNow],
+    ) -> Result<Self, Vec<Blocker>> {
+        let mut kinds: Vec<Kind<'a>> = alike(pools).into_iter().map(Kind::Pools).collect();
+        let installed = state.addons.iter().filter(|(_, addon)| addon.parent.is_some());
+        let names: BTreeSet<&AddonName> =
+            cluster.addons.keys().chain(installed.map(|(name, _)| name)).collect();
+        let mut blockers = Vec::new();
+        for name in names {
+            match route(fleet, cluster, state, name) {
+                Ok(route) => kinds.push(Kind::Addon(route)),
+                Err(blocker) => blockers.push(blocker),
+            }
+        }
+        if !blockers.is_empty() {
+            return Err(blockers);
+        }
+        let target = cluster.kubernetes.value.clone();
+        Ok(Self { phases, kinds, loose: timeline::loose(state), target })
+    }
+
+    pub(crate) fn routes(&self) -> impl Iterator<Item = (usize, &Route<'a>)> {
+        self.kinds.iter().enumerate().filter_map(|(at, kind)| match kind {
+            Kind::Addon(route) => Some((at, route)),
+            Kind::Pools(_) => None,
+        })
+    }
+
+    pub(crate) fn pools(&self) -> impl Iterator<Item = (usize, &Pools)> {
+        self.kinds.iter().enumerate().filter_map(|(at, kind)| match kind {
+            Kind::Pools(pools) => Some((at, pools)),
+            Kind::Addon(_) => None,
+        })
+    }
+
+    /// The search for a way, without some of the rules.
+    pub(crate) fn problem(&self, without: &Without) -> Problem {
+        let mut problem = Problem { phases: self.phases.len(), ..Problem::default() };
+        for kind in &self.kinds {
+            problem.parts.push(match kind {
+                Kind::Pools(pools) => self.pool_part(pools),
+                Kind::Addon(route) => self.addon_part(route, without),
+            });
+        }
+        for (at, route) in self.routes() {
+            for (other, pools) in self.pools() {
+                self.kubelets(&mut problem, (other, pools), (at, route), without);
+            }
+            for (other, there) in self.routes().filter(|(other, _)| *other > at) {
+                let (one, two) = (route.rules(without), there.rules(without));
+                clashes(&mut problem, (at, &route.versions), (other, &there.versions), |a, b| {
+                    one.goes_with(a.as_ref(), two.name, b.as_ref())
+                        && two.goes_with(b.as_ref(), one.name, a.as_ref())
+                });
+            }
+            self.orders(&mut problem, at, route, without);
+        }
+        problem
+    }
+
+    /// A pool's states are what was found, and then what it is after a roll in each phase.
+    fn pool_part(&self, pools: &Pools) -> Part {
+        let count = self.phases.len() + 1;
+        let fits = |runs: &BTreeSet<KubeVersion>, phase: &Phase| {
+            let mut pairs =
+                runs.iter().flat_map(|v| phase.api_servers.iter().map(move |s| (v.minor(), *s)));
+            pairs.all(|(kubelet, server)| skew::kubelet_fits(kubelet, server))
+        };
+        let mut lives = Vec::new();
+        for (at, phase) in self.phases.iter().enumerate() {
+            // What is wrong from the beginning is not the plan's doing.
+            let mut states = if at == 0 || fits(&pools.runs, phase) { only(0) } else { 0 };
+            for (rolled, earlier) in self.phases.iter().enumerate() {
+                if fits(&BTreeSet::from([earlier.version.clone()]), phase) {
+                    states |= only(rolled + 1);
+                }
+            }
+            lives.push(states);
+        }
+        let reaches = |version: &KubeVersion| version.same_release(&self.target);
+        let mut done: States = 0;
+        if !pools.forced && pools.runs.iter().all(reaches) {
+            done |= only(0);
+        }
+        let mut steps = vec![0; count];
+        for (rolled, phase) in self.phases.iter().enumerate() {
+            if reaches(&phase.version) {
+                done |= only(rolled + 1);
+            }
+            if pools.runs.iter().all(|version| version.minor() <= phase.version.minor()) {
+                steps[0] |= only(rolled + 1);
+            }
+            for earlier in &mut steps[1..=rolled] {
+                *earlier |= only(rolled + 1);
+            }
+        }
+        Part {
+            weight: Weight::Nodes(pools.nodes),
+            lives,
+            lags: vec![0; self.phases.len()],
+            opens: (0..self.phases.len()).map(|phase| only(phase + 1)).collect(),
+            steps,
+            done,
+        }
+    }
+
+    fn addon_part(&self, route: &Route<'a>, without: &Without) -> Part {
+        let rules = route.rules(without);
+        let first = &self.phases[0];
+        let (mut lives, mut lags, mut opens) = (Vec::new(), Vec::new(), Vec::new());
+        for (at, phase) in self.phases.iter().enumerate() {
+            let (mut live, mut lag): (States, States) = (0, 0);
+            for (state, version) in route.versions.iter().enumerate() {
+                let version = version.as_ref();
+                let found = state == 0;
+                let loose = self.loose.iter().filter(|_| !found).copied();
+                let takes = rules.is_served(version, phase)
+                    && rules.takes(version, phase.beside.iter().copied().chain(loose))
+                    && (found || self.needs_nobody_else(route, version, without));
+                if (found && at == 0) || (takes && rules.supports(version, phase, first)) {
+                    live |= only(state);
+                } else if at > 0 && takes && rules.may_lag(version, &self.phases[at - 1]) {
+                    lag |= only(state);
+                }
+            }
+            lives.push(live);
+            lags.push(lag);
+            opens.push(if self.may_move_in(route, at, without) { States::MAX } else { 0 });
+        }
+        let states = route.versions.iter().enumerate();
+        let step = |from: usize| -> States {
+            let version = route.versions[from].as_ref();
+            let later = states.clone().skip(from + 1);
+            later
+                .filter(|(_, to)| rules.may_step(version, to.as_ref()))
+                .map(|(to, _)| only(to))
+                .sum()
+        };
+        let steps = (0..route.versions.len()).map(step).collect();
+        let declared = without.contains(&Rule::Declared(route.name.clone()));
+        let is_done = |(state, version): &(usize, &Version)| {
+            (*version == &route.goal
+                || (declared && route.goal.is_some() && **version > route.goal))
+                && !(*state == 0 && route.touch)
+        };
+        let done = states.clone().filter(is_done).map(|(state, _)| only(state)).sum();
+        Part { weight: Weight::Move, lives, lags, opens, steps, done }
+    }
+
+    /// Whether what a version requires is in the cluster or comes to it.
+    fn needs_nobody_else(
+        &self,
+        route: &Route<'a>,
+        version: Option<&refit_model::AddonVersion>,
+        without: &Without,
+    ) -> bool {
+        let release = version.and_then(|version| crate::support::release(route.addon, version));
+        release.is_none_or(|release| {
+            let mut missing = release
+                .requires
+                .keys()
+                .filter(|other| !self.routes().any(|(_, route)| route.name == **other));
+            missing.all(|other| route.rules(without).goes_with(version, other, None))
+        })
+    }
+
+    /// Whether the add-on's file lets it move in a phase, as far as the control plane goes.
+    fn may_move_in(&self, route: &Route<'a>, phase: usize, without: &Without) -> bool {
+        let Some(addon) = route.addon else { return true };
+        let last = self.phases.len() - 1;
+        let hops = last > 0 && !without.contains(&Rule::Placement(route.name.clone()));
+        let placement = &addon.placement;
+        !(hops && placement.before.contains(&Milestone::ControlPlane) && phase > 0)
+            && !(hops && placement.after.contains(&Milestone::ControlPlane) && phase < last)
+    }
+
+    /// What binds an add-on to the kubelets of a pool.
+    fn kubelets(
+        &self,
+        problem: &mut Problem,
+        (at, pools): (usize, &Pools),
+        (other, route): (usize, &Route<'a>),
+        without: &Without,
+    ) {
+        let ranged = |addon: &Addon| addon.versions.values().any(|r| r.kubelets.is_some());
+        if !route.addon.is_some_and(ranged) {
+            return;
+        }
+        let rules = route.rules(without);
+        let rolled = self.phases.iter().map(|phase| BTreeSet::from([phase.version.clone()]));
+        let runs: Vec<_> = std::iter::once(pools.runs.clone()).chain(rolled).collect();
+        clashes(problem, (at, &runs), (other, &route.versions), |runs, version| {
+            rules.takes(version.as_ref(), runs.iter().map(KubeVersion::minor))
+        });
+    }
+
+    /// What the add-on's file orders it against.
+    fn orders(&self, problem: &mut Problem, at: usize, route: &Route<'a>, without: &Without) {
+        let Some(addon) = route.addon else { return };
+        let placement = &addon.placement;
+        let sides = placement.before.iter().map(|m| (m, true));
+        for (milestone, before) in sides.chain(placement.after.iter().map(|m| (m, false))) {
+            let mut order = |other: usize| {
+                problem.orders.insert(if before { (at, other) } else { (other, at) });
+            };
+            match milestone {
+                Milestone::ControlPlane => {}
+                Milestone::Nodes => {
+                    if !without.contains(&Rule::Placement(route.name.clone())) {
+                        self.pools().for_each(|(other, _)| order(other));
+                    }
+                }
+                Milestone::Addon(name) => {
+                    let (first, then) =
+                        if before { (&route.name, name) } else { (name, &route.name) };
+                    let rule = Rule::Order(first.clone(), then.clone());
+                    let others = self.routes().filter(|(_, other)| other.name == *name);
+                    if !without.contains(&rule) {
+                        others.for_each(|(other, _)| order(other));
+                    }
+                }
+            }
+        }
+    }
+}
+
+/// Notes for each state of one part with which states of another it cannot live. What is there
+/// together from the beginning is not the plan's doing.
+fn clashes<A, B>(
+    problem: &mut Problem,
+    (one, here): (usize, &[A]),
+    (two, there): (usize, &[B]),
+    go_together: impl Fn(&A, &B) -> bool,
+) {
+    let bad = |at: usize, a: &A| -> States {
+        let others = there.iter().enumerate();
+        others
+            .filter(|(with, b)| (at, *with) != (0, 0) && !go_together(a, b))
+            .map(|(with, _)| only(with))
+            .sum()
+    };
+    let table: Vec<States> = here.iter().enumerate().map(|(at, a)| bad(at, a)).collect();
+    if table.iter().any(|states| *states != 0) {
+        problem.clashes.insert((one, two), table);
+    }
+}
+
+/// Pools that run the same make the same way, so they are one part.
+fn alike(pools: &[PoolNow]) -> Vec<Pools> {
+    let mut found: Vec<Pools> = Vec::new();
+    for pool in pools {
+        let same = found.iter_mut().find(|p| p.runs == pool.runs && p.forced == pool.forced);
+        if let Some(same) = same {
+            same.names.insert(pool.name.clone());
+            same.nodes = same.nodes.saturating_add(pool.nodes);
+        } else {
+            found.push(Pools {
+                names: BTreeSet::from([pool.name.clone()]),
+                runs: pool.runs.clone(),
+                nodes: pool.nodes,
+                forced: pool.forced,
+            });
+        }
+    }
+    found
+}
+
+/// What an add-on may be on its way, or what about it alone stands in the way.
+fn route<'a>(
+    fleet: &'a Fleet,
+    cluster: &Cluster,
+    state: &ClusterState,
+    name: &AddonName,
+) -> Result<Route<'a>, Blocker> {
+    let addon = fleet.addons.get(name);
+    let goal: Version = cluster.addons.get(name).map(|target| target.version.value.clone());
+    let live = state.addons.get(name);
+    let mark = AddonMark::of(state, name);
+    if let (AddonMark::Foreign { .. }, Some(copy)) =
+        (&mark, live.and_then(|live| live.foreign.as_ref()))
+        && let Some(manager) = copy.live_managers.first()
+    {
+        return Err(Blocker::new(
+            Code::RF020,
+            format!("is managed by {manager}, which still writes to it"),
+            format!(
+                "stop {manager} from managing it, or take the add-on out of the cluster's sets"
+            ),
+        )
+        .of(name));
+    }
+    let start: Version = match &mark {
+        AddonMark::Absent => None,
+        AddonMark::At { version, .. } | AddonMark::Drifted { version, .. } => Some(version.clone()),
+        AddonMark::Foreign { version } => version.parse().ok().or_else(|| goal.clone()),
+    };
+    if let (Some(start), Some(goal)) = (&start, &goal)
+        && start > goal
+    {
+        return Err(Blocker::new(
+            Code::RF015,
+            format!("runs {start}, newer than {goal}; refit does not downgrade"),
+            "declare a version that is not older than what runs",
+        )
+        .of(name));
+    }
+    let touch = match (&mark, &goal) {
+        (_, None) => false,
+        (AddonMark::At { version, digest }, Some(goal)) => {
+            version == goal
+                && crate::support::release(addon, goal)
+                    .is_some_and(|release| release.manifests.digest() != digest)
+        }
+        _ => start == goal,
+    };
+    let versions = on_the_way(addon, &start, &goal, touch);
+    Ok(Route { name: name.clone(), addon, versions, goal, touch })
+}
+
+/// The versions from what was found to what is declared. Of more than fit into a search the
+/// newest are taken.
+fn on_the_way(addon: Option<&Addon>, start: &Version, goal: &Version, touch: bool) -> Vec<Version> {
+    let mut versions = vec![start.clone()];
+    match goal {
+        None if start.is_some() => versions.push(None),
+        None => {}
+        Some(goal) => {
+            let known = addon.into_iter().flat_map(|addon| addon.versions.keys());
+            let between = known.filter(|version| {
+                *version < goal && start.as_ref().is_none_or(|start| *version > start)
+            });
+            let mut between: Vec<Version> = between.cloned().map(Some).collect();
+            let excess = between.len().saturating_sub(STATES_MAX - 2);
+            versions.extend(between.drain(excess..));
+            if touch || start.as_ref() != Some(goal) {
+                versions.push(Some(goal.clone()));
+            }
+        }
+    }
+    versions
+}
+
+/// What a route would be that may go beyond the declared version.
+pub(crate) fn beyond<'a>(route: &Route<'a>) -> Route<'a> {
+    let mut route = route.clone();
+    if let (Some(addon), Some(goal)) = (route.addon, &route.goal) {
+        let newer = addon.versions.keys().filter(|version| *version > goal);
+        let room = STATES_MAX - route.versions.len();
+        route.versions.extend(newer.take(room).cloned().map(Some));
+    }
+    route
+}
