@@ -165,6 +165,7 @@ pub(crate) fn plan(actions: Vec<Action>) -> Plan {
         waves: Vec::new(),
         actions,
         edges: Vec::new(),
+        implied: Vec::new(),
         findings: Vec::new(),
         critical_path: Period::ZERO,
     }

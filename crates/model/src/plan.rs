@@ -30,8 +30,11 @@ pub struct Plan {
     pub waves: Vec<WavePlan>,
     /// By id.
     pub actions: Vec<Action>,
-    /// By ends.
+    /// By ends. None of them follows from the others.
     pub edges: Vec<Edge>,
+    /// Orders that follow from the edges, kept for their reasons. By ends.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub implied: Vec<Edge>,
     /// The heaviest first.
     pub findings: Vec<Finding>,
     /// How long the longest chain of actions may be expected to take.
@@ -229,6 +232,7 @@ mod tests {
             waves: Vec::new(),
             actions: Vec::new(),
             edges: Vec::new(),
+            implied: Vec::new(),
             findings: Vec::new(),
             critical_path: Period::ZERO,
         }

@@ -32,6 +32,8 @@ pub(crate) struct Planned {
     pub(crate) from: BTreeSet<KubeVersion>,
     pub(crate) actions: Vec<Action>,
     pub(crate) edges: Vec<Edge>,
+    /// Orders that follow from the edges.
+    pub(crate) implied: Vec<Edge>,
     pub(crate) findings: Vec<Finding>,
     /// What can be done even when it is blocked.
     pub(crate) tidying: Tidying,
@@ -45,6 +47,7 @@ impl Planned {
             from: BTreeSet::new(),
             actions: Vec::new(),
             edges: Vec::new(),
+            implied: Vec::new(),
             findings: vec![finding],
             tidying: Tidying::default(),
         }
@@ -69,6 +72,7 @@ impl Planned {
         let Tidying { actions, edges } = std::mem::take(&mut self.tidying);
         self.actions = actions;
         self.edges = edges;
+        self.implied.clear();
     }
 
     /// The actions that wait for none of the cluster's.
@@ -122,21 +126,23 @@ pub(crate) fn plan(
         blockers: Vec::new(),
         actions: Vec::new(),
         edges: Vec::new(),
+        implied: Vec::new(),
     };
     planner.run();
     let blocked = planner.blockers.iter().any(|blocker| blocker.severity.blocks());
     let mut tidying = planner.tidying();
     let findings = planner.blockers.into_iter().map(|blocker| blocker.about(cluster)).collect();
-    let Tidying { actions, edges } = if blocked {
-        std::mem::take(&mut tidying)
+    let (Tidying { actions, edges }, implied) = if blocked {
+        (std::mem::take(&mut tidying), Vec::new())
     } else {
-        Tidying { actions: planner.actions, edges: planner.edges }
+        (Tidying { actions: planner.actions, edges: planner.edges }, planner.implied)
     };
     Planned {
         identity: Some(state.identity.clone()),
         from: running(state),
         actions,
         edges,
+        implied,
         findings,
         tidying,
     }
@@ -151,6 +157,7 @@ struct ClusterPlanner<'a> {
     blockers: Vec<Blocker>,
     actions: Vec<Action>,
     edges: Vec<Edge>,
+    implied: Vec<Edge>,
 }
 
 impl ClusterPlanner<'_> {
@@ -207,7 +214,9 @@ impl ClusterPlanner<'_> {
                 ),
                 "loosen `before` or `after` in one of their addon.toml",
             ));
+            return;
         }
+        (self.edges, self.implied) = graph.reduce();
     }
 
     fn is_blocked(&self) -> bool {

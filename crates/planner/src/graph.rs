@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 
 use petgraph::algo::toposort;
+use petgraph::algo::tred::{dag_to_toposorted_adjacency_list, dag_transitive_reduction_closure};
 use petgraph::graph::{DiGraph, NodeIndex};
 use petgraph::visit::EdgeRef;
 use refit_model::{Action, ActionId, Because, Edge, Period};
@@ -35,6 +36,26 @@ impl Graph {
         toposort(&self.inner, None).err().map(|cycle| &self.inner[cycle.node_id()].id)
     }
 
+    /// The edges that do not follow from others, and those that do. Of several between the same
+    /// two actions the first one stays.
+    pub(crate) fn reduce(&self) -> (Vec<Edge>, Vec<Edge>) {
+        let Ok(order) = toposort(&self.inner, None) else { return (self.edges(), Vec::new()) };
+        let (sorted, places) = dag_to_toposorted_adjacency_list::<_, u32>(&self.inner, &order);
+        let (reduction, _) = dag_transitive_reduction_closure(&sorted);
+        let place = |id: &ActionId| places[self.index[id].index()];
+        let (mut kept, mut implied): (Vec<Edge>, Vec<Edge>) = (Vec::new(), Vec::new());
+        for edge in self.edges() {
+            let twice =
+                kept.last().is_some_and(|last| (&last.from, &last.to) == (&edge.from, &edge.to));
+            if !twice && reduction.contains_edge(place(&edge.from), place(&edge.to)) {
+                kept.push(edge);
+            } else {
+                implied.push(edge);
+            }
+        }
+        (kept, implied)
+    }
+
     /// How long the longest chain takes.
     pub(crate) fn critical_path(&self) -> Period {
         let Ok(order) = toposort(&self.inner, None) else { return Period::ZERO };
@@ -53,8 +74,8 @@ impl Graph {
         longest
     }
 
-    /// Actions by id, edges by their ends.
-    pub(crate) fn into_parts(self) -> (Vec<Action>, Vec<Edge>) {
+    /// By their ends; each once.
+    fn edges(&self) -> Vec<Edge> {
         let mut edges: Vec<Edge> = self
             .inner
             .edge_references()
@@ -65,6 +86,13 @@ impl Graph {
             })
             .collect();
         edges.sort_by(|a, b| (&a.from, &a.to, &a.because).cmp(&(&b.from, &b.to, &b.because)));
+        edges.dedup();
+        edges
+    }
+
+    /// Actions by id, edges by their ends.
+    pub(crate) fn into_parts(self) -> (Vec<Action>, Vec<Edge>) {
+        let edges = self.edges();
         let mut actions: Vec<Action> =
             self.inner.into_nodes_edges().0.into_iter().map(|node| node.weight).collect();
         actions.sort_by(|a, b| a.id.cmp(&b.id));

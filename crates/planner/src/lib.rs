@@ -26,8 +26,8 @@ mod waves;
 use std::collections::{BTreeMap, BTreeSet};
 
 use refit_model::{
-    ClusterName, ClusterPlan, ClusterStatus, Code, Finding, Fleet, Observation, Plan, PoolName,
-    Severity, Snapshot, Subject, Timestamp, digest_of,
+    ClusterName, ClusterPlan, ClusterStatus, Code, Edge, Finding, Fleet, Observation, Plan,
+    PoolName, Severity, Snapshot, Subject, Timestamp, digest_of,
 };
 
 use crate::cluster::Planned;
@@ -71,6 +71,7 @@ pub fn plan(fleet: &Fleet, snapshot: &Snapshot, options: &Options) -> Plan {
     let tied = waves::tie(fleet, planned);
     let mut findings: Vec<Finding> = Vec::new();
     let mut clusters = Vec::new();
+    let mut implied: Vec<Edge> = Vec::new();
     let mut graph = tied.graph;
     for (name, planned) in tied.clusters {
         let Some(cluster) = fleet.clusters.get(&name) else { continue };
@@ -91,10 +92,12 @@ pub fn plan(fleet: &Fleet, snapshot: &Snapshot, options: &Options) -> Plan {
             to: cluster.kubernetes.value.clone(),
         });
         findings.extend(planned.findings);
+        implied.extend(planned.implied);
         graph.extend(planned.actions, planned.edges);
     }
     findings.sort();
     findings.dedup();
+    implied.sort_by(|a, b| (&a.from, &a.to, &a.because).cmp(&(&b.from, &b.to, &b.because)));
     let critical_path = graph.critical_path();
     let (actions, edges) = graph.into_parts();
     Plan {
@@ -107,6 +110,7 @@ pub fn plan(fleet: &Fleet, snapshot: &Snapshot, options: &Options) -> Plan {
         waves: tied.waves,
         actions,
         edges,
+        implied,
         findings,
         critical_path,
     }

@@ -156,6 +156,7 @@ impl Sample {
                 waves: Vec::new(),
                 actions: Vec::new(),
                 edges: Vec::new(),
+                implied: Vec::new(),
                 findings: Vec::new(),
                 critical_path: Period::minutes(230),
             },

@@ -92,5 +92,10 @@ pub(crate) fn check(plan: &Plan) -> Vec<String> {
     if sorted(&next).is_none() {
         notes.push("actions wait for each other in a circle".into());
     }
+    for edge in &plan.implied {
+        if find(&edge.from).is_none() || find(&edge.to).is_none() {
+            notes.push(format!("{} and {} have a reason, and do not exist", edge.from, edge.to));
+        }
+    }
     notes
 }

@@ -4,9 +4,9 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use refit_model::{
-    Action, ActionKind, Addon, AddonMark, AddonName, AddonVersion, Bounds, Cluster, ClusterState,
-    Fleet, KubeProxy, KubeVersion, Milestone, Minor, NodePool, Plan, PoolName, ServedVersion,
-    VersionRange, skew,
+    Action, ActionId, ActionKind, Addon, AddonMark, AddonName, AddonVersion, Bounds, Cluster,
+    ClusterState, Fleet, KubeProxy, KubeVersion, Milestone, Minor, NodePool, Plan, PoolName,
+    ServedVersion, VersionRange, skew,
 };
 
 use crate::launches;
@@ -100,6 +100,7 @@ pub(crate) fn check(
     launches::check(fleet, cluster, state, order, &stages.api, &mut notes);
     placements(fleet, order, &mut notes);
     one_thing_at_a_time(order, &mut notes);
+    implied(plan, order, &mut notes);
     for (name, own) in &stages.addons {
         addon(fleet, order, &stages, name, own, &mut notes);
     }
@@ -394,6 +395,22 @@ fn addon(
         }
         if after != before && catalogue.is_some_and(|addon| !steps(addon, before, after)) {
             notes.push(format!("{name} may not go from {before} to {after}, as its file says"));
+        }
+    }
+}
+
+/// Whether the orders that are said to follow from the others do.
+fn implied(plan: &Plan, order: &Order<'_>, notes: &mut Vec<String>) {
+    let actions = order.actions();
+    let place = |id: &ActionId| actions.binary_search_by(|action| action.id.cmp(id)).ok();
+    for edge in &plan.implied {
+        if let (Some(from), Some(to)) = (place(&edge.from), place(&edge.to))
+            && !order.precedes(from, to)
+        {
+            notes.push(format!(
+                "{} does not follow {}, as is said: {}",
+                actions[to].kind, actions[from].kind, edge.because
+            ));
         }
     }
 }
