@@ -303,8 +303,13 @@ pub struct ImagePattern {
 impl ImagePattern {
     /// Whether `name` is an image of `version`.
     pub fn matches(&self, version: &KubeVersion, name: &str) -> bool {
+        self.of(version)(name)
+    }
+
+    /// Whether a name is an image of `version`: for many names.
+    pub fn of(&self, version: &KubeVersion) -> impl Fn(&str) -> bool + use<> {
         let pattern = self.name.replace("{version}", &version.plain());
-        glob(pattern.as_bytes(), name.as_bytes())
+        move |name| glob(pattern.as_bytes(), name.as_bytes())
     }
 }
 

@@ -14,11 +14,12 @@ pub(crate) fn newest<'a>(
     pattern: &ImagePattern,
     version: &KubeVersion,
 ) -> Option<&'a ImageState> {
+    let carries = pattern.of(version);
     state
         .images
         .iter()
-        .filter(|image| belongs(image, pattern) && pattern.matches(version, &image.name))
-        .max_by_key(|image| (image.created, image.id.clone()))
+        .filter(|image| belongs(image, pattern) && carries(&image.name))
+        .max_by(|a, b| (a.created, &a.id).cmp(&(b.created, &b.id)))
 }
 
 fn belongs(image: &ImageState, pattern: &ImagePattern) -> bool {

@@ -18,8 +18,8 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 
 use refit_model::{
-    ActionKind, AddonMark, AddonName, ClusterName, ClusterStatus, Digest, Fleet, Observation, Plan,
-    Snapshot, digest_of,
+    ActionKind, AddonMark, AddonName, ClusterName, ClusterPlan, ClusterStatus, Digest, Fleet,
+    Observation, Plan, Snapshot, digest_of,
 };
 
 /// Something that is wrong with a plan.
@@ -74,13 +74,17 @@ pub fn verify_again(fleet: &Fleet, snapshot: &Snapshot, plan: &Plan) -> Vec<Note
 /// Clusters that nothing is planned for must be blocked, or be what the files say.
 fn idle(fleet: &Fleet, snapshot: &Snapshot, plan: &Plan) -> Vec<Note> {
     let mut notes = Vec::new();
+    let listed: BTreeMap<&ClusterName, &ClusterPlan> =
+        plan.clusters.iter().map(|listed| (&listed.name, listed)).collect();
+    let busy: BTreeSet<&ClusterName> =
+        plan.actions.iter().filter_map(|action| action.cluster.as_ref()).collect();
     for (name, cluster) in &fleet.clusters {
         let mut say = |text: String| notes.push(Note { cluster: Some(name.clone()), text });
-        let Some(listed) = plan.cluster(name) else {
+        let Some(listed) = listed.get(name) else {
             say("is declared, and not listed".into());
             continue;
         };
-        if plan.actions.iter().any(|action| action.cluster.as_ref() == Some(name)) {
+        if busy.contains(name) {
             continue;
         }
         match (listed.status, snapshot.clusters.get(name), order::Order::new(plan, &[])) {
@@ -102,18 +106,19 @@ fn idle(fleet: &Fleet, snapshot: &Snapshot, plan: &Plan) -> Vec<Note> {
 /// snapshot.
 fn untouched(fleet: &Fleet, snapshot: &Snapshot, plan: &Plan) -> Vec<Note> {
     let mut notes = Vec::new();
+    let moved: BTreeSet<(&ClusterName, &AddonName)> = plan
+        .actions
+        .iter()
+        .filter_map(|action| Some((action.cluster.as_ref()?, action.kind.addon()?)))
+        .collect();
     let open = plan.clusters.iter().filter(|listed| listed.status != ClusterStatus::Blocked);
     for cluster in open.filter_map(|listed| fleet.clusters.get(&listed.name)) {
         let Some(Observation::Fresh(state)) = snapshot.clusters.get(&cluster.name) else {
             continue;
         };
-        let moved: BTreeSet<&AddonName> = plan
-            .actions
-            .iter()
-            .filter(|action| action.cluster.as_ref() == Some(&cluster.name))
-            .filter_map(|action| action.kind.addon())
-            .collect();
-        for (name, target) in cluster.addons.iter().filter(|(name, _)| !moved.contains(name)) {
+        let rest =
+            cluster.addons.iter().filter(|(name, _)| !moved.contains(&(&cluster.name, *name)));
+        for (name, target) in rest {
             let wanted = &target.version.value;
             let known = fleet.addons.get(name).and_then(|addon| addon.versions.get(wanted));
             let whole = |digest: &Digest| known.is_none_or(|r| r.manifests.digest() == digest);
@@ -144,6 +149,8 @@ fn check(fleet: &Fleet, snapshot: &Snapshot, plan: &Plan) -> Vec<Note> {
         say(None, text);
     }
 
+    let listed_by_name: BTreeMap<&ClusterName, &ClusterPlan> =
+        plan.clusters.iter().map(|listed| (&listed.name, listed)).collect();
     let mut by_cluster: BTreeMap<&ClusterName, Vec<usize>> = BTreeMap::new();
     for (index, action) in plan.actions.iter().enumerate() {
         if let Some(cluster) = &action.cluster {
@@ -156,7 +163,7 @@ fn check(fleet: &Fleet, snapshot: &Snapshot, plan: &Plan) -> Vec<Note> {
             Some(Observation::Fresh(state)) => Some(state),
             _ => None,
         };
-        let listed = plan.cluster(name);
+        let listed = listed_by_name.get(name);
         let (Some(cluster), Some(state), Some(listed)) = (declared, state, listed) else {
             say(Some(name), "has actions, and is not declared, seen and listed".into());
             continue;

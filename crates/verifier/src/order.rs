@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use refit_model::{Action, ActionId, Plan};
+use refit_model::{Action, ActionId, Edge, Plan};
 
 /// The order between the actions of one cluster: one bit per pair.
 pub(crate) struct Order<'a> {
@@ -19,7 +19,7 @@ impl<'a> Order<'a> {
             actions.iter().enumerate().map(|(at, action)| (&action.id, at)).collect();
         let mut next: Vec<Vec<usize>> = vec![Vec::new(); actions.len()];
         for action in &actions {
-            for edge in edges_from(plan, &action.id) {
+            for edge in edges_from(&plan.edges, &action.id) {
                 if let (Some(from), Some(to)) = (position.get(&edge.from), position.get(&edge.to)) {
                     next[*from].push(*to);
                 }
@@ -52,10 +52,12 @@ impl<'a> Order<'a> {
 }
 
 /// The edges that begin at an action: edges are ordered by their ends.
-fn edges_from<'a>(plan: &'a Plan, id: &ActionId) -> impl Iterator<Item = &'a refit_model::Edge> {
-    let id = id.clone();
-    let first = plan.edges.partition_point(|edge| edge.from < id);
-    plan.edges[first..].iter().take_while(move |edge| edge.from == id)
+pub(crate) fn edges_from<'a>(
+    edges: &'a [Edge],
+    id: &'a ActionId,
+) -> impl Iterator<Item = &'a Edge> {
+    let first = edges.partition_point(|edge| edge.from < *id);
+    edges[first..].iter().take_while(move |edge| edge.from == *id)
 }
 
 /// An order that the edges allow; none when there is a circle.
@@ -83,6 +85,12 @@ pub(crate) fn check(plan: &Plan) -> Vec<String> {
     let mut notes = Vec::new();
     let find = |id: &ActionId| plan.actions.binary_search_by(|action| action.id.cmp(id)).ok();
     let mut next: Vec<Vec<usize>> = vec![Vec::new(); plan.actions.len()];
+    let sorted_by_ends = |edges: &[Edge]| {
+        edges.is_sorted_by(|a, b| (&a.from, &a.to, &a.because) < (&b.from, &b.to, &b.because))
+    };
+    if !sorted_by_ends(&plan.edges) || !sorted_by_ends(&plan.implied) {
+        notes.push("its edges are not ordered by their ends, or not unique".into());
+    }
     for edge in &plan.edges {
         match (find(&edge.from), find(&edge.to)) {
             (Some(from), Some(to)) => next[from].push(to),

@@ -10,7 +10,7 @@ use refit_model::{
 };
 
 use crate::launches;
-use crate::order::Order;
+use crate::order::{self, Order};
 
 /// A state that a component is in, from the beginning of one action to the end of another.
 #[derive(Debug)]
@@ -108,11 +108,6 @@ pub(crate) fn check(
         bounds(cluster, state, action, &mut notes);
     }
     reaches(cluster, state, &stages, &mut notes);
-    for edge in &plan.edges {
-        if edge.from == edge.to {
-            notes.push(format!("action {} waits for itself", edge.from));
-        }
-    }
     notes
 }
 
@@ -403,14 +398,14 @@ fn addon(
 fn implied(plan: &Plan, order: &Order<'_>, notes: &mut Vec<String>) {
     let actions = order.actions();
     let place = |id: &ActionId| actions.binary_search_by(|action| action.id.cmp(id)).ok();
-    for edge in &plan.implied {
-        if let (Some(from), Some(to)) = (place(&edge.from), place(&edge.to))
-            && !order.precedes(from, to)
-        {
-            notes.push(format!(
-                "{} does not follow {}, as is said: {}",
-                actions[to].kind, actions[from].kind, edge.because
-            ));
+    for (from, action) in actions.iter().enumerate() {
+        for edge in order::edges_from(&plan.implied, &action.id) {
+            if let Some(to) = place(&edge.to).filter(|to| !order.precedes(from, *to)) {
+                notes.push(format!(
+                    "{} does not follow {}, as is said: {}",
+                    actions[to].kind, action.kind, edge.because
+                ));
+            }
         }
     }
 }

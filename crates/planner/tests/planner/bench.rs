@@ -28,7 +28,7 @@ pub(crate) fn minor(minor: u16) -> Minor {
     Minor::new(1, minor)
 }
 
-fn at(file: &str) -> Location {
+pub(crate) fn at(file: &str) -> Location {
     Location { file: file.to_owned(), line: 3 }
 }
 
