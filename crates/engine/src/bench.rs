@@ -167,6 +167,7 @@ pub(crate) fn plan(actions: Vec<Action>) -> Plan {
         edges: Vec::new(),
         findings: Vec::new(),
         critical_path: Period::ZERO,
+        measured: refit_model::Durations::default(),
     }
 }
 

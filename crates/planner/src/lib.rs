@@ -12,6 +12,7 @@
 mod addons;
 mod checks;
 mod cluster;
+mod explain;
 mod graph;
 mod hops;
 mod images;
@@ -23,9 +24,11 @@ mod waves;
 use std::collections::{BTreeMap, BTreeSet};
 
 use refit_model::{
-    ClusterName, ClusterPlan, ClusterStatus, Code, Finding, Fleet, Observation, Plan, PoolName,
-    Severity, Snapshot, Subject, Timestamp, digest_of,
+    ClusterName, ClusterPlan, ClusterStatus, Code, Durations, Finding, Fleet, Observation, Plan,
+    PoolName, Severity, Snapshot, Subject, Timestamp, Work, digest_of,
 };
+
+pub use crate::explain::{UnknownName, WhyUnknown, explain};
 
 use crate::cluster::Planned;
 
@@ -38,6 +41,8 @@ pub struct Options {
     pub refresh_images: bool,
     /// The time that what ends is held against (`--now`); none: when the snapshot was taken.
     pub now: Option<Timestamp>,
+    /// What earlier runs took: estimates follow it.
+    pub durations: Durations,
     /// The version of refit, for the plan to carry.
     pub made_with: String,
 }
@@ -88,12 +93,18 @@ pub fn plan(fleet: &Fleet, snapshot: &Snapshot, options: &Options) -> Plan {
             to: cluster.kubernetes.value.clone(),
         });
         findings.extend(planned.findings);
-        graph.extend(planned.actions, planned.edges);
+        let mut actions = planned.actions;
+        for action in &mut actions {
+            action.estimate = options.durations.estimate(action);
+        }
+        graph.extend(actions, planned.edges);
     }
     findings.sort();
     findings.dedup();
     let critical_path = graph.critical_path();
     let (actions, edges) = graph.into_parts();
+    let works = actions.iter().filter_map(|action| Work::of(&action.kind)).map(|(work, _)| work);
+    let measured = options.durations.only(&works.collect());
     Plan {
         fleet: fleet.name.clone(),
         made_with: options.made_with.clone(),
@@ -106,6 +117,7 @@ pub fn plan(fleet: &Fleet, snapshot: &Snapshot, options: &Options) -> Plan {
         edges,
         findings,
         critical_path,
+        measured,
     }
 }
 

@@ -158,6 +158,7 @@ impl Sample {
                 edges: Vec::new(),
                 findings: Vec::new(),
                 critical_path: Period::minutes(230),
+                measured: refit_model::Durations::default(),
             },
         }
     }
