@@ -3,7 +3,7 @@
 //! They are generated from the types that read and write those files, and the check of a
 //! file's shape walks the same schema, so the three cannot drift apart.
 
-use refit_model::{RunEvent, SavedPlan, Snapshot};
+use refit_model::{Explanation, RunEvent, SavedPlan, Snapshot};
 use schemars::JsonSchema;
 use schemars::generate::SchemaSettings;
 use serde_json::{Map, Value, json};
@@ -59,6 +59,7 @@ pub fn schemas() -> Vec<(&'static str, Value)> {
         FileKind::ALL.iter().map(|kind| (kind.schema_file(), kind.schema())).collect();
     all.push(("snapshot.schema.json", schema_of::<Snapshot>("A snapshot of a fleet")));
     all.push(("plan.schema.json", schema_of::<SavedPlan>("A saved plan")));
+    all.push(("explanation.schema.json", schema_of::<Explanation>("What `refit explain` tells")));
     all.push(("event.schema.json", schema_of::<RunEvent>("An event of a run, one JSON per line")));
     all
 }

@@ -168,6 +168,7 @@ pub(crate) fn plan(actions: Vec<Action>) -> Plan {
         implied: Vec::new(),
         findings: Vec::new(),
         critical_path: Period::ZERO,
+        measured: refit_model::Durations::default(),
     }
 }
 

@@ -13,7 +13,9 @@ mod action;
 mod addon;
 mod call;
 mod digest;
+mod durations;
 mod event;
+mod explanation;
 mod finding;
 mod fleet;
 mod guard;
@@ -25,6 +27,7 @@ mod period;
 mod plan;
 mod quantity;
 mod range;
+mod schedule;
 pub mod skew;
 mod snapshot;
 mod support;
@@ -36,7 +39,13 @@ pub use action::{
 pub use addon::{Addon, AddonRelease, Detection, Milestone, Placement};
 pub use call::{CallError, ErrorClass, Scope};
 pub use digest::{Digest, digest_of};
+pub use durations::{Durations, History, Measured, Span, Work};
 pub use event::{Recap, RunEvent, RunEventKind, WaitingOn};
+pub use explanation::{
+    About, ActionExplanation, ActionRef, AddonChoice, Choice, ClusterExplanation, DeclaredVersion,
+    EarlierWave, Explanation, Link, Lives, OtherVersion, Reason, Support, Wait, WaveExplanation,
+    WayStep, WhyNot, WhyNotEarlier, WhyNotLater, WhyPatch,
+};
 pub use finding::{Code, Finding, Severity, Subject};
 pub use fleet::{
     AddonTarget, AwsCluster, Channel, Cluster, ControlPlane, EndOfLife, EtcdLayout, Fleet,
@@ -57,6 +66,7 @@ pub use period::{InvalidPeriod, Period};
 pub use plan::{ClusterPlan, ClusterStatus, Plan, PlanFileError, SavedPlan, WavePlan, readable};
 pub use quantity::{IntOrPercent, InvalidQuantity};
 pub use range::{InvalidRange, VersionRange};
+pub use schedule::Schedule;
 pub use snapshot::{
     AddonState, ApplySetParent, BudgetState, ClusterIdentity, ClusterState, ControlPlaneMember,
     FieldDrift, ForeignCopy, GroupState, ImageState, InstanceState, KubeProxy, LeaseState,

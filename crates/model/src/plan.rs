@@ -6,8 +6,8 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use crate::{
-    Action, ActionId, ChannelName, ClusterIdentity, ClusterName, Digest, Edge, Finding, FleetName,
-    KubeVersion, Period, PlanId, ReleaseName, Timestamp, digest_of,
+    Action, ActionId, ChannelName, ClusterIdentity, ClusterName, Digest, Durations, Edge, Finding,
+    FleetName, KubeVersion, Period, PlanId, ReleaseName, Timestamp, digest_of,
 };
 
 /// A plan. It is an approval envelope: applying it may do less and never more.
@@ -39,6 +39,9 @@ pub struct Plan {
     pub findings: Vec<Finding>,
     /// How long the longest chain of actions may be expected to take.
     pub critical_path: Period,
+    /// What work of the plan's kinds took in earlier runs; since format 1.1.
+    #[serde(default, skip_serializing_if = "Durations::is_empty")]
+    pub measured: Durations,
 }
 
 impl Plan {
@@ -167,7 +170,7 @@ pub enum PlanFileError {
 
 impl SavedPlan {
     /// The version that this code writes. A reader takes the same major and no newer minor.
-    pub const FORMAT: &str = "1.0";
+    pub const FORMAT: &str = "1.1";
 
     /// Wraps a plan.
     pub fn new(plan: Plan) -> Self {
@@ -235,6 +238,7 @@ mod tests {
             implied: Vec::new(),
             findings: Vec::new(),
             critical_path: Period::ZERO,
+            measured: Durations::default(),
         }
     }
 
@@ -252,13 +256,23 @@ mod tests {
             SavedPlan::from_bytes(edited.as_bytes()),
             Err(PlanFileError::Damaged { .. })
         ));
-        let newer = text.replace("\"format-version\": \"1.0\"", "\"format-version\": \"1.1\"");
+        let newer = text.replace("\"format-version\": \"1.1\"", "\"format-version\": \"1.2\"");
         assert!(matches!(
             SavedPlan::from_bytes(newer.as_bytes()),
-            Err(PlanFileError::Format { found }) if found == "1.1"
+            Err(PlanFileError::Format { found }) if found == "1.2"
         ));
         let cut = &text.as_bytes()[..text.len() / 2];
         assert!(matches!(SavedPlan::from_bytes(cut), Err(PlanFileError::NotAPlan(_))));
+    }
+
+    #[test]
+    fn plans_of_format_1_0_are_read() {
+        // They have no `measured`, and a plan without it has the digest that it had then.
+        let text = String::from_utf8(SavedPlan::new(empty()).to_bytes()).unwrap();
+        assert!(!text.contains("measured"));
+        let older = text.replace("\"format-version\": \"1.1\"", "\"format-version\": \"1.0\"");
+        assert_ne!(older, text);
+        assert_eq!(SavedPlan::from_bytes(older.as_bytes()).unwrap().plan, empty());
     }
 
     #[test]

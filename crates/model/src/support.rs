@@ -4,12 +4,14 @@
 use std::collections::BTreeSet;
 use std::fmt;
 
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use crate::{Location, Minor, ObjectRef, VersionRange};
 
 /// Who says something.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "kebab-case")]
 pub enum Origin {
     /// A file of the fleet.
     File(Location),
@@ -27,7 +29,7 @@ impl fmt::Display for Origin {
 }
 
 /// Where a fact of the catalogue was read.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "kebab-case", deny_unknown_fields)]
 pub struct Source {
     /// The repository, file and revision.
@@ -43,7 +45,9 @@ impl fmt::Display for Source {
 }
 
 /// What kind of statement a project makes about the minors that an add-on runs on.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[derive(
+    Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize, JsonSchema,
+)]
 #[serde(rename_all = "kebab-case")]
 pub enum Policy {
     /// A version serves the minor that it is numbered after.
@@ -84,13 +88,15 @@ impl fmt::Display for Policy {
 }
 
 /// What the catalogue says of one version of an add-on.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "kebab-case", deny_unknown_fields)]
 pub struct Claim {
     /// The kind of statement.
     pub policy: Policy,
     /// The apiservers that it runs on; any, where nothing limits it.
     pub kubernetes: VersionRange<Minor>,
     /// The kubelets that it runs beside; none: any.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
     pub kubelets: Option<VersionRange<Minor>>,
     /// The minors that it was tested with; empty: nobody says.
     pub tested: BTreeSet<Minor>,
@@ -140,18 +146,23 @@ impl fmt::Display for ApiUse {
 
 /// From when to when apiservers serve an API
 /// ([deprecation policy](https://kubernetes.io/docs/reference/using-api/deprecation-policy/)).
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "kebab-case", deny_unknown_fields)]
 pub struct Served {
     /// The first minor that serves it; none: older than every minor that counts.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
     pub introduced: Option<Minor>,
     /// The minor that it is deprecated in.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
     pub deprecated: Option<Minor>,
     /// The first minor that does not serve it any more.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
     pub removed: Option<Minor>,
     /// Whether that minor was not yet released when the source was read: such plans change, so
     /// they exclude nothing.
     pub planned: bool,
     /// The API to use instead.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
     pub replacement: Option<String>,
     /// Where it was read.
     pub source: Source,

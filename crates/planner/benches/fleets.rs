@@ -7,6 +7,7 @@
 //! with: the versions of its add-ons, and how far its pools lag behind. Every cluster gets one of
 //! the situations, by turns; a seed makes each of them.
 
+#![expect(clippy::unwrap_used, reason = "a benchmark may fail by it")]
 #![expect(clippy::disallowed_types, reason = "a benchmark measures time")]
 #![expect(clippy::disallowed_methods, reason = "a benchmark reads its arguments and its memory")]
 

@@ -12,6 +12,7 @@
 mod addons;
 mod checks;
 mod cluster;
+mod explain;
 mod graph;
 mod hops;
 mod images;
@@ -26,9 +27,11 @@ mod waves;
 use std::collections::{BTreeMap, BTreeSet};
 
 use refit_model::{
-    ClusterName, ClusterPlan, ClusterStatus, Code, Edge, Finding, Fleet, Observation, Plan,
-    PoolName, Severity, Snapshot, Subject, Timestamp, digest_of,
+    ClusterName, ClusterPlan, ClusterStatus, Code, Durations, Edge, Finding, Fleet, Observation,
+    Plan, PoolName, Severity, Snapshot, Subject, Timestamp, Work, digest_of,
 };
+
+pub use crate::explain::{UnknownName, WhyUnknown, explain};
 
 use crate::cluster::Planned;
 
@@ -41,6 +44,8 @@ pub struct Options {
     pub refresh_images: bool,
     /// The time that what ends is held against (`--now`); none: when the snapshot was taken.
     pub now: Option<Timestamp>,
+    /// What earlier runs took: estimates follow it.
+    pub durations: Durations,
     /// The version of refit, for the plan to carry.
     pub made_with: String,
 }
@@ -93,13 +98,19 @@ pub fn plan(fleet: &Fleet, snapshot: &Snapshot, options: &Options) -> Plan {
         });
         findings.extend(planned.findings);
         implied.extend(planned.implied);
-        graph.extend(planned.actions, planned.edges);
+        let mut actions = planned.actions;
+        for action in &mut actions {
+            action.estimate = options.durations.estimate(action);
+        }
+        graph.extend(actions, planned.edges);
     }
     findings.sort();
     findings.dedup();
     implied.sort_by(|a, b| (&a.from, &a.to, &a.because).cmp(&(&b.from, &b.to, &b.because)));
     let critical_path = graph.critical_path();
     let (actions, edges) = graph.into_parts();
+    let works = actions.iter().filter_map(|action| Work::of(&action.kind)).map(|(work, _)| work);
+    let measured = options.durations.only(&works.collect());
     Plan {
         fleet: fleet.name.clone(),
         made_with: options.made_with.clone(),
@@ -113,6 +124,7 @@ pub fn plan(fleet: &Fleet, snapshot: &Snapshot, options: &Options) -> Plan {
         implied,
         findings,
         critical_path,
+        measured,
     }
 }
 

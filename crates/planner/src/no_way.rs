@@ -8,7 +8,7 @@ use std::collections::BTreeSet;
 
 use refit_model::{
     AddonName, AddonRelease, AddonTarget, AddonVersion, ApiUse, Cluster, Code, Fleet, KubeVersion,
-    Minor,
+    Minor, PoolName,
 };
 
 use crate::checks::Blocker;
@@ -308,14 +308,12 @@ impl Stuck<'_> {
             }
         }
         if hints.is_empty() {
-            hints.push(match core.last() {
-                Some(Rule::Order(..) | Rule::Placement(_)) => {
-                    "loosen `before` or `after` in one of their addon.toml".to_owned()
-                }
-                _ => {
-                    let names: Vec<&str> = names.iter().map(|name| name.as_str()).collect();
-                    format!("add a version of {} that goes with both", names.join(" or of "))
-                }
+            let order = matches!(core.last(), Some(Rule::Order(..) | Rule::Placement(_)));
+            hints.push(if order {
+                "loosen `before` or `after` in one of their addon.toml".to_owned()
+            } else {
+                let names: Vec<&str> = names.iter().map(|name| name.as_str()).collect();
+                format!("add a version of {} that goes with both", names.join(" or of "))
             });
         }
         hints.join("; or ")
@@ -353,7 +351,7 @@ impl Stuck<'_> {
         let mut names: Vec<&str> = Vec::new();
         for (_, pools) in self.parts.pools().filter(|(at, _)| self.component.contains(at)) {
             runs.extend(&pools.runs);
-            names.extend(pools.names.iter().map(|name| name.as_str()));
+            names.extend(pools.names.iter().map(PoolName::as_str));
         }
         let shown: Vec<String> = runs.iter().map(ToString::to_string).collect();
         let target = &self.cluster.kubernetes.value;

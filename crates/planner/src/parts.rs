@@ -238,8 +238,9 @@ impl<'a> Parts<'a> {
         let last = self.phases.len() - 1;
         let hops = last > 0 && !without.contains(&Rule::Placement(route.name.clone()));
         let placement = &addon.placement;
-        !(hops && placement.before.contains(&Milestone::ControlPlane) && phase > 0)
-            && !(hops && placement.after.contains(&Milestone::ControlPlane) && phase < last)
+        let late = phase > 0 && placement.before.contains(&Milestone::ControlPlane);
+        let early = phase < last && placement.after.contains(&Milestone::ControlPlane);
+        !hops || !(late || early)
     }
 
     /// What binds an add-on to the kubelets of a pool.

@@ -58,8 +58,8 @@ pub(crate) struct Rules<'a> {
 }
 
 impl Rules<'_> {
-    fn holds(&self, rule: Rule) -> bool {
-        self.without.is_empty() || !self.without.contains(&rule)
+    fn holds(&self, rule: impl FnOnce() -> Rule) -> bool {
+        self.without.is_empty() || !self.without.contains(&rule())
     }
 
     /// Whether a version supports the apiservers of a phase. Nothing supports everything; a
@@ -73,11 +73,11 @@ impl Rules<'_> {
         let Some(version) = version else { return true };
         match release(self.addon, version) {
             Some(release) => {
-                !self.holds(Rule::Kubernetes(self.name.clone()))
+                !self.holds(|| Rule::Kubernetes(self.name.clone()))
                     || phase.api_servers.iter().all(|minor| release.kubernetes.contains(minor))
             }
             None => {
-                !self.holds(Rule::Kubernetes(self.name.clone()))
+                !self.holds(|| Rule::Kubernetes(self.name.clone()))
                     || phase.api_servers.is_subset(&first.api_servers)
             }
         }
@@ -88,7 +88,7 @@ impl Rules<'_> {
         let release = version.and_then(|version| release(self.addon, version));
         release.is_none_or(|release| {
             release.known.apis.is_empty()
-                || !self.holds(Rule::Apis(self.name.clone()))
+                || !self.holds(|| Rule::Apis(self.name.clone()))
                 || phase.api_servers.iter().all(|minor| release.unserved(*minor).next().is_none())
         })
     }
@@ -103,7 +103,7 @@ impl Rules<'_> {
             .and_then(|version| release(self.addon, version))
             .and_then(|release| release.kubelets.as_ref());
         range.is_none_or(|range| {
-            !self.holds(Rule::Kubelets(self.name.clone()))
+            !self.holds(|| Rule::Kubelets(self.name.clone()))
                 || kubelets.into_iter().all(|minor| range.contains(&minor))
         })
     }
@@ -112,7 +112,7 @@ impl Rules<'_> {
     /// add-on's file allows it, from a minor that it supports.
     pub(crate) fn may_lag(&self, version: Option<&AddonVersion>, before: &Phase) -> bool {
         let allowed = self.addon.is_some_and(|addon| addon.may_be_unsupported_during_hop)
-            || !self.holds(Rule::InTime(self.name.clone()));
+            || !self.holds(|| Rule::InTime(self.name.clone()));
         let left = before.api_servers.first();
         let release = version.and_then(|version| release(self.addon, version));
         // More than one minor lives before a hop that is taken up again: it leaves the oldest.
@@ -132,11 +132,11 @@ impl Rules<'_> {
         };
         let required = release.requires.get(other).is_none_or(|range| {
             there.is_some_and(|there| range.contains(there))
-                || !self.holds(Rule::Requires(self.name.clone(), other.clone()))
+                || !self.holds(|| Rule::Requires(self.name.clone(), other.clone()))
         });
         let clashes = release.conflicts.get(other).is_some_and(|range| {
             there.is_some_and(|there| range.contains(there))
-                && self.holds(Rule::Conflicts(self.name.clone(), other.clone()))
+                && self.holds(|| Rule::Conflicts(self.name.clone(), other.clone()))
         });
         required && !clashes
     }
@@ -145,7 +145,7 @@ impl Rules<'_> {
     pub(crate) fn may_step(&self, from: Option<&AddonVersion>, to: Option<&AddonVersion>) -> bool {
         let (Some(from), Some(to)) = (from, to) else { return true };
         from == to
-            || !self.holds(Rule::Steps(self.name.clone()))
+            || !self.holds(|| Rule::Steps(self.name.clone()))
             || self.addon.is_none_or(|addon| addon.may_step(from, to))
     }
 }

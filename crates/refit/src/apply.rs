@@ -6,7 +6,9 @@ use std::path::Path;
 use std::sync::Arc;
 
 use refit_engine::{Engine, Settings};
-use refit_model::{Fleet, JournalRecord, Plan, RecordKind, RunId, RunOutcome, SavedPlan, Snapshot};
+use refit_model::{
+    Durations, Fleet, JournalRecord, Plan, RecordKind, RunId, RunOutcome, SavedPlan, Snapshot,
+};
 use refit_runtime::{Actors, Clock, Drive, Observers, Report};
 use refit_store::{NewRun, OpenOptions, RunState, RunSummary, SledStore, StateStore};
 
@@ -176,6 +178,11 @@ impl Session<'_> {
         self.finish(&plan, &report).await
     }
 
+    /// What earlier runs took.
+    fn measured(&self) -> Durations {
+        commands::measured(&state_directory(self.directory, &self.fleet))
+    }
+
     async fn look(&self) -> Snapshot {
         let now = self.clock.now();
         commands::take(&self.fleet, &self.observers, now, self.options.parallelism).await
@@ -183,8 +190,12 @@ impl Session<'_> {
 
     /// Plans, shows the plan and asks. `Err` is how to exit without a run.
     async fn plan_and_ask(&self) -> Result<Result<SavedPlan, Exit>, Failure> {
-        let Made { plan, snapshot: _ } =
-            commands::make(&self.fleet, self.look().await, &self.options.planning)?;
+        let Made { plan, snapshot: _ } = commands::make(
+            &self.fleet,
+            self.look().await,
+            &self.options.planning,
+            self.measured(),
+        )?;
         let text = refit_render::plan_text(&plan, Some(&self.fleet), self.printer.style());
         self.printer.data(&text)?;
         if plan.is_empty() {
@@ -373,7 +384,7 @@ impl Session<'_> {
 
     async fn second_plan(&self) -> Result<(), Failure> {
         let Made { plan, snapshot: _ } =
-            commands::make(&self.fleet, self.look().await, &Planning::default())?;
+            commands::make(&self.fleet, self.look().await, &Planning::default(), self.measured())?;
         let text = if plan.is_empty() {
             "The second plan is empty: nothing is left to do.".to_owned()
         } else {

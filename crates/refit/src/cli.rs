@@ -122,6 +122,10 @@ pub(crate) enum Command {
     Plan(PlanOptions),
     /// Show a saved plan, or a past run
     Show(Show),
+    /// Tell why a plan is as it is: why each action, in this order, to this version
+    Explain(Explain),
+    /// Draw a plan's actions and what they wait for
+    Graph(Graph),
     /// Carry out a plan
     Apply(Apply),
     /// Show what is known of add-ons, and what decides which minors they support
@@ -286,6 +290,79 @@ pub(crate) struct Show {
     pub(crate) what: String,
     #[command(flatten)]
     pub(crate) format: FormatOption,
+}
+
+/// Where a plan comes from that is looked into, unless it is a saved one.
+#[derive(Debug, Args)]
+pub(crate) struct PlanSource {
+    /// Plan from a saved snapshot instead of looking
+    #[arg(long, value_name = "FILE", env = "REFIT_SNAPSHOT", hide_env_values = true, value_hint = ValueHint::FilePath)]
+    pub(crate) snapshot: Option<PathBuf>,
+    #[command(flatten)]
+    pub(crate) planning: Planning,
+    #[command(flatten)]
+    pub(crate) reaching: Reaching,
+    /// How many clusters to look at at once
+    #[arg(long, value_name = "N", default_value_t = 10, env = "REFIT_PARALLELISM", hide_env_values = true, value_parser = clap::value_parser!(u32).range(1..=1000))]
+    pub(crate) parallelism: u32,
+}
+
+/// What decides what is planned, and says nothing where the plan is a saved one.
+const DECIDES: [&str; 4] = ["snapshot", "replace", "refresh_images", "now"];
+
+#[derive(Debug, Args)]
+#[command(after_help = "Examples:
+  refit explain prod-eu-1                 the cluster's way, its wave, what blocks it
+  refit explain prod-eu-1/coredns         each action on a part: why, when, why this version
+  refit explain 3f9a12 next.plan          one action of a saved plan, by the beginning of its id
+  refit explain prod-eu-1/control-plane --format json
+
+A part is a node pool, an add-on or `control-plane`. Without a plan it looks and plans as `refit
+plan` does, and saves nothing. With a saved one it reads the files beside it, if they are those
+that the plan was made from, to tell what was not chosen.")]
+pub(crate) struct Explain {
+    /// An action's id or the beginning of it, a cluster, or CLUSTER/PART
+    #[arg(value_name = "ACTION|CLUSTER")]
+    pub(crate) what: String,
+    /// A saved plan; without one, plans
+    #[arg(value_name = "FILE", value_hint = ValueHint::FilePath, conflicts_with_all = DECIDES)]
+    pub(crate) file: Option<PathBuf>,
+    #[command(flatten)]
+    pub(crate) source: PlanSource,
+    #[command(flatten)]
+    pub(crate) format: FormatOption,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub(crate) enum GraphFormat {
+    /// For Graphviz
+    Dot,
+    /// For Markdown, in a block of the language `mermaid`
+    Mermaid,
+}
+
+#[derive(Debug, Args)]
+#[command(after_help = "Examples:
+  refit graph | dot -Tsvg > plan.svg
+  refit graph next.plan --format mermaid
+
+An arrow leads from an action to one that waits for it, with the reason. `refit explain ACTION`
+tells the rest: nodes carry the ids.")]
+pub(crate) struct Graph {
+    /// A saved plan; without one, plans
+    #[arg(value_name = "FILE", value_hint = ValueHint::FilePath, conflicts_with_all = DECIDES)]
+    pub(crate) file: Option<PathBuf>,
+    #[command(flatten)]
+    pub(crate) source: PlanSource,
+    /// The language to draw in
+    #[arg(
+        long,
+        value_name = "FORMAT",
+        default_value = "dot",
+        env = "REFIT_GRAPH_FORMAT",
+        hide_env_values = true
+    )]
+    pub(crate) format: GraphFormat,
 }
 
 #[derive(Debug, Args)]

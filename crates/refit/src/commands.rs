@@ -3,6 +3,7 @@
 mod addons;
 #[cfg(feature = "aws")]
 mod discover;
+mod explain;
 mod inspect;
 #[cfg(feature = "aws")]
 mod permissions;
@@ -10,11 +11,14 @@ mod plan;
 mod setup;
 
 pub(crate) use addons::addons;
+pub(crate) use explain::{explain, graph};
 pub(crate) use inspect::{
     history, plan_failure, probe, probe_index, recovery_warnings, show, state, status,
     store_failure,
 };
 #[cfg(feature = "aws")]
 pub(crate) use permissions::permissions;
-pub(crate) use plan::{Made, block_on, check_replaced, exit_of, make, observe, plan, take};
+pub(crate) use plan::{
+    Made, block_on, check_replaced, exit_of, make, measured, observe, plan, take,
+};
 pub(crate) use setup::{completions, init, man, validate};

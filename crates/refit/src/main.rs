@@ -51,6 +51,8 @@ fn run(cli: &Cli, printer: &Printer) -> Result<Exit, Failure> {
         Command::Observe(options) => commands::observe(directory, options, printer),
         Command::Plan(options) => commands::plan(directory, options, printer),
         Command::Show(options) => commands::show(directory, options, printer),
+        Command::Explain(options) => commands::explain(directory, options, printer),
+        Command::Graph(options) => commands::graph(directory, options, printer),
         Command::Apply(options) => apply::apply(directory, options, printer),
         Command::Addons(options) => commands::addons(directory, options, printer),
         Command::Status(options) => commands::status(directory, options, printer),

@@ -7,7 +7,9 @@
 
 mod addons;
 mod diff;
+mod explain;
 mod findings;
+mod graph;
 mod history;
 mod message;
 mod order;
@@ -20,15 +22,19 @@ mod properties;
 mod recap;
 #[cfg(test)]
 mod sample;
+mod span;
 mod status;
 mod steps;
 mod time;
+mod unlike;
 mod way;
 mod words;
 
 pub use addons::{AddonLine, AddonPage, addon_text, addons_text};
 pub use diff::{diff_text, yaml};
+pub use explain::explanation_text;
 pub use findings::findings_text;
+pub use graph::{graph_dot, graph_mermaid};
 pub use history::{RunLine, history_text};
 pub use message::{Message, message_text};
 pub use paint::Style;

@@ -10,8 +10,10 @@ use refit_model::{
 use crate::order;
 use crate::page::Page;
 use crate::paint::{Paint, Style};
+use crate::span;
 use crate::steps::{self, Line, Symbol};
 use crate::time::{duration, timestamp};
+use crate::unlike::{self, Largest};
 use crate::way::{Transition, from_text, transitions};
 use crate::words::{count, size, width};
 use crate::{findings, words};
@@ -33,13 +35,16 @@ pub fn plan_text(plan: &Plan, fleet: Option<&Fleet>, style: Style) -> String {
     }
     legend(&mut page, &groups);
     deletions(&mut page, plan);
+    let largest = Largest::of(&groups);
     for group in &groups {
         page.blank();
         transition(&mut page, group);
+        unlike::line(&mut page, group, &largest);
     }
     standing(&mut page, plan);
     order::section(&mut page, plan, &groups);
     points_of_no_return(&mut page, &groups);
+    span::section(&mut page, plan, &groups);
     findings::section(&mut page, &plan.findings);
     footer(&mut page, plan, &groups);
     page.finish()
@@ -369,6 +374,13 @@ mod tests {
           beta-canary and 1 more  1.32.9, 1.33.5, 1.34.3 (control plane),
             kube-dns-legacy (deletes 6 objects)
 
+        Time
+          beta-canary and 1 more  ~ 2 h 2 min (1 h 1 min to 4 h 12 min)
+          wave 1                  ~ 2 h 2 min (1 h 1 min to 4 h 12 min)
+          wave 2                  ~ 2 h 2 min (1 h 1 min to 4 h 12 min)
+          critical path           ~ 2 h 2 min (1 h 1 min to 4 h 12 min)
+            nothing was measured yet: from half the usual to when actions fail
+
         Findings
           warning  RF012  beta-eu-1 shop/cart: PodDisruptionBudget allows no disruption
                    (minAvailable 3 of 3 replicas)
@@ -449,6 +461,7 @@ mod tests {
 
           eu-6  1.34.3  1 add-on  ~ 2 min
             ~ coredns  1.12.4  its manifests changed
+            unlike eu-1: coredns (its manifests changed)
 
         Order
           eu-5
@@ -459,6 +472,17 @@ mod tests {
 
         Points of no return: 1
           eu-5  1.33.5 (control plane)
+
+        Time
+          eu-1           ~ 2 min (1 min to 30 min)
+          eu-2           ~ 3 min (1 min 30 s to 30 min)
+          eu-3           ~ 2 min (1 min to 30 min)
+          eu-4           ~ 2 min (1 min to 30 min)
+          eu-5           ~ 28 min (14 min to 1 h 30 min)
+          eu-6           ~ 2 min (1 min to 30 min)
+          critical path  ~ 28 min (14 min to 1 h 30 min)
+            nothing was measured yet: from half the usual to when
+            actions fail
 
         Plan e928c38eab4e: 6 clusters, 8 actions,
           critical path ~ 3 h 50 min.
@@ -536,6 +560,12 @@ mod tests {
 
         Points of no return: 1000
           store-0001 and 999 more  1.34.3 (control plane)
+
+        Time
+          store-0001 and 999 more  ~ 24 min (12 min to 30 min)
+          wave 1                   ~ 3 d 8 h (1 d 16 h to 4 d 4 h)
+          critical path            ~ 24 min (12 min to 30 min)
+            nothing was measured yet: from half the usual to when actions fail
 
         Findings
           note     RF012  workers in 1000 clusters: has no node

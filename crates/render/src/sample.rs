@@ -159,6 +159,7 @@ impl Sample {
                 implied: Vec::new(),
                 findings: Vec::new(),
                 critical_path: Period::minutes(230),
+                measured: refit_model::Durations::default(),
             },
         }
     }

@@ -1,10 +1,14 @@
 //! The same inputs give the same bytes, and what has nothing to do with each other stays apart.
 
-use refit_model::{Action, ClusterState, Digest, Observation, Plan, SavedPlan, Snapshot};
+use refit_model::{
+    Action, ActionKind, ClusterState, Digest, Observation, Plan, SavedPlan, Schedule, Snapshot,
+    Work,
+};
 use refit_planner::{Options, plan};
 use refit_simulator::random_fleet;
+use serde_json::json;
 
-use crate::bench::{Bench, fleet, n, observe};
+use crate::bench::{Bench, action, fleet, n, observe};
 
 /// The plan's bytes, apart from the digest of the snapshot, which knows the order of everything.
 fn bytes(mut plan: Plan) -> Vec<u8> {
@@ -102,4 +106,38 @@ fn one_cluster_out_of_reach_changes_nothing_for_the_others() {
             assert!(others.eq(&plan.actions), "seed {seed} without {lost}");
         }
     }
+}
+
+#[test]
+fn what_was_measured_is_an_input() {
+    let mut bench = Bench::of(fleet(&[("ant", "1.32.2", "1.33.5")]));
+    let before = bench.plan();
+    assert!(before.measured.is_empty());
+    bench.options.durations = serde_json::from_value(json!({
+        "node": { "samples": 4, "low": "2m", "middle": "3m", "high": "9m" },
+        "addon-adopt": { "samples": 3, "low": "1m", "middle": "1m", "high": "1m" },
+    }))
+    .unwrap();
+    let plan = bench.plan();
+    assert_eq!(plan, bench.plan());
+    assert_ne!(plan.id(), before.id());
+    let works: Vec<Work> = plan.measured.iter().map(|(work, _)| work).collect();
+    assert_eq!(works, [Work::Node], "the plan adopts nothing");
+    let roll = |plan: &Plan| {
+        let is_it = |kind: &ActionKind| kind.to_string().starts_with("general ");
+        action(plan, is_it).estimate
+    };
+    // Three nodes with 30 seconds after each.
+    assert_eq!(roll(&plan), n("10m30s"));
+    assert_ne!(roll(&before), roll(&plan));
+    let ends = |plan: &Plan| Schedule::of(plan).whole.middle;
+    assert_eq!((ends(&plan), ends(&before)), (plan.critical_path, before.critical_path));
+    // Everything but the estimates is as it was.
+    let mut same = plan.clone();
+    same.measured = before.measured.clone();
+    same.critical_path = before.critical_path;
+    for (action, before) in same.actions.iter_mut().zip(&before.actions) {
+        action.estimate = before.estimate;
+    }
+    assert_eq!(same, before);
 }

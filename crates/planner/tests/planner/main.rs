@@ -7,6 +7,7 @@ mod bench;
 mod bridges;
 mod determinism;
 mod edges;
+mod explain;
 mod findings;
 mod hops;
 mod knowledge;

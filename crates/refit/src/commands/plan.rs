@@ -2,13 +2,14 @@
 
 use std::path::Path;
 
-use refit_model::{Fleet, Plan, SavedPlan, Snapshot, readable};
+use refit_model::{Durations, Fleet, History, Plan, SavedPlan, Snapshot, readable};
 use refit_planner::Options;
 use refit_runtime::Observers;
 use refit_store::InUse;
 use refit_verifier::Note;
 use serde::Deserialize;
 
+use super::inspect::plan_of;
 use crate::cli::{Format, Observe, PlanOptions, Planning, Reaching};
 use crate::disk;
 use crate::exit::{Exit, Failure};
@@ -45,6 +46,23 @@ pub(crate) fn observe(
         _ => printer.json(&snapshot)?,
     }
     Ok(if failed { Exit::Failed } else { Exit::Done })
+}
+
+/// The snapshot of the file, or a look at the clusters.
+///
+/// # Errors
+/// When the file is no snapshot of the fleet, or no cluster could be reached whatever its state.
+pub(crate) fn gather(
+    directory: &Path,
+    fleet: &Fleet,
+    saved: Option<&Path>,
+    reaching: &Reaching,
+    at_once: u32,
+) -> Result<Snapshot, Failure> {
+    match saved {
+        Some(path) => read_snapshot(path, fleet),
+        None => look(directory, fleet, reaching, at_once),
+    }
 }
 
 /// Looks at the fleet's clusters.
@@ -137,9 +155,11 @@ pub(crate) fn make(
     fleet: &Fleet,
     snapshot: Snapshot,
     planning: &Planning,
+    durations: Durations,
 ) -> Result<Made, Failure> {
     check_replaced(fleet, planning)?;
     let options = Options {
+        durations,
         replace: planning.replace.iter().cloned().collect(),
         refresh_images: planning.refresh_images,
         now: planning.now,
@@ -148,6 +168,24 @@ pub(crate) fn make(
     let plan = refit_planner::plan(fleet, &snapshot, &options);
     let notes = refit_verifier::verify(fleet, &snapshot, &plan);
     if notes.is_empty() { Ok(Made { plan, snapshot }) } else { Err(refused(&notes)) }
+}
+
+/// How many runs are asked how long their actions took. What a fleet did long ago says little of
+/// what it does now, and reading takes time.
+const RUNS_MAX: usize = 20;
+
+/// What the newest runs took. A store that cannot be read has nothing to say here: whoever needs
+/// it says what is wrong with it.
+pub(crate) fn measured(state: &Path) -> Durations {
+    let mut history = History::default();
+    let runs = refit_store::read_runs(state).map(|list| list.runs).unwrap_or_default();
+    for summary in runs.iter().take(RUNS_MAX) {
+        let Ok(journal) = refit_store::read_run(state, &summary.run) else { continue };
+        if let Some(plan) = plan_of(&journal) {
+            history.add(&plan, &journal.records);
+        }
+    }
+    history.durations()
 }
 
 /// Refuses names of pools that are not there.
@@ -184,11 +222,10 @@ pub(crate) fn plan(
     printer: &Printer,
 ) -> Result<Exit, Failure> {
     let fleet = load(directory, printer)?;
-    let snapshot = match &options.snapshot {
-        Some(path) => read_snapshot(path, &fleet)?,
-        None => look(directory, &fleet, &options.reaching, options.parallelism)?,
-    };
-    let Made { plan, snapshot } = make(&fleet, snapshot, &options.planning)?;
+    let saved = options.snapshot.as_deref();
+    let snapshot = gather(directory, &fleet, saved, &options.reaching, options.parallelism)?;
+    let durations = measured(&state_directory(directory, &fleet));
+    let Made { plan, snapshot } = make(&fleet, snapshot, &options.planning, durations)?;
     let saved = SavedPlan::new(plan);
     if let Some(path) = &options.output {
         disk::save(path, &saved.to_bytes())?;

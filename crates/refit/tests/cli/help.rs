@@ -2,6 +2,21 @@
 
 use crate::support::{Ended, fits, note, refit};
 
+/// The commands whose help has examples.
+const COMMANDS: [&str; 11] = [
+    "init",
+    "validate",
+    "observe",
+    "plan",
+    "show",
+    "explain",
+    "graph",
+    "apply",
+    "addons",
+    "completions",
+    "man",
+];
+
 fn run(args: &[&str]) -> Ended {
     Ended::of(refit(&std::env::temp_dir(), args))
 }
@@ -49,6 +64,8 @@ fn every_command_has_help_and_works() {
             "observe",
             "plan",
             "show",
+            "explain",
+            "graph",
             "apply",
             "addons",
             "status",
@@ -64,9 +81,7 @@ fn every_command_has_help_and_works() {
             "man",
         ]
     );
-    for name in
-        ["init", "validate", "observe", "plan", "show", "apply", "addons", "completions", "man"]
-    {
+    for name in COMMANDS {
         let help = run(&[name, "--help"]);
         assert!(help.stdout.contains("Example"), "{name} has no example");
     }
@@ -74,9 +89,7 @@ fn every_command_has_help_and_works() {
 
 #[test]
 fn examples_in_help_are_commands_that_parse() {
-    for name in
-        ["", "init", "validate", "observe", "plan", "show", "apply", "addons", "completions", "man"]
-    {
+    for name in [""].into_iter().chain(COMMANDS) {
         let args: Vec<&str> = [name, "--help"].into_iter().filter(|arg| !arg.is_empty()).collect();
         let help = run(&args).exits(0).stdout;
         let mut examples = 0;

@@ -4,6 +4,7 @@
 
 mod catalogue;
 mod crashes;
+mod explain;
 mod files;
 mod first_steps;
 mod help;

@@ -384,6 +384,18 @@ pub(crate) fn fits(text: &str, columns: usize) {
     }
 }
 
+/// The text with `plan ...` for each id of a plan.
+pub(crate) fn without_ids(text: &str) -> String {
+    let is_id = |word: &str| word.len() == 12 && word.bytes().all(|b| b.is_ascii_hexdigit());
+    let mut out = String::new();
+    for (at, part) in text.split("plan ").enumerate() {
+        let masked = part.get(..12).filter(|word| at > 0 && is_id(word));
+        out.push_str(if at > 0 { "plan " } else { "" });
+        out.push_str(&masked.map_or_else(|| part.to_owned(), |id| part.replacen(id, "...", 1)));
+    }
+    out
+}
+
 /// Fails when there is an escape sequence.
 #[track_caller]
 pub(crate) fn is_plain(text: &str) {
