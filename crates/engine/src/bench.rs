@@ -161,6 +161,8 @@ pub(crate) fn plan(actions: Vec<Action>) -> Plan {
         taken_at: at(0),
         config_digest: Digest::of_bytes(b"a"),
         snapshot_digest: Digest::of_bytes(b"b"),
+        selection: refit_model::Selection::default(),
+        left_out: BTreeSet::new(),
         clusters: Vec::new(),
         waves: Vec::new(),
         actions,

@@ -88,6 +88,8 @@ pub enum Code {
     RF037,
     /// A lifecycle hook may hold an instance longer than a roll waits for it.
     RF038,
+    /// A wave that comes first is left out, and is not done.
+    RF040,
 }
 
 impl fmt::Display for Code {

@@ -309,7 +309,7 @@ impl ImagePattern {
 }
 
 /// Whether `text` matches `pattern`, in which `*` stands for anything. Linear backtracking.
-fn glob(pattern: &[u8], text: &[u8]) -> bool {
+pub(crate) fn glob(pattern: &[u8], text: &[u8]) -> bool {
     let (mut p, mut t) = (0, 0);
     let mut star: Option<(usize, usize)> = None;
     while t < text.len() {

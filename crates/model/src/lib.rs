@@ -25,6 +25,7 @@ mod period;
 mod plan;
 mod quantity;
 mod range;
+mod selection;
 pub mod skew;
 mod snapshot;
 mod support;
@@ -57,6 +58,7 @@ pub use period::{InvalidPeriod, Period};
 pub use plan::{ClusterPlan, ClusterStatus, Plan, PlanFileError, SavedPlan, WavePlan, readable};
 pub use quantity::{IntOrPercent, InvalidQuantity};
 pub use range::{InvalidRange, VersionRange};
+pub use selection::Selection;
 pub use snapshot::{
     AddonState, ApplySetParent, BudgetState, ClusterIdentity, ClusterState, ControlPlaneMember,
     FieldDrift, ForeignCopy, GroupState, ImageState, InstanceState, KubeProxy, LeaseState,

@@ -7,7 +7,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::{
     Action, ActionId, ChannelName, ClusterIdentity, ClusterName, Digest, Edge, Finding, FleetName,
-    KubeVersion, Period, PlanId, ReleaseName, Timestamp, digest_of,
+    KubeVersion, Period, PlanId, ReleaseName, Selection, Timestamp, digest_of,
 };
 
 /// A plan. It is an approval envelope: applying it may do less and never more.
@@ -24,6 +24,12 @@ pub struct Plan {
     pub config_digest: Digest,
     /// Of the snapshot that it was made from.
     pub snapshot_digest: Digest,
+    /// Which clusters it is about, if not the whole fleet.
+    #[serde(default, skip_serializing_if = "Selection::is_everything")]
+    pub selection: Selection,
+    /// The clusters of the fleet that it is not about.
+    #[serde(default, skip_serializing_if = "BTreeSet::is_empty")]
+    pub left_out: BTreeSet<ClusterName>,
     /// Every cluster that was planned, by name.
     pub clusters: Vec<ClusterPlan>,
     /// The waves that have something to do, per channel in order.
@@ -164,7 +170,7 @@ pub enum PlanFileError {
 
 impl SavedPlan {
     /// The version that this code writes. A reader takes the same major and no newer minor.
-    pub const FORMAT: &str = "1.0";
+    pub const FORMAT: &str = "1.1";
 
     /// Wraps a plan.
     pub fn new(plan: Plan) -> Self {
@@ -225,6 +231,8 @@ mod tests {
             taken_at: "2026-11-02T09:00:00Z".parse().unwrap(),
             config_digest: Digest::of_bytes(b"a"),
             snapshot_digest: Digest::of_bytes(b"b"),
+            selection: Selection::default(),
+            left_out: BTreeSet::new(),
             clusters: Vec::new(),
             waves: Vec::new(),
             actions: Vec::new(),
@@ -248,11 +256,13 @@ mod tests {
             SavedPlan::from_bytes(edited.as_bytes()),
             Err(PlanFileError::Damaged { .. })
         ));
-        let newer = text.replace("\"format-version\": \"1.0\"", "\"format-version\": \"1.1\"");
+        let newer = text.replace("\"format-version\": \"1.1\"", "\"format-version\": \"1.2\"");
         assert!(matches!(
             SavedPlan::from_bytes(newer.as_bytes()),
-            Err(PlanFileError::Format { found }) if found == "1.1"
+            Err(PlanFileError::Format { found }) if found == "1.2"
         ));
+        let older = text.replace("\"format-version\": \"1.1\"", "\"format-version\": \"1.0\"");
+        assert_eq!(SavedPlan::from_bytes(older.as_bytes()).unwrap().plan, empty());
         let cut = &text.as_bytes()[..text.len() / 2];
         assert!(matches!(SavedPlan::from_bytes(cut), Err(PlanFileError::NotAPlan(_))));
     }

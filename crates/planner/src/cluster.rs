@@ -63,6 +63,11 @@ impl Planned {
         self.findings.iter().any(|finding| finding.severity.blocks())
     }
 
+    /// Whether it is surely what the files say.
+    pub(crate) fn is_done(&self) -> bool {
+        !self.is_blocked() && self.actions.is_empty()
+    }
+
     /// Takes everything back that was planned, but for what tidies up.
     pub(crate) fn block(&mut self, finding: Finding) {
         self.findings.push(finding);

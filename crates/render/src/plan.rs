@@ -28,6 +28,7 @@ pub fn plan_text(plan: &Plan, fleet: Option<&Fleet>, style: Style) -> String {
         standing(&mut page, plan);
         page.blank();
         nothing_to_do(&mut page, plan);
+        left_out(&mut page, plan);
         findings::section(&mut page, &plan.findings);
         return page.finish();
     }
@@ -38,6 +39,7 @@ pub fn plan_text(plan: &Plan, fleet: Option<&Fleet>, style: Style) -> String {
         transition(&mut page, group);
     }
     standing(&mut page, plan);
+    left_out(&mut page, plan);
     order::section(&mut page, plan, &groups);
     points_of_no_return(&mut page, &groups);
     findings::section(&mut page, &plan.findings);
@@ -221,6 +223,17 @@ fn standing(page: &mut Page, plan: &Plan) {
         page.line(2, 4)
             .words(Paint::Good, &format!("{} up to date", count(current.len(), "cluster")));
     }
+}
+
+/// The clusters that the plan is not about. Nobody looked whether something is to be done there.
+fn left_out(page: &mut Page, plan: &Plan) {
+    if plan.left_out.is_empty() {
+        return;
+    }
+    page.blank();
+    let clusters = count(plan.left_out.len(), "cluster");
+    page.line(2, 4).words(Paint::Change, &format!("{clusters} left out:")).space(1);
+    page.names(Paint::Plain, plan.left_out.iter().map(ClusterName::as_str), NAME_LINES, "");
 }
 
 fn nothing_to_do(page: &mut Page, plan: &Plan) {

@@ -152,6 +152,8 @@ impl Sample {
                 taken_at: "2026-11-02T09:14:02Z".parse().unwrap(),
                 config_digest: Digest::of_bytes(b"a"),
                 snapshot_digest: Digest::of_bytes(b"b"),
+                selection: refit_model::Selection::default(),
+                left_out: std::collections::BTreeSet::new(),
                 clusters: Vec::new(),
                 waves: Vec::new(),
                 actions: Vec::new(),

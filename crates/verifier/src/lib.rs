@@ -74,11 +74,29 @@ pub fn verify_again(fleet: &Fleet, snapshot: &Snapshot, plan: &Plan) -> Vec<Note
 /// Clusters that nothing is planned for must be blocked, or be what the files say.
 fn idle(fleet: &Fleet, snapshot: &Snapshot, plan: &Plan) -> Vec<Note> {
     let mut notes = Vec::new();
+    let strangers = plan.left_out.iter().filter(|name| !fleet.clusters.contains_key(*name));
+    notes.extend(strangers.map(|name| Note {
+        cluster: Some(name.clone()),
+        text: "is left out, and not declared".into(),
+    }));
+    let takes = |name, channel| plan.selection.takes(name, channel);
     for (name, cluster) in &fleet.clusters {
         let mut say = |text: String| notes.push(Note { cluster: Some(name.clone()), text });
-        let Some(listed) = plan.cluster(name) else {
-            say("is declared, and not listed".into());
-            continue;
+        let taken = takes(name, &cluster.channel);
+        if plan.left_out.contains(name) == taken {
+            say("is left out, and selected, or neither of both".into());
+        }
+        let listed = match (plan.cluster(name), taken) {
+            (Some(listed), true) => listed,
+            (Some(_), false) => {
+                say("is listed, and not selected".into());
+                continue;
+            }
+            (None, true) => {
+                say("is declared and selected, and not listed".into());
+                continue;
+            }
+            (None, false) => continue,
         };
         if plan.actions.iter().any(|action| action.cluster.as_ref() == Some(name)) {
             continue;

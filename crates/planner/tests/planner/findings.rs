@@ -205,6 +205,17 @@ fn cases() -> Vec<Case> {
             ..blocked(Code::RF025, "")
         },
         Case {
+            severity: Warning,
+            declare: |fleet| {
+                let first = WaveSpec::Clusters(BTreeSet::from([n("bee")]));
+                fleet.channels[0].waves = vec![first, WaveSpec::Percent(100)];
+            },
+            change: |bench| {
+                bench.options.selection.exclude.insert("bee".to_owned());
+            },
+            ..blocked(Code::RF040, "")
+        },
+        Case {
             declare: |fleet| {
                 let addon = knows(fleet, "dns", &[("1.0.0", ">=1.28")]);
                 addon.placement.before.insert(Milestone::ControlPlane);
@@ -458,7 +469,7 @@ fn every_finding_is_found_and_blocks_its_own_cluster_only() {
             assert_eq!(actions == 0, case.severity.blocks(), "{code}");
         }
         // The twin and the canary are what the other cluster's trouble is about.
-        if !matches!(code, Code::RF003 | Code::RF016 | Code::RF025) {
+        if !matches!(code, Code::RF003 | Code::RF016 | Code::RF025 | Code::RF040) {
             assert_eq!(status(&plan, "bee"), ClusterStatus::Planned, "{code}");
         }
     }

@@ -13,6 +13,7 @@ mod past;
 mod quickstart;
 mod readme;
 mod refusals;
+mod selection;
 mod signals;
 mod support;
 #[cfg(unix)]

@@ -45,11 +45,29 @@ fn a_cluster_that_nothing_is_done_for_is_missed() {
                 });
                 assert!(!notes.is_empty(), "seed {}: nobody misses {cluster}", bench.seed);
             }
-            bench.notes_that("is declared, and not listed", |plan| {
+            bench.notes_that("is declared and selected, and not listed", |plan| {
                 plan.actions.retain(|action| action.cluster.as_ref() != Some(&cluster));
                 plan.clusters.retain(|listed| listed.name != cluster);
             });
         }
+    }
+}
+
+#[test]
+fn what_is_selected_is_listed_and_nothing_else() {
+    for bench in plans(SEEDS).filter(|bench| bench.plan.clusters.len() > 1) {
+        let name = bench.plan.clusters[0].name.clone();
+        let exclude = std::collections::BTreeSet::from([name.to_string()]);
+        bench.notes_that("is listed, and not selected", |plan| {
+            plan.selection.exclude = exclude.clone();
+            plan.left_out.insert(name.clone());
+        });
+        bench.notes_that("is left out, and selected", |plan| {
+            plan.left_out.insert(name.clone());
+        });
+        bench.notes_that("is left out, and not declared", |plan| {
+            plan.left_out.insert("nowhere".parse().unwrap());
+        });
     }
 }
 
