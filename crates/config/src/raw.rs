@@ -7,8 +7,8 @@
 use std::collections::BTreeMap;
 
 use refit_model::{
-    AddonName, AddonVersion, ChannelName, ClusterName, FleetName, GroupName, KubeVersion, Minor,
-    Period, PoolName, ReleaseName, VersionRange, WorkloadRef, Zone,
+    AddonName, AddonVersion, ChannelName, ClusterName, FleetName, Freeze, GroupName, KubeVersion,
+    MaxVersion, Minor, Period, PoolName, ReleaseName, VersionRange, WorkloadRef, Zone,
 };
 use schemars::JsonSchema;
 use serde::Deserialize;
@@ -310,6 +310,12 @@ pub(crate) struct ClusterHead {
     /// The context of the kubeconfig that reaches the cluster. Without it: the cluster's name.
     /// Not for simulated clusters.
     pub(crate) context: Option<At<String>>,
+    /// Freezes the cluster: `until 2027-01-04, peak season`, or a reason alone. Up to and with that
+    /// day (UTC) nothing is planned for it but to tidy up after a run that did not end.
+    pub(crate) freeze: Option<Text<Freeze>>,
+    /// The highest version of Kubernetes that the cluster may run, a minor such as `1.34` or a
+    /// version. Of a newer release it takes the newest available version within.
+    pub(crate) max_version: Option<Text<MaxVersion>>,
     /// The add-on sets of the channel's release that the cluster runs.
     #[serde(default)]
     pub(crate) addon_sets: Vec<At<String>>,
@@ -326,6 +332,12 @@ pub(crate) struct ClusterTable {
     /// The context of the kubeconfig that reaches the cluster. Without it: the cluster's name.
     /// Not for simulated clusters.
     pub(crate) context: Option<At<String>>,
+    /// Freezes the cluster: `until 2027-01-04, peak season`, or a reason alone. Up to and with that
+    /// day (UTC) nothing is planned for it but to tidy up after a run that did not end.
+    pub(crate) freeze: Option<Text<Freeze>>,
+    /// The highest version of Kubernetes that the cluster may run, a minor such as `1.34` or a
+    /// version. Of a newer release it takes the newest available version within.
+    pub(crate) max_version: Option<Text<MaxVersion>>,
     /// The add-on sets of the channel's release that the cluster runs.
     #[serde(default)]
     pub(crate) addon_sets: Vec<At<String>>,
@@ -341,8 +353,19 @@ pub(crate) struct ClusterTable {
 impl From<ClusterFile> for ClusterTable {
     fn from(file: ClusterFile) -> Self {
         let ClusterFile { cluster, pins, provider, control_plane, node_pools } = file;
-        let ClusterHead { name, channel, context, addon_sets } = cluster;
-        Self { name, channel, context, addon_sets, pins, provider, control_plane, node_pools }
+        let ClusterHead { name, channel, context, freeze, max_version, addon_sets } = cluster;
+        Self {
+            name,
+            channel,
+            context,
+            freeze,
+            max_version,
+            addon_sets,
+            pins,
+            provider,
+            control_plane,
+            node_pools,
+        }
     }
 }
 

@@ -159,6 +159,7 @@ pub(crate) fn plan(actions: Vec<Action>) -> Plan {
         fleet: "acme".parse().unwrap(),
         made_with: "0.1.0".to_owned(),
         taken_at: at(0),
+        now: None,
         config_digest: Digest::of_bytes(b"a"),
         snapshot_digest: Digest::of_bytes(b"b"),
         selection: refit_model::Selection::default(),

@@ -90,6 +90,10 @@ pub enum Code {
     RF038,
     /// A wave that comes first is left out, and is not done.
     RF040,
+    /// A cluster is frozen, and something waits for the end of that.
+    RF041,
+    /// A cluster does not go to its release's version, because of its `max-version`.
+    RF042,
 }
 
 impl fmt::Display for Code {

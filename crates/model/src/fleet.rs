@@ -11,8 +11,9 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use crate::{
-    Addon, AddonName, AddonVersion, ChannelName, ClusterName, Date, Digest, FleetName, GroupName,
-    IntOrPercent, KubeVersion, Minor, Period, PoolName, ReleaseName, Source, Timestamp, Zone,
+    Addon, AddonName, AddonVersion, Capped, ChannelName, ClusterName, Date, Digest, FleetName,
+    Freeze, GroupName, IntOrPercent, KubeVersion, Minor, Period, PoolName, ReleaseName, Source,
+    Timestamp, Written, Zone,
 };
 
 /// Where something was written: a file relative to the fleet's directory, and a line from 1.
@@ -130,7 +131,8 @@ pub struct Release {
 pub struct Target<T> {
     /// The value.
     pub value: T,
-    /// Whether a pin of the cluster decided, instead of its channel's release.
+    /// Whether a pin of the cluster, or its `max-version`, decided instead of its channel's
+    /// release.
     pub pinned: bool,
     /// Where the value was written.
     pub at: Location,
@@ -156,6 +158,10 @@ pub struct Cluster {
     pub release: ReleaseName,
     /// The version of Kubernetes that it should run.
     pub kubernetes: Target<KubeVersion>,
+    /// What its release declares instead, if its `max-version` keeps it from that.
+    pub capped: Option<Capped>,
+    /// A time in which nothing is planned for it.
+    pub freeze: Option<Written<Freeze>>,
     /// The add-ons that it should run.
     pub addons: BTreeMap<AddonName, AddonTarget>,
     /// Who runs its machines.

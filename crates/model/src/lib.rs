@@ -19,6 +19,7 @@ mod fleet;
 mod guard;
 mod id;
 mod journal;
+mod limits;
 mod object;
 mod op;
 mod period;
@@ -52,6 +53,7 @@ pub use id::{
 pub use journal::{
     GivingUp, JournalRecord, OpResult, Outcome, Progress, Purpose, RecordKind, RunOutcome, Stop,
 };
+pub use limits::{Capped, Freeze, InvalidFreeze, MaxVersion, Written};
 pub use object::{Manifest, ManifestSet, ObjectRef, WorkloadRef, redact};
 pub use op::{AddonOp, GroupOp, NodeOp, Op, OpId, PodKey, RollTag, Token};
 pub use period::{InvalidPeriod, Period};

@@ -20,6 +20,10 @@ pub struct Plan {
     pub made_with: String,
     /// When the snapshot was taken that it was made from.
     pub taken_at: Timestamp,
+    /// The time that freezes and ends of maintenance were held against, if not when the snapshot
+    /// was taken.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub now: Option<Timestamp>,
     /// Of the files that it was made from.
     pub config_digest: Digest,
     /// Of the snapshot that it was made from.
@@ -66,6 +70,11 @@ impl Plan {
         self.clusters.iter().find(|cluster| cluster.name == *name)
     }
 
+    /// The time that freezes are held against.
+    pub fn held_against(&self) -> Timestamp {
+        self.now.unwrap_or(self.taken_at)
+    }
+
     /// Whether some cluster cannot be planned.
     pub fn is_blocked(&self) -> bool {
         self.clusters.iter().any(|cluster| cluster.status == ClusterStatus::Blocked)
@@ -78,13 +87,18 @@ impl Plan {
 }
 
 /// Where a cluster stands in a plan.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[derive(
+    Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize, JsonSchema,
+)]
 #[serde(rename_all = "kebab-case")]
 pub enum ClusterStatus {
     /// There is something to do.
     Planned,
     /// It is what the files say.
     UpToDate,
+    /// Its file freezes it; nothing is planned for it, but to tidy up after a run that did not
+    /// end.
+    Frozen,
     /// A finding blocks it; nothing is planned for it, but to tidy up after a run that did not
     /// end.
     Blocked,
@@ -229,6 +243,7 @@ mod tests {
             fleet: "acme".parse().unwrap(),
             made_with: "0.1.0".into(),
             taken_at: "2026-11-02T09:00:00Z".parse().unwrap(),
+            now: None,
             config_digest: Digest::of_bytes(b"a"),
             snapshot_digest: Digest::of_bytes(b"b"),
             selection: Selection::default(),

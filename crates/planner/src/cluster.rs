@@ -1,6 +1,7 @@
 //! One cluster: from its checks to its actions and the orders between them.
 
 mod addon_actions;
+mod frozen;
 mod launches;
 mod machines;
 mod order;
@@ -33,8 +34,10 @@ pub(crate) struct Planned {
     pub(crate) actions: Vec<Action>,
     pub(crate) edges: Vec<Edge>,
     pub(crate) findings: Vec<Finding>,
-    /// What can be done even when it is blocked.
+    /// What can be done even when it is blocked, or frozen.
     pub(crate) tidying: Tidying,
+    /// Whether it is frozen, and not what the files say.
+    pub(crate) frozen: bool,
 }
 
 impl Planned {
@@ -47,6 +50,7 @@ impl Planned {
             edges: Vec::new(),
             findings: vec![finding],
             tidying: Tidying::default(),
+            frozen: false,
         }
     }
 
@@ -63,14 +67,23 @@ impl Planned {
         self.findings.iter().any(|finding| finding.severity.blocks())
     }
 
-    /// Whether it is surely what the files say.
-    pub(crate) fn is_done(&self) -> bool {
-        !self.is_blocked() && self.actions.is_empty()
+    /// Whether it may be something else than what the files say, and is not to stay so.
+    pub(crate) fn is_undone(&self) -> bool {
+        !self.frozen && (self.is_blocked() || !self.actions.is_empty())
+    }
+
+    /// Whether a release is on its way to it.
+    pub(crate) fn is_busy(&self) -> bool {
+        self.is_undone() && !self.is_blocked()
     }
 
     /// Takes everything back that was planned, but for what tidies up.
     pub(crate) fn block(&mut self, finding: Finding) {
         self.findings.push(finding);
+        self.only_tidy_up();
+    }
+
+    fn only_tidy_up(&mut self) {
         let Tidying { actions, edges } = std::mem::take(&mut self.tidying);
         self.actions = actions;
         self.edges = edges;
@@ -144,6 +157,7 @@ pub(crate) fn plan(
         edges,
         findings,
         tidying,
+        frozen: false,
     }
 }
 
@@ -160,6 +174,7 @@ struct ClusterPlanner<'a> {
 
 impl ClusterPlanner<'_> {
     fn run(&mut self) {
+        self.blockers.extend(frozen::capped(self.cluster));
         self.blockers.extend(checks::machines(self.cluster, self.state));
         if self.is_blocked() {
             return;

@@ -62,6 +62,10 @@ pub fn plan(fleet: &Fleet, snapshot: &Snapshot, options: &Options) -> Plan {
             None => Planned::unseen(missing(name)),
         }
     };
+    let of_one = |cluster: &Cluster| match &cluster.freeze {
+        Some(freeze) if freeze.value.holds(now) => of_one(cluster).frozen(&cluster.name, freeze),
+        _ => of_one(cluster),
+    };
     let (taken, left_out): (Vec<&Cluster>, Vec<&Cluster>) = fleet
         .clusters
         .values()
@@ -71,7 +75,7 @@ pub fn plan(fleet: &Fleet, snapshot: &Snapshot, options: &Options) -> Plan {
     let needed = waves::needed(fleet, &options.selection);
     let undone: BTreeSet<ClusterName> = left_out
         .iter()
-        .filter(|cluster| needed.contains(&cluster.name) && !of_one(cluster).is_done())
+        .filter(|cluster| needed.contains(&cluster.name) && of_one(cluster).is_undone())
         .map(|cluster| cluster.name.clone())
         .collect();
 
@@ -87,7 +91,9 @@ pub fn plan(fleet: &Fleet, snapshot: &Snapshot, options: &Options) -> Plan {
             channel: cluster.channel.clone(),
             release: cluster.release.clone(),
             identity: planned.identity,
-            status: if blocked {
+            status: if planned.frozen {
+                ClusterStatus::Frozen
+            } else if blocked {
                 ClusterStatus::Blocked
             } else if planned.actions.is_empty() {
                 ClusterStatus::UpToDate
@@ -108,6 +114,7 @@ pub fn plan(fleet: &Fleet, snapshot: &Snapshot, options: &Options) -> Plan {
         fleet: fleet.name.clone(),
         made_with: options.made_with.clone(),
         taken_at: snapshot.taken_at,
+        now: options.now,
         config_digest: fleet.digest.clone(),
         snapshot_digest: digest_of(snapshot),
         selection: options.selection.clone(),

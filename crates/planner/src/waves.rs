@@ -116,7 +116,7 @@ fn may_still_fail(
 }
 
 fn is_busy(clusters: &BTreeMap<ClusterName, Planned>, name: &ClusterName) -> bool {
-    clusters.get(name).is_some_and(|planned| !planned.is_blocked() && !planned.actions.is_empty())
+    clusters.get(name).is_some_and(Planned::is_busy)
 }
 
 /// The clusters of each wave, from 1.

@@ -248,6 +248,8 @@ mod tests {
             name: n("c"),
             channel: n("dev"),
             release: n("r"),
+            capped: None,
+            freeze: None,
             kubernetes: refit_model::Target {
                 value: KubeVersion::new(1, 35, 4),
                 pinned: false,

@@ -262,8 +262,8 @@ pub(crate) struct Planning {
     /// Take newer images of the same version for a change
     #[arg(long, env = "REFIT_REFRESH_IMAGES", hide_env_values = true)]
     pub(crate) refresh_images: bool,
-    /// The time to hold the end of a minor's maintenance against, as 2026-11-21T09:00:00Z;
-    /// without it: when the clusters were looked at
+    /// The time to hold freezes and the ends of minors' maintenance against, as
+    /// 2026-11-21T09:00:00Z; without it: when the clusters were looked at
     #[arg(long, value_name = "TIME", env = "REFIT_NOW", hide_env_values = true)]
     pub(crate) now: Option<Timestamp>,
 }

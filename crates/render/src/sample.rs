@@ -150,6 +150,7 @@ impl Sample {
                 fleet: "acme".parse().unwrap(),
                 made_with: "0.1.0".into(),
                 taken_at: "2026-11-02T09:14:02Z".parse().unwrap(),
+                now: None,
                 config_digest: Digest::of_bytes(b"a"),
                 snapshot_digest: Digest::of_bytes(b"b"),
                 selection: refit_model::Selection::default(),

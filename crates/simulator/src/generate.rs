@@ -177,6 +177,8 @@ impl Generator {
             name,
             channel,
             release: release.name.clone(),
+            capped: None,
+            freeze: None,
             kubernetes: Target {
                 value: release.kubernetes.clone(),
                 pinned: false,

@@ -18,8 +18,8 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 
 use refit_model::{
-    ActionKind, AddonMark, AddonName, ClusterName, ClusterStatus, Digest, Fleet, Observation, Plan,
-    Snapshot, digest_of,
+    ActionKind, AddonMark, AddonName, Cluster, ClusterName, ClusterStatus, Digest, Fleet,
+    Observation, Plan, Snapshot, digest_of,
 };
 
 /// Something that is wrong with a plan.
@@ -98,6 +98,9 @@ fn idle(fleet: &Fleet, snapshot: &Snapshot, plan: &Plan) -> Vec<Note> {
             }
             (None, false) => continue,
         };
+        if listed.status == ClusterStatus::Frozen && !is_frozen(cluster, plan) {
+            say("is listed as frozen, and is not".into());
+        }
         if plan.actions.iter().any(|action| action.cluster.as_ref() == Some(name)) {
             continue;
         }
@@ -109,10 +112,20 @@ fn idle(fleet: &Fleet, snapshot: &Snapshot, plan: &Plan) -> Vec<Note> {
             (ClusterStatus::UpToDate, ..) => {
                 say("is listed as up to date, and was not seen".into());
             }
-            (ClusterStatus::Blocked, ..) => {}
+            (ClusterStatus::Blocked | ClusterStatus::Frozen, ..) => {}
         }
     }
     notes
+}
+
+/// Whether nothing may be done to a cluster at the time of the plan.
+fn is_frozen(cluster: &Cluster, plan: &Plan) -> bool {
+    cluster.freeze.as_ref().is_some_and(|freeze| freeze.value.holds(plan.held_against()))
+}
+
+/// Whether nothing but tidying up may be planned for a cluster of that status.
+fn stands_still(status: ClusterStatus) -> bool {
+    matches!(status, ClusterStatus::Blocked | ClusterStatus::Frozen)
 }
 
 /// Add-ons that nothing is planned for must be there whole, as refit would have applied them.
@@ -120,7 +133,7 @@ fn idle(fleet: &Fleet, snapshot: &Snapshot, plan: &Plan) -> Vec<Note> {
 /// snapshot.
 fn untouched(fleet: &Fleet, snapshot: &Snapshot, plan: &Plan) -> Vec<Note> {
     let mut notes = Vec::new();
-    let open = plan.clusters.iter().filter(|listed| listed.status != ClusterStatus::Blocked);
+    let open = plan.clusters.iter().filter(|listed| !stands_still(listed.status));
     for cluster in open.filter_map(|listed| fleet.clusters.get(&listed.name)) {
         let Some(Observation::Fresh(state)) = snapshot.clusters.get(&cluster.name) else {
             continue;
@@ -181,9 +194,12 @@ fn check(fleet: &Fleet, snapshot: &Snapshot, plan: &Plan) -> Vec<Note> {
         };
         let tidies =
             actions.iter().all(|at| matches!(plan.actions[*at].kind, ActionKind::TidyUp { .. }));
-        let blocked = listed.status == ClusterStatus::Blocked && tidies;
+        let blocked = stands_still(listed.status) && tidies;
         if listed.status != ClusterStatus::Planned && !blocked {
             say(Some(name), "has actions, and is not listed as planned".into());
+        }
+        if is_frozen(cluster, plan) && !tidies {
+            say(Some(name), "is frozen, and is not left alone".into());
         }
         if listed.identity.as_ref() != Some(&state.identity) {
             say(Some(name), "is listed with another identity than was seen".into());

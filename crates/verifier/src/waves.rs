@@ -41,7 +41,7 @@ pub(crate) fn check(fleet: &Fleet, plan: &Plan) -> Vec<String> {
     let by_cluster = by_cluster(plan);
     for (name, actions) in &by_cluster {
         let blocked =
-            |name| plan.cluster(name).is_some_and(|listed| listed.status == ClusterStatus::Blocked);
+            |name| plan.cluster(name).is_some_and(|listed| crate::stands_still(listed.status));
         let Some((channel, wave)) = placed.get(name) else {
             // What tidies up is no part of a release, and waits for nobody.
             if blocked(name) {

@@ -77,6 +77,7 @@ impl Resolver<'_> {
         let owner = raw.name.text.clone();
         let channel = self.cluster_channel(file, raw, channels);
         let pinned = raw.pins.kubernetes.as_ref().map(|text| self.target(file, text));
+        let limits = self.kept_back(file, raw);
         let addon_pins = self.set(file, &raw.pins.addons);
         let control_groups =
             self.groups(file, &raw.control_plane.auto_scaling_groups, &owner, groups);
@@ -98,20 +99,28 @@ impl Resolver<'_> {
         let provider = self.provider(file, raw, &control_groups, &all_groups);
 
         let known_release = self.release_of(channels, channel.as_ref()?);
-        let (release, version, at) = {
+        let (release, released) = {
             let known = known_release?;
             let at = self.location(&known.file, &known.kubernetes);
-            (known.release.name.clone(), known.release.kubernetes.clone(), at)
+            let value = known.release.kubernetes.clone();
+            (known.release.name.clone(), Target { value, pinned: false, at })
         };
         let sets_known = self.releases.get(&release).is_some_and(|known| {
             raw.addon_sets.iter().all(|set| known.release.addon_sets.contains_key(&set.value))
         });
         let addons = self.cluster_addons(file, raw, &release, &addon_pins);
-        let kubernetes = match (pinned, &raw.pins.kubernetes) {
+        let (kubernetes, capped) = match (pinned, &raw.pins.kubernetes) {
             (Some(pinned), Some(text)) => {
-                Target { value: pinned?, pinned: true, at: self.location(file, &text.span) }
+                let value = self.pin_within(file, raw, pinned?, &text.span, &limits);
+                (Target { value, pinned: true, at: self.location(file, &text.span) }, None)
             }
-            _ => Target { value: version, pinned: false, at },
+            _ => self.within(file, raw, released, &limits)?,
+        };
+        // Who lowers the version answers for the add-ons that do not support it.
+        let decides = if capped.is_some() {
+            raw.max_version.as_ref().map(|text| text.span.clone())
+        } else {
+            raw.pins.kubernetes.as_ref().map(|text| text.span.clone())
         };
         let at = self.location(file, &raw.name.span);
         let sets = match (raw.addon_sets.first(), raw.addon_sets.last()) {
@@ -124,6 +133,8 @@ impl Resolver<'_> {
                 channel: channel?,
                 release,
                 kubernetes,
+                capped,
+                freeze: limits.freeze,
                 addons,
                 provider: provider?,
                 control_plane: control_plane?,
@@ -133,7 +144,7 @@ impl Resolver<'_> {
             file: file.to_owned(),
             sets,
             doubtful: !sets_known,
-            kubernetes_pin: raw.pins.kubernetes.as_ref().map(|text| text.span.clone()),
+            kubernetes_pin: decides,
             addon_pins: addon_pins.into_iter().map(|(name, (_, span))| (name, span)).collect(),
         })
     }

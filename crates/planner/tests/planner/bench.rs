@@ -80,6 +80,8 @@ fn cluster(name: &str, start: &str, goal: &str) -> Cluster {
         channel: n("stable"),
         release: n("2026.11.0"),
         kubernetes: Target { value: n(goal), pinned: false, at: at("releases/2026.11.0.toml") },
+        capped: None,
+        freeze: None,
         addons: BTreeMap::new(),
         provider: Provider::Simulated(SimulatedStart {
             zones: ["eu-west-1a", "eu-west-1b", "eu-west-1c"].map(n).to_vec(),

@@ -11,5 +11,6 @@ mod findings;
 mod hops;
 mod knowledge;
 mod launches;
+mod limits;
 mod properties;
 mod waves;

@@ -7,6 +7,7 @@ mod crashes;
 mod files;
 mod first_steps;
 mod help;
+mod limits;
 mod locks;
 mod moved;
 mod past;

@@ -196,6 +196,8 @@ impl Bench {
             name: "ant".parse().unwrap(),
             channel: "dev".parse().unwrap(),
             release: "1".parse().unwrap(),
+            capped: None,
+            freeze: None,
             kubernetes: Target { value: version(33), pinned: false, at: at.clone() },
             addons: BTreeMap::new(),
             provider: Provider::Simulated(start),

@@ -1,0 +1,68 @@
+//! What a cluster's file keeps from it: `freeze` and `max-version`.
+
+use insta::assert_snapshot;
+use refit_config::load;
+
+use crate::{fleet, replace, told, with};
+
+/// The cluster with more keys in `[cluster]`.
+fn cluster(keys: &str) -> String {
+    with("clusters/a.toml", "channel = \"dev\"", &format!("channel = \"dev\"\n{keys}"))
+}
+
+#[test]
+fn a_freeze_that_says_neither_when_nor_why() {
+    assert_snapshot!(cluster(r#"freeze = "until soon, peak season""#), @r"");
+    assert_snapshot!(cluster(r#"freeze = " ""#), @r"");
+}
+
+#[test]
+fn a_pin_above_the_highest_version() {
+    assert_snapshot!(cluster("max-version = \"1.34\"\n\n[pins]\nkubernetes = \"1.35.1\"\n\n[ignored]"), @r"");
+}
+
+#[test]
+fn a_highest_version_that_nothing_is_within() {
+    assert_snapshot!(cluster(r#"max-version = "1.33""#), @r"");
+    assert_snapshot!(cluster(r#"max-version = "latest""#), @r"");
+}
+
+#[test]
+fn add_ons_that_do_not_support_the_lower_version_point_at_it() {
+    assert_snapshot!({
+        let mut files = fleet();
+        replace(&mut files, "clusters/a.toml", "channel = \"dev\"", "channel = \"dev\"\nmax-version = \"1.34\"");
+        replace(&mut files, "addons/ingress/addon.toml", ">=1.34, <=1.35", ">=1.35, <=1.35");
+        told(&files)
+    }, @r"");
+}
+
+#[test]
+fn the_newest_available_version_within_is_taken() {
+    let of = |keys: &str| {
+        let mut files = fleet();
+        let keys = format!("channel = \"dev\"\n{keys}");
+        replace(&mut files, "clusters/a.toml", "channel = \"dev\"", &keys);
+        let fleet = load(&files).fleet.unwrap();
+        fleet.clusters[&"a".parse().unwrap()].clone()
+    };
+    let capped = of("max-version = \"1.34\"");
+    assert_eq!(capped.kubernetes.value, "1.34.3".parse().unwrap());
+    assert_eq!(capped.kubernetes.at.to_string(), "clusters/a.toml:5");
+    let why = capped.capped.unwrap();
+    assert_eq!(
+        (why.max.value, why.wanted.value),
+        ("1.34".parse().unwrap(), "1.35.1".parse().unwrap())
+    );
+    assert_eq!(why.wanted.at.to_string(), "releases/r1.toml:4");
+    for roomy in ["max-version = \"1.35\"", "max-version = \"1.35.1\"", "max-version = \"1.40\""] {
+        let free = of(roomy);
+        assert_eq!(
+            (free.kubernetes.value, free.capped),
+            ("1.35.1".parse().unwrap(), None),
+            "{roomy}"
+        );
+    }
+    let frozen = of("freeze = \"until 2027-01-04, peak season\"").freeze.unwrap();
+    assert_eq!((frozen.value.reason.as_str(), frozen.at.line), ("peak season", 5));
+}

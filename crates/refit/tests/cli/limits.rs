@@ -1,0 +1,61 @@
+//! Frozen clusters, and clusters with a highest version.
+
+use crate::support::{Fleet, validate};
+
+const CANARY: &str = "clusters/prod-eu-1.toml";
+
+fn with(keys: &str) -> Fleet {
+    let fleet = Fleet::quickstart();
+    fleet.edit(CANARY, "channel = \"stable\"", &format!("channel = \"stable\"\n{keys}"));
+    fleet
+}
+
+#[test]
+fn a_frozen_cluster_waits_and_nobody_waits_for_it() {
+    let fleet = with("freeze = \"until 2026-12-31, peak season\"");
+    let json = fleet.run(&["plan", "--format", "json"]).exits(0).json();
+    validate("plan.schema.json", &json);
+    fleet.run(&["plan", "-o", "next.plan"]).exits(0).shows(&[
+        "1 cluster frozen, see Findings: prod-eu-1",
+        "note     RF041  prod-eu-1: is frozen until the end of 2026-12-31: peak season",
+        "(clusters/prod-eu-1.toml:7)",
+        "wave 2  prod-us-1",
+    ]);
+    fleet.apply(&["next.plan"]).exits(0).says(&["The second plan is empty"]);
+    let rest = fleet.run(&["plan", "--detailed-exitcode"]).exits(0);
+    rest.shows(&["No changes. 2 clusters run what the files say. 1 cluster is frozen."]);
+
+    // A saved plan keeps the time that it was made for.
+    let later =
+        ["plan", "--now", "2027-01-01T00:00:00Z", "--detailed-exitcode", "-o", "later.plan"];
+    fleet.run(&later).exits(2);
+    fleet.apply(&["later.plan"]).exits(0);
+    fleet.nothing_is_left_to_do();
+}
+
+#[test]
+fn what_a_killed_run_left_is_put_back_in_a_frozen_cluster() {
+    let fleet = Fleet::starter();
+    let before = fleet.shape();
+    let mut running = fleet.start(&["apply", "--auto-approve", "--simulation-speed", "200"]);
+    running.until_it_says("workers 1.35.8 -> 1.36.4  starts");
+    assert!(running.kill());
+    let keys = "channel = \"dev\"\nfreeze = \"peak season\"";
+    fleet.edit("clusters/dev-1.toml", "channel = \"dev\"", keys);
+    fleet.apply(&["--auto-approve"]).exits(0).says(&["it is closed"]);
+    fleet.is_tidy(&before);
+    fleet.run(&["plan"]).exits(0).shows(&["RF041", "workers 1.35.8"]);
+}
+
+#[test]
+fn a_cluster_goes_no_further_than_its_highest_version() {
+    let fleet = Fleet::starter();
+    let keys = "channel = \"dev\"\nmax-version = \"1.35\"";
+    fleet.edit("clusters/dev-1.toml", "channel = \"dev\"", keys);
+    fleet.run(&["plan", "--detailed-exitcode"]).exits(0).shows(&[
+        "No changes.",
+        "RF042",
+        "`max-version` is 1.35",
+        "the release declares 1.36.4",
+    ]);
+}
