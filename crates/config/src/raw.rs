@@ -122,7 +122,7 @@ pub(crate) struct ChannelTable {
     pub(crate) max_failed_clusters: Option<u32>,
 }
 
-/// A wave: either `clusters` or `percent`.
+/// A wave: one of `clusters`, `labels` and `percent`.
 #[derive(Clone, Debug, Deserialize, JsonSchema)]
 #[serde(rename_all = "kebab-case", deny_unknown_fields)]
 #[schemars(extend("minProperties" = 1, "maxProperties" = 1))]
@@ -130,6 +130,8 @@ pub(crate) struct WaveTable {
     /// Clusters of the channel by name.
     #[schemars(length(min = 1))]
     pub(crate) clusters: Option<Vec<Text<ClusterName>>>,
+    /// The clusters of the channel that have all of these labels, such as `{ tier = "canary" }`.
+    pub(crate) labels: Option<At<BTreeMap<String, String>>>,
     /// So many further clusters, by name, that this share of the channel is reached, rounded up.
     #[schemars(range(min = 1, max = 100))]
     pub(crate) percent: Option<At<u8>>,
@@ -310,6 +312,9 @@ pub(crate) struct ClusterHead {
     /// The context of the kubeconfig that reaches the cluster. Without it: the cluster's name.
     /// Not for simulated clusters.
     pub(crate) context: Option<At<String>>,
+    /// What the cluster is like, such as `{ tier = "canary" }`, for waves to choose it by.
+    #[serde(default)]
+    pub(crate) labels: BTreeMap<String, String>,
     /// Freezes the cluster: `until 2027-01-04, peak season`, or a reason alone. Up to and with that
     /// day (UTC) nothing is planned for it but to tidy up after a run that did not end.
     pub(crate) freeze: Option<Text<Freeze>>,
@@ -332,6 +337,9 @@ pub(crate) struct ClusterTable {
     /// The context of the kubeconfig that reaches the cluster. Without it: the cluster's name.
     /// Not for simulated clusters.
     pub(crate) context: Option<At<String>>,
+    /// What the cluster is like, such as `{ tier = "canary" }`, for waves to choose it by.
+    #[serde(default)]
+    pub(crate) labels: BTreeMap<String, String>,
     /// Freezes the cluster: `until 2027-01-04, peak season`, or a reason alone. Up to and with that
     /// day (UTC) nothing is planned for it but to tidy up after a run that did not end.
     pub(crate) freeze: Option<Text<Freeze>>,
@@ -353,11 +361,13 @@ pub(crate) struct ClusterTable {
 impl From<ClusterFile> for ClusterTable {
     fn from(file: ClusterFile) -> Self {
         let ClusterFile { cluster, pins, provider, control_plane, node_pools } = file;
-        let ClusterHead { name, channel, context, freeze, max_version, addon_sets } = cluster;
+        let ClusterHead { name, channel, context, labels, freeze, max_version, addon_sets } =
+            cluster;
         Self {
             name,
             channel,
             context,
+            labels,
             freeze,
             max_version,
             addon_sets,

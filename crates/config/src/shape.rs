@@ -17,7 +17,7 @@ use crate::text::Span;
 
 /// Keys of the design that nothing enforces yet. They are refused by name, because silence
 /// would be taken for consent.
-const KEYS_NOT_YET: [&str; 13] = [
+const KEYS_NOT_YET: [&str; 12] = [
     "chart",
     "defaults",
     "gates",
@@ -25,7 +25,6 @@ const KEYS_NOT_YET: [&str; 13] = [
     "helm",
     "kustomization",
     "kustomize",
-    "labels",
     "policies",
     "soak",
     "source",

@@ -108,6 +108,8 @@ pub struct Channel {
 pub enum WaveSpec {
     /// These.
     Clusters(BTreeSet<ClusterName>),
+    /// Those that have all of these labels.
+    Labels(BTreeMap<String, String>),
     /// So many that this share of the channel is reached, by name, rounded up.
     Percent(u8),
 }
@@ -154,6 +156,8 @@ pub struct Cluster {
     pub name: ClusterName,
     /// The channel that it follows.
     pub channel: ChannelName,
+    /// What its file says of it, for waves to choose by.
+    pub labels: BTreeMap<String, String>,
     /// The channel's release.
     pub release: ReleaseName,
     /// The version of Kubernetes that it should run.
@@ -175,6 +179,11 @@ pub struct Cluster {
 }
 
 impl Cluster {
+    /// Whether it has all of these labels.
+    pub fn has_labels(&self, wanted: &BTreeMap<String, String>) -> bool {
+        wanted.iter().all(|(key, value)| self.labels.get(key) == Some(value))
+    }
+
     /// The pool of that name.
     pub fn pool(&self, name: &PoolName) -> Option<&NodePool> {
         self.pools.iter().find(|pool| pool.name == *name)

@@ -133,6 +133,12 @@ fn assign(fleet: &Fleet, channel: &Channel) -> Vec<(u32, BTreeSet<ClusterName>)>
     for (wave, spec) in (1..).zip(&channel.waves) {
         let names: BTreeSet<ClusterName> = match spec {
             WaveSpec::Clusters(names) => names.intersection(&rest).cloned().collect(),
+            WaveSpec::Labels(wanted) => {
+                let fits = |name: &&ClusterName| {
+                    fleet.clusters.get(*name).is_some_and(|cluster| cluster.has_labels(wanted))
+                };
+                rest.iter().filter(fits).cloned().collect()
+            }
             WaveSpec::Percent(percent) => {
                 let reach = (total * usize::from(*percent)).div_ceil(100);
                 rest.iter().take(reach.saturating_sub(taken)).cloned().collect()

@@ -248,6 +248,7 @@ mod tests {
             name: n("c"),
             channel: n("dev"),
             release: n("r"),
+            labels: BTreeMap::new(),
             capped: None,
             freeze: None,
             kubernetes: refit_model::Target {

@@ -177,6 +177,7 @@ impl Generator {
             name,
             channel,
             release: release.name.clone(),
+            labels: BTreeMap::new(),
             capped: None,
             freeze: None,
             kubernetes: Target {

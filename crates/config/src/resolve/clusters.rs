@@ -133,6 +133,7 @@ impl Resolver<'_> {
                 channel: channel?,
                 release,
                 kubernetes,
+                labels: raw.labels.clone(),
                 capped,
                 freeze: limits.freeze,
                 addons,

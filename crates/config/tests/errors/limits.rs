@@ -1,7 +1,8 @@
-//! What a cluster's file keeps from it: `freeze` and `max-version`.
+//! What a cluster's file says of it: `freeze`, `max-version` and `labels`.
 
 use insta::assert_snapshot;
 use refit_config::load;
+use refit_model::WaveSpec;
 
 use crate::{fleet, replace, told, with};
 
@@ -65,4 +66,41 @@ fn the_newest_available_version_within_is_taken() {
     }
     let frozen = of("freeze = \"until 2027-01-04, peak season\"").freeze.unwrap();
     assert_eq!((frozen.value.reason.as_str(), frozen.at.line), ("peak season", 5));
+}
+
+/// The fleet with these waves in the channel `dev`.
+fn waves(waves: &str) -> String {
+    with("fleet.toml", "release = \"r1\"", &format!("release = \"r1\"\nwaves = {waves}"))
+}
+
+#[test]
+fn a_wave_of_labels_that_no_cluster_has() {
+    assert_snapshot!(waves("[{ labels = { tier = \"canary\" } }]"), @r"");
+    assert_snapshot!(waves("[{ labels = {} }]"), @r"");
+    assert_snapshot!(waves("[{ labels = { tier = \"canary\" }, percent = 20 }]"), @r"");
+}
+
+#[test]
+fn what_no_wave_of_labels_takes_is_the_last_wave() {
+    let of = |waves: &str| {
+        let mut files = fleet();
+        let keys = "channel = \"dev\"\nlabels = { tier = \"canary\" }";
+        replace(&mut files, "clusters/a.toml", "channel = \"dev\"", keys);
+        let waves = format!("release = \"r1\"\nwaves = {waves}");
+        replace(&mut files, "fleet.toml", "release = \"r1\"", &waves);
+        load(&files).fleet.unwrap().channels[0].waves.clone()
+    };
+    let canary = || WaveSpec::Labels([("tier".to_owned(), "canary".to_owned())].into());
+    assert_eq!(of("[{ labels = { tier = \"canary\" } }]"), [canary()]);
+    let mut files = fleet();
+    for (name, tier) in [("a", "canary"), ("b", "other")] {
+        let path = format!("clusters/{name}.toml");
+        let keys = format!("addon-sets = [\"base\", \"more\"]\nlabels = {{ tier = \"{tier}\" }}");
+        replace(&mut files, &path, "addon-sets = [\"base\", \"more\"]", &keys);
+    }
+    replace(&mut files, "clusters/b.toml", "\"stable\"", "\"dev\"");
+    let waves = "release = \"r1\"\nwaves = [{ labels = { tier = \"canary\" } }]";
+    replace(&mut files, "fleet.toml", "release = \"r1\"", waves);
+    let waves = load(&files).fleet.unwrap().channels[0].waves.clone();
+    assert_eq!(waves, [canary(), WaveSpec::Percent(100)]);
 }

@@ -80,6 +80,7 @@ fn cluster(name: &str, start: &str, goal: &str) -> Cluster {
         channel: n("stable"),
         release: n("2026.11.0"),
         kubernetes: Target { value: n(goal), pinned: false, at: at("releases/2026.11.0.toml") },
+        labels: BTreeMap::new(),
         capped: None,
         freeze: None,
         addons: BTreeMap::new(),

@@ -277,3 +277,20 @@ fn a_plan_needs_to_see_its_clusters_and_the_waves_before_theirs() {
     assert_eq!(needs(only("c7")), set(&["c1", "c2", "c7"]));
     assert_eq!(needs(Selection::default()).len(), 10);
 }
+
+#[test]
+fn a_wave_of_labels_takes_the_clusters_that_have_them_all() {
+    let labels = |pairs: &[(&str, &str)]| {
+        pairs.iter().map(|(key, value)| ((*key).to_owned(), (*value).to_owned())).collect()
+    };
+    let canary = WaveSpec::Labels(labels(&[("tier", "canary"), ("region", "eu")]));
+    let mut fleet = ten(vec![named(&["c3"]), canary, WaveSpec::Percent(100)]);
+    for (name, region) in [("c2", "eu"), ("c3", "eu"), ("c5", "us"), ("c8", "eu")] {
+        let labels = labels(&[("tier", "canary"), ("region", region), ("other", "yes")]);
+        fleet.clusters.get_mut(&n(name)).unwrap().labels = labels;
+    }
+    let waves = waves(&Bench::of(fleet).plan());
+    let wanted = [(1, "c3".to_owned()), (2, "c2 c8".to_owned())];
+    assert_eq!(waves[..2], wanted, "c3 is in the first wave that takes it");
+    assert_eq!(waves[2], (3, "c0 c1 c4 c5 c6 c7 c9".to_owned()));
+}

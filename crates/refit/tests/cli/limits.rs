@@ -1,4 +1,4 @@
-//! Frozen clusters, and clusters with a highest version.
+//! Frozen clusters, clusters with a highest version, and waves by labels.
 
 use crate::support::{Fleet, validate};
 
@@ -58,4 +58,17 @@ fn a_cluster_goes_no_further_than_its_highest_version() {
         "`max-version` is 1.35",
         "the release declares 1.36.4",
     ]);
+}
+
+#[test]
+fn a_wave_is_chosen_by_labels() {
+    let fleet = Fleet::quickstart();
+    let us = "clusters/prod-us-1.toml";
+    fleet.edit(us, "channel = \"stable\"", "channel = \"stable\"\nlabels = { tier = \"canary\" }");
+    let canary = "{ labels = { tier = \"canary\" } }";
+    fleet.edit("fleet.toml", "{ clusters = [\"prod-eu-1\"] }", canary);
+    fleet.run(&["plan"]).exits(0).shows(&["wave 1  prod-us-1", "wave 2  prod-eu-1"]);
+    fleet.edit("fleet.toml", "\"canary\"", "\"canari\"");
+    let error = fleet.run(&["validate"]).exits(1);
+    error.says(&["no cluster of stable has the labels tier = \"canari\"", "did you mean"]);
 }

@@ -196,6 +196,7 @@ impl Bench {
             name: "ant".parse().unwrap(),
             channel: "dev".parse().unwrap(),
             release: "1".parse().unwrap(),
+            labels: BTreeMap::new(),
             capped: None,
             freeze: None,
             kubernetes: Target { value: version(33), pinned: false, at: at.clone() },
