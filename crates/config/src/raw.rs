@@ -32,6 +32,8 @@ pub(crate) const MAX_SURGE: u32 = 1;
 pub(crate) const MAX_UNAVAILABLE: u32 = 0;
 /// Default of `max-failed-clusters`.
 pub(crate) const MAX_FAILED_CLUSTERS: u32 = 0;
+/// Default of `max-parallel-pools`: what breaks has one cause.
+pub(crate) const MAX_PARALLEL_POOLS: u32 = 1;
 /// Most replicas of one simulated workload: a simulated pod is a value in memory.
 pub(crate) const REPLICAS_MAX: u32 = 10_000;
 /// Most instances of one simulated group, for the same reason.
@@ -321,6 +323,9 @@ pub(crate) struct ClusterHead {
     /// The highest version of Kubernetes that the cluster may run, a minor such as `1.34` or a
     /// version. Of a newer release it takes the newest available version within.
     pub(crate) max_version: Option<Text<MaxVersion>>,
+    /// How many node pools are rolled at once. They begin as they are declared.
+    #[schemars(range(min = 1), extend("default" = MAX_PARALLEL_POOLS))]
+    pub(crate) max_parallel_pools: Option<u32>,
     /// The add-on sets of the channel's release that the cluster runs.
     #[serde(default)]
     pub(crate) addon_sets: Vec<At<String>>,
@@ -346,6 +351,9 @@ pub(crate) struct ClusterTable {
     /// The highest version of Kubernetes that the cluster may run, a minor such as `1.34` or a
     /// version. Of a newer release it takes the newest available version within.
     pub(crate) max_version: Option<Text<MaxVersion>>,
+    /// How many node pools are rolled at once. They begin as they are declared.
+    #[schemars(range(min = 1), extend("default" = MAX_PARALLEL_POOLS))]
+    pub(crate) max_parallel_pools: Option<u32>,
     /// The add-on sets of the channel's release that the cluster runs.
     #[serde(default)]
     pub(crate) addon_sets: Vec<At<String>>,
@@ -361,8 +369,16 @@ pub(crate) struct ClusterTable {
 impl From<ClusterFile> for ClusterTable {
     fn from(file: ClusterFile) -> Self {
         let ClusterFile { cluster, pins, provider, control_plane, node_pools } = file;
-        let ClusterHead { name, channel, context, labels, freeze, max_version, addon_sets } =
-            cluster;
+        let ClusterHead {
+            name,
+            channel,
+            context,
+            labels,
+            freeze,
+            max_version,
+            max_parallel_pools,
+            addon_sets,
+        } = cluster;
         Self {
             name,
             channel,
@@ -370,6 +386,7 @@ impl From<ClusterFile> for ClusterTable {
             labels,
             freeze,
             max_version,
+            max_parallel_pools,
             addon_sets,
             pins,
             provider,

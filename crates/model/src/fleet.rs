@@ -174,6 +174,8 @@ pub struct Cluster {
     pub control_plane: ControlPlane,
     /// Its node pools, as declared.
     pub pools: Vec<NodePool>,
+    /// How many of them may be rolled at once.
+    pub max_parallel_pools: u32,
     /// Where the cluster was written.
     pub at: Location,
 }

@@ -57,7 +57,9 @@ pub use limits::{Capped, Freeze, InvalidFreeze, MaxVersion, Written};
 pub use object::{Manifest, ManifestSet, ObjectRef, WorkloadRef, redact};
 pub use op::{AddonOp, GroupOp, NodeOp, Op, OpId, PodKey, RollTag, Token};
 pub use period::{InvalidPeriod, Period};
-pub use plan::{ClusterPlan, ClusterStatus, Plan, PlanFileError, SavedPlan, WavePlan, readable};
+pub use plan::{
+    ClusterPlan, ClusterStatus, ParallelPools, Plan, PlanFileError, SavedPlan, WavePlan, readable,
+};
 pub use quantity::{IntOrPercent, InvalidQuantity};
 pub use range::{InvalidRange, VersionRange};
 pub use selection::Selection;

@@ -7,7 +7,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::{
     Action, ActionId, ChannelName, ClusterIdentity, ClusterName, Digest, Edge, Finding, FleetName,
-    KubeVersion, Period, PlanId, ReleaseName, Selection, Timestamp, digest_of,
+    KubeVersion, Period, PlanId, PoolName, ReleaseName, Selection, Timestamp, digest_of,
 };
 
 /// A plan. It is an approval envelope: applying it may do less and never more.
@@ -123,6 +123,19 @@ pub struct ClusterPlan {
     pub from: BTreeSet<KubeVersion>,
     /// What it should run.
     pub to: KubeVersion,
+    /// How its pools may be rolled at once, if they may.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub parallel_pools: Option<ParallelPools>,
+}
+
+/// How a cluster's pools are rolled at once.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "kebab-case", deny_unknown_fields)]
+pub struct ParallelPools {
+    /// So many at most, always more than one.
+    pub at_once: u32,
+    /// In this order they begin.
+    pub order: Vec<PoolName>,
 }
 
 /// A wave of a channel, as far as its clusters have something to do.

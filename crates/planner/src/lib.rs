@@ -23,8 +23,8 @@ mod waves;
 use std::collections::{BTreeMap, BTreeSet};
 
 use refit_model::{
-    Cluster, ClusterName, ClusterPlan, ClusterStatus, Code, Finding, Fleet, Observation, Plan,
-    PoolName, Selection, Severity, Snapshot, Subject, Timestamp, digest_of,
+    Cluster, ClusterName, ClusterPlan, ClusterStatus, Code, Finding, Fleet, Observation,
+    ParallelPools, Plan, PoolName, Selection, Severity, Snapshot, Subject, Timestamp, digest_of,
 };
 
 use crate::cluster::Planned;
@@ -102,6 +102,10 @@ pub fn plan(fleet: &Fleet, snapshot: &Snapshot, options: &Options) -> Plan {
             },
             from: planned.from,
             to: cluster.kubernetes.value.clone(),
+            parallel_pools: (cluster.max_parallel_pools > 1).then(|| ParallelPools {
+                at_once: cluster.max_parallel_pools,
+                order: cluster.pools.iter().map(|pool| pool.name.clone()).collect(),
+            }),
         });
         findings.extend(planned.findings);
         graph.extend(planned.actions, planned.edges);

@@ -249,6 +249,7 @@ mod tests {
             channel: n("dev"),
             release: n("r"),
             labels: BTreeMap::new(),
+            max_parallel_pools: 1,
             capped: None,
             freeze: None,
             kubernetes: refit_model::Target {

@@ -180,6 +180,7 @@ impl Sample {
             status,
             from: kubes(from),
             to: kube(to),
+            parallel_pools: None,
         });
         self
     }

@@ -63,6 +63,8 @@ pub enum Rule {
     Surge,
     /// Desired is never lowered by a number.
     DesiredLowered,
+    /// A run works on as many pools of a cluster at once as its file allows.
+    ParallelPools,
     /// Only what a plan names is touched.
     Target,
     /// Only nodes that are cordoned and drained, and out of their target groups, are ended.
@@ -124,11 +126,18 @@ pub(crate) struct Judge {
     pub(crate) newest: Minor,
     pub(crate) needs_lease: bool,
     allowances: BTreeMap<PoolName, Allowance>,
+    /// How many pools may be rolled at once.
+    #[serde(default = "one")]
+    pub(crate) parallel_pools: u32,
     targets: Option<(BTreeSet<GroupName>, BTreeSet<AddonName>)>,
     /// So that a state that lasts is told once.
     told: BTreeSet<(Rule, String)>,
     /// What was found since the world last asked.
     pub(crate) found: Vec<Violation>,
+}
+
+fn one() -> u32 {
+    1
 }
 
 impl Judge {
@@ -138,6 +147,7 @@ impl Judge {
             newest,
             needs_lease: false,
             allowances: BTreeMap::new(),
+            parallel_pools: 1,
             targets: None,
             told: BTreeSet::new(),
             found: Vec::new(),
@@ -329,6 +339,28 @@ impl ClusterWorld {
         if desired > most {
             let text = format!("pool {pool} wants {desired} nodes; {most} are allowed");
             self.violate(Rule::Surge, text);
+        }
+    }
+
+    /// A run has begun to work on a pool: it has tagged a group, or cordoned a node.
+    pub(crate) fn judge_pools_at_once(&mut self, run: &RunId) {
+        let tagged = self.groups.values().filter(|group| {
+            let tag = group.tags.get(RollTag::KEY);
+            let tag = tag.and_then(|tag| serde_json::from_str::<RollTag>(tag).ok());
+            tag.is_some_and(|tag| tag.run == *run)
+        });
+        let cordoned = self.nodes.values().filter_map(|node| {
+            let by = node.annotations.get(RollTag::CORDONED)?;
+            let instance = self.instances.get(node.instance.as_ref()?)?;
+            (*by == run.to_string()).then(|| self.groups.get(&instance.group)).flatten()
+        });
+        let pools: BTreeSet<&PoolName> =
+            tagged.chain(cordoned).filter_map(|group| group.pool.as_ref()).collect();
+        let most = self.judge.parallel_pools as usize;
+        if pools.len() > most {
+            let names: Vec<&str> = pools.into_iter().map(PoolName::as_str).collect();
+            let text = format!("{} are rolled at once; {most} may be", names.join(", "));
+            self.violate(Rule::ParallelPools, text);
         }
     }
 

@@ -10,6 +10,7 @@
 mod contents;
 mod launches;
 mod order;
+mod pools;
 mod stages;
 mod tidying;
 mod waves;

@@ -11,6 +11,7 @@ use refit_model::{
 
 use crate::launches;
 use crate::order::Order;
+use crate::pools;
 
 /// A state that a component is in, from the beginning of one action to the end of another.
 #[derive(Debug)]
@@ -105,6 +106,7 @@ pub(crate) fn check(
     for action in order.actions() {
         bounds(cluster, state, action, &mut notes);
     }
+    pools::check(cluster, plan, order, &mut notes);
     reaches(cluster, state, &stages, &mut notes);
     for edge in &plan.edges {
         if edge.from == edge.to {

@@ -153,7 +153,7 @@ impl Resolver<'_> {
         let message = format!("no cluster of {channel} has the labels {}", wanted.join(", "));
         let diagnostic = Diagnostic::error(message).at(file, span, "takes nothing").hints(known(
             &wanted.join(", "),
-            "labels of its clusters",
+            "labels on its clusters",
             there.iter().map(String::as_str),
         ));
         self.report(diagnostic);

@@ -13,8 +13,8 @@ use super::{KnownChannel, KnownCluster, Resolver};
 use crate::diagnostic::{Diagnostic, known, quoted};
 use crate::load::{Kind, Sited};
 use crate::raw::{
-    ClusterTable, Etcd, IMAGE_OWNER, ImageTable, Images, MAX_SURGE, MAX_UNAVAILABLE, NODE_INTERVAL,
-    NODE_TIMEOUT, PoolTable, ProviderKind,
+    ClusterTable, Etcd, IMAGE_OWNER, ImageTable, Images, MAX_PARALLEL_POOLS, MAX_SURGE,
+    MAX_UNAVAILABLE, NODE_INTERVAL, NODE_TIMEOUT, PoolTable, ProviderKind,
 };
 use crate::text::{At, Quantity, Text};
 
@@ -140,6 +140,7 @@ impl Resolver<'_> {
                 provider: provider?,
                 control_plane: control_plane?,
                 pools,
+                max_parallel_pools: raw.max_parallel_pools.unwrap_or(MAX_PARALLEL_POOLS),
                 at,
             },
             file: file.to_owned(),

@@ -13,29 +13,82 @@ fn cluster(keys: &str) -> String {
 
 #[test]
 fn a_freeze_that_says_neither_when_nor_why() {
-    assert_snapshot!(cluster(r#"freeze = "until soon, peak season""#), @r"");
-    assert_snapshot!(cluster(r#"freeze = " ""#), @r"");
+    assert_snapshot!(cluster(r#"freeze = "until soon, peak season""#), @r#"
+    error: `soon` is not a day such as `2027-01-04`
+     --> clusters/a.toml:5:10
+      |
+    5 | freeze = "until soon, peak season"
+      |          ^^^^^^^^^^^^^^^^^^^^^^^^^
+      |
+      = help: write `until 2027-01-04, peak season`, or a reason alone
+    "#);
+    assert_snapshot!(cluster(r#"freeze = " ""#), @r#"
+    error: a freeze says until when, or why
+     --> clusters/a.toml:5:10
+      |
+    5 | freeze = " "
+      |          ^^^
+      |
+      = help: write `until 2027-01-04, peak season`, or a reason alone
+    "#);
 }
 
 #[test]
 fn a_pin_above_the_highest_version() {
-    assert_snapshot!(cluster("max-version = \"1.34\"\n\n[pins]\nkubernetes = \"1.35.1\"\n\n[ignored]"), @r"");
+    let mut files = fleet();
+    let keys = "channel = \"dev\"\nmax-version = \"1.34\"";
+    replace(&mut files, "clusters/a.toml", "channel = \"dev\"", keys);
+    let pin = "[pins]\nkubernetes = \"1.35.1\"\n\n[provider]";
+    replace(&mut files, "clusters/a.toml", "[provider]", pin);
+    assert_snapshot!(told(&files), @r#"
+    error: `a` is pinned to 1.35.1, above its `max-version`
+     --> clusters/a.toml:9:14
+      |
+    5 | max-version = "1.34"
+      |               ------ at most 1.34
+    ...
+    9 | kubernetes = "1.35.1"
+      |              ^^^^^^^^ pinned here
+      |
+      = help: lower the pin, or raise `max-version`
+    "#);
 }
 
 #[test]
 fn a_highest_version_that_nothing_is_within() {
-    assert_snapshot!(cluster(r#"max-version = "1.33""#), @r"");
-    assert_snapshot!(cluster(r#"max-version = "latest""#), @r"");
+    assert_snapshot!(cluster(r#"max-version = "1.33""#), @r#"
+    error: no available version is within 1.33
+     --> clusters/a.toml:5:15
+      |
+    5 | max-version = "1.33"
+      |               ^^^^^^ not in `kubernetes.available` of fleet.toml
+      |
+      = help: available: 1.34.3, 1.35.1
+    "#);
+    assert_snapshot!(cluster(r#"max-version = "latest""#), @r#"
+    error: `latest` is not a Kubernetes version such as `1.34.3`
+     --> clusters/a.toml:5:15
+      |
+    5 | max-version = "latest"
+      |               ^^^^^^^^
+    "#);
 }
 
 #[test]
 fn add_ons_that_do_not_support_the_lower_version_point_at_it() {
-    assert_snapshot!({
-        let mut files = fleet();
-        replace(&mut files, "clusters/a.toml", "channel = \"dev\"", "channel = \"dev\"\nmax-version = \"1.34\"");
-        replace(&mut files, "addons/ingress/addon.toml", ">=1.34, <=1.35", ">=1.35, <=1.35");
-        told(&files)
-    }, @r"");
+    let mut files = fleet();
+    let keys = "channel = \"dev\"\nmax-version = \"1.34\"";
+    replace(&mut files, "clusters/a.toml", "channel = \"dev\"", keys);
+    replace(&mut files, "addons/ingress/addon.toml", ">=1.34, <=1.35", ">=1.35, <=1.35");
+    assert_snapshot!(told(&files), @r#"
+    error: ingress 3.0.0 supports Kubernetes =1.35, not 1.34
+     --> clusters/a.toml:5:15
+      |
+    5 | max-version = "1.34"
+      |               ^^^^^^ a would run ingress 3.0.0
+      |
+      = help: no version of ingress with manifests supports 1.34
+    "#);
 }
 
 #[test]
@@ -75,9 +128,31 @@ fn waves(waves: &str) -> String {
 
 #[test]
 fn a_wave_of_labels_that_no_cluster_has() {
-    assert_snapshot!(waves("[{ labels = { tier = \"canary\" } }]"), @r"");
-    assert_snapshot!(waves("[{ labels = {} }]"), @r"");
-    assert_snapshot!(waves("[{ labels = { tier = \"canary\" }, percent = 20 }]"), @r"");
+    assert_snapshot!(waves("[{ labels = { tier = \"canary\" } }]"), @r#"
+    error: no cluster of dev has the labels tier = "canary"
+      --> fleet.toml:11:21
+       |
+    11 | waves = [{ labels = { tier = "canary" } }]
+       |                     ^^^^^^^^^^^^^^^^^^^ takes nothing
+       |
+       = help: there are no labels on its clusters yet
+    "#);
+    assert_snapshot!(waves("[{ labels = {} }]"), @r#"
+    error: the wave names no label
+      --> fleet.toml:11:21
+       |
+    11 | waves = [{ labels = {} }]
+       |                     ^^ would be every cluster
+       |
+       = help: write `{ labels = { tier = "canary" } }`, or `{ percent = 100 }`
+    "#);
+    assert_snapshot!(waves("[{ labels = { tier = \"canary\" }, percent = 20 }]"), @r#"
+    error: `[[channels.waves]]` needs exactly one of `clusters` and `labels` and `percent`
+      --> fleet.toml:11:10
+       |
+    11 | waves = [{ labels = { tier = "canary" }, percent = 20 }]
+       |          ^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^ has more than one
+    "#);
 }
 
 #[test]

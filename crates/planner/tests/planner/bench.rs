@@ -81,6 +81,7 @@ fn cluster(name: &str, start: &str, goal: &str) -> Cluster {
         release: n("2026.11.0"),
         kubernetes: Target { value: n(goal), pinned: false, at: at("releases/2026.11.0.toml") },
         labels: BTreeMap::new(),
+        max_parallel_pools: 1,
         capped: None,
         freeze: None,
         addons: BTreeMap::new(),

@@ -1,10 +1,12 @@
-//! What a cluster's own file keeps from it: freezes, and its `max-version`.
+//! What a cluster's own file keeps from it: freezes, its `max-version`; and how
+//! many of its pools move at once.
 
 use refit_model::{
-    Capped, ClusterStatus, Code, Fleet, Location, RollTag, Severity, Target, WaveSpec, Written,
+    Capped, ClusterStatus, Code, Fleet, Location, ParallelPools, Plan, RollTag, Severity, Target,
+    WaveSpec, Written,
 };
 
-use crate::bench::{Bench, finding, fleet, n, status, steps};
+use crate::bench::{Bench, edges, finding, fleet, knows, n, status, steps, wants};
 
 fn at(line: u32) -> Location {
     Location { file: "clusters/ant.toml".to_owned(), line }
@@ -117,4 +119,34 @@ fn a_capped_cluster_says_what_keeps_it_and_what_it_misses() {
          1.35.2 (releases/r.toml:4)",
     );
     assert_eq!(steps(&plan)[0], "control-plane 1.32.2 -> 1.33.5");
+}
+
+#[test]
+fn pools_that_may_be_rolled_at_once_do_not_wait_for_each_other() {
+    let bench = |at_once: u32| {
+        let mut fleet = fleet(&[("ant", "1.32.2", "1.33.5")]);
+        knows(&mut fleet, "dns", &[("1.0.0", ">=1.30")]);
+        wants(&mut fleet, "dns", "1.0.0");
+        fleet.clusters.get_mut(&n("ant")).unwrap().max_parallel_pools = at_once;
+        Bench::of(fleet)
+    };
+    let (one, two) = (bench(1).plan(), bench(2).plan());
+    assert_eq!(one.clusters[0].parallel_pools, None);
+    let pools = ["general", "batch"].map(n).to_vec();
+    assert_eq!(two.clusters[0].parallel_pools, Some(ParallelPools { at_once: 2, order: pools }),);
+    let between = |plan: &Plan| {
+        let both = |edge: &&String| {
+            edge.matches("-> 1.33.5 => ").count() == 1
+                && edge.starts_with("general")
+                && edge.contains("batch")
+        };
+        edges(plan).iter().filter(both).count()
+    };
+    assert_eq!((between(&one), between(&two)), (1, 0));
+    let ids = |plan: &Plan| plan.actions.iter().map(|action| action.id.clone()).collect::<Vec<_>>();
+    assert_eq!(ids(&one), ids(&two), "the same is done");
+    // Whatever follows waits for both.
+    let hop = "control-plane 1.32.2 -> 1.33.5 => ";
+    assert_eq!(edges(&two).iter().filter(|edge| edge.starts_with(hop)).count(), 2);
+    assert!(two.critical_path < one.critical_path);
 }

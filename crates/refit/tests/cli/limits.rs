@@ -1,4 +1,4 @@
-//! Frozen clusters, clusters with a highest version, and waves by labels.
+//! Frozen clusters, clusters with a highest version, waves by labels, pools at once.
 
 use crate::support::{Fleet, validate};
 
@@ -71,4 +71,23 @@ fn a_wave_is_chosen_by_labels() {
     fleet.edit("fleet.toml", "\"canary\"", "\"canari\"");
     let error = fleet.run(&["validate"]).exits(1);
     error.says(&["no cluster of stable has the labels tier = \"canari\"", "did you mean"]);
+}
+
+#[test]
+fn two_pools_are_rolled_at_once() {
+    let fleet = with("max-parallel-pools = 2");
+    let before = fleet.shape();
+    let only = ["--cluster", "prod-eu-1"];
+    let plan = fleet.run(&[&["plan", "--format", "json"][..], &only].concat()).exits(0).json();
+    let listed = &plan["plan"]["clusters"][0]["parallel-pools"];
+    assert_eq!(*listed, serde_json::json!({ "at-once": 2, "order": ["workers", "stateful"] }));
+    let shown = fleet.run(&[&["plan", "-o", "next.plan"][..], &only].concat()).exits(0);
+    shown.shows(&["(at most 2 pools at once)", "(does not wait for"]);
+    let applied = fleet.apply(&["next.plan"]).exits(0);
+    let at = |text: &str| applied.stderr.find(text).unwrap_or_else(|| panic!("no `{text}`"));
+    let pool = |pool: &str, what: &str| at(&format!("{pool} 1.35.8 -> 1.36.4  {what}"));
+    assert!(pool("workers", "starts") < pool("stateful", "starts"), "as declared");
+    assert!(pool("stateful", "starts") < pool("workers", "done"), "{}", applied.stderr);
+    fleet.is_tidy(&before);
+    fleet.run(&["plan", "--detailed-exitcode", "--cluster", "prod-eu-1"]).exits(0);
 }

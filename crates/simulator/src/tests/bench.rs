@@ -197,6 +197,7 @@ impl Bench {
             channel: "dev".parse().unwrap(),
             release: "1".parse().unwrap(),
             labels: BTreeMap::new(),
+            max_parallel_pools: 1,
             capped: None,
             freeze: None,
             kubernetes: Target { value: version(33), pinned: false, at: at.clone() },
