@@ -599,6 +599,10 @@ pub(crate) struct PoolTable {
     #[schemars(length(min = 1))]
     pub(crate) auto_scaling_groups: Vec<Text<GroupName>>,
     pub(crate) image: ImageTable,
+    /// Who replaces the pool's nodes.
+    #[serde(default)]
+    #[schemars(extend("default" = "roll"))]
+    pub(crate) update_strategy: Update,
     /// Whether a newer image of the same version is a change.
     #[serde(default)]
     #[schemars(extend("default" = "same-version"))]
@@ -620,6 +624,17 @@ pub(crate) struct PoolTable {
     /// How long to wait after a node before the next.
     #[schemars(extend("default" = NODE_INTERVAL))]
     pub(crate) node_interval: Option<Text<Period>>,
+}
+
+/// Who replaces a pool's nodes.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize, JsonSchema)]
+#[serde(rename_all = "kebab-case")]
+pub(crate) enum Update {
+    /// refit does, within the pool's bounds.
+    #[default]
+    Roll,
+    /// Somebody else does, by deleting them. refit only points the groups at the new version.
+    OnDelete,
 }
 
 /// Whether a newer image of the same version is a change.

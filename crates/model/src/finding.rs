@@ -94,6 +94,8 @@ pub enum Code {
     RF041,
     /// A cluster does not go to its release's version, because of its `max-version`.
     RF042,
+    /// Nodes that are replaced when somebody deletes them run another version than declared.
+    RF043,
 }
 
 impl fmt::Display for Code {

@@ -292,6 +292,8 @@ pub struct NodePool {
     pub groups: Vec<GroupName>,
     /// Which image carries which version.
     pub image: ImagePattern,
+    /// Who replaces its nodes.
+    pub update: UpdateStrategy,
     /// Whether a newer image of the same version is a change.
     pub images: ImagePolicy,
     /// How many nodes more than usual there may be.
@@ -304,6 +306,15 @@ pub struct NodePool {
     pub node_ready_timeout: Period,
     /// How long to wait after a node before the next.
     pub node_interval: Period,
+}
+
+/// Who replaces the nodes of a pool when they are to run another version.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum UpdateStrategy {
+    /// refit does.
+    Roll,
+    /// Somebody else does, by deleting them: refit only sees to what their groups launch.
+    OnDelete,
 }
 
 /// Which image carries a version of Kubernetes.

@@ -43,7 +43,7 @@ pub use finding::{Code, Finding, Severity, Subject};
 pub use fleet::{
     AddonTarget, AwsCluster, Channel, Cluster, ControlPlane, EndOfLife, EtcdLayout, Fleet,
     ImagePattern, ImagePolicy, Location, NodePool, Provider, Release, SimulatedStart,
-    SimulatedWorkload, Target, WaveSpec, WorkloadBudget,
+    SimulatedWorkload, Target, UpdateStrategy, WaveSpec, WorkloadBudget,
 };
 pub use guard::{AddonMark, Precheck, StateGuard};
 pub use id::{

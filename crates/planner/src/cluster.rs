@@ -4,6 +4,7 @@ mod addon_actions;
 mod frozen;
 mod launches;
 mod machines;
+mod on_delete;
 mod order;
 mod pins;
 mod tidying;
@@ -13,7 +14,7 @@ use std::collections::BTreeSet;
 use refit_model::{
     Action, ActionId, Because, Cluster, ClusterIdentity, ClusterState, Code, Edge, Finding, Fleet,
     GroupName, ImagePolicy, InstanceId, InstanceState, KubeVersion, Lifecycle, NodeName, NodePool,
-    RollTag, Severity, Timestamp, Why,
+    RollTag, Severity, Timestamp, UpdateStrategy, Why,
 };
 
 use crate::Options;
@@ -194,7 +195,10 @@ impl ClusterPlanner<'_> {
         self.check(&live, &hops);
         let pools = self.pools_now();
         let target = &self.cluster.kubernetes.value;
-        let steps = timeline::lay_out(&live, &hops, &pools, target);
+        let rolled = self.rolled_by_us(&pools);
+        let steps = timeline::lay_out(&live, &hops, &rolled, target);
+        let deleted = self.on_delete(&hops);
+        self.blockers.extend(deleted);
         self.blockers.extend(checks::emulation(self.state, &steps));
         let moments = timeline::moments(self.state, &pools, &steps);
         self.blockers.extend(knowledge::end_of_life(self.fleet, self.cluster, self.now));
@@ -215,6 +219,7 @@ impl ClusterPlanner<'_> {
         let on_the_way = self.launches_too_old(&live, &steps);
         let last = self.build(&steps, &moves, on_the_way);
         self.pin_stale(&last);
+        self.tidy_on_delete();
         self.pin_first(first);
         let mut graph = Graph::default();
         graph.extend(self.actions.clone(), self.edges.clone());
@@ -332,6 +337,10 @@ impl ClusterPlanner<'_> {
     fn behind_newest_image(&self, pool: &NodePool) -> bool {
         let target = &self.cluster.kubernetes.value;
         let Some(newest) = images::newest(self.state, &pool.image, target) else { return false };
+        if pool.update == UpdateStrategy::OnDelete {
+            let groups = pool.groups.iter().filter_map(|name| self.state.groups.get(name));
+            return groups.filter_map(|group| group.image()).any(|image| *image != newest.id);
+        }
         self.instances_of(pool).any(|instance| instance.image != newest.id)
     }
 

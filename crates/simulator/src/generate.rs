@@ -259,6 +259,7 @@ impl Generator {
             name: named(name),
             groups,
             image: image_pattern(),
+            update: refit_model::UpdateStrategy::Roll,
             images: if self.one_in(5) { ImagePolicy::Newest } else { ImagePolicy::SameVersion },
             max_surge,
             max_unavailable,

@@ -7,9 +7,9 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use refit_model::{
-    Addon, AddonName, AddonRelease, AddonVersion, BudgetState, ClusterName, GroupName, InstanceId,
-    KubeProxy, Minor, NodeName, ObjectRef, Op, Plan, PodKey, PoolName, RollTag, RunId,
-    TargetHealth, Timestamp, skew,
+    Addon, AddonName, AddonRelease, AddonVersion, BudgetState, Cluster, ClusterName, GroupName,
+    InstanceId, KubeProxy, Minor, NodeName, ObjectRef, Op, Plan, PodKey, PoolName, RollTag, RunId,
+    TargetHealth, Timestamp, UpdateStrategy, skew,
 };
 use serde::{Deserialize, Serialize};
 
@@ -65,6 +65,8 @@ pub enum Rule {
     DesiredLowered,
     /// A run works on as many pools of a cluster at once as its file allows.
     ParallelPools,
+    /// Nodes that somebody else replaces are left alone.
+    OnDelete,
     /// Only what a plan names is touched.
     Target,
     /// Only nodes that are cordoned and drained, and out of their target groups, are ended.
@@ -129,6 +131,9 @@ pub(crate) struct Judge {
     /// How many pools may be rolled at once.
     #[serde(default = "one")]
     pub(crate) parallel_pools: u32,
+    /// Pools whose nodes are not refit's to replace.
+    #[serde(default)]
+    pub(crate) on_delete: BTreeSet<PoolName>,
     targets: Option<(BTreeSet<GroupName>, BTreeSet<AddonName>)>,
     /// So that a state that lasts is told once.
     told: BTreeSet<(Rule, String)>,
@@ -148,10 +153,19 @@ impl Judge {
             needs_lease: false,
             allowances: BTreeMap::new(),
             parallel_pools: 1,
+            on_delete: BTreeSet::new(),
             targets: None,
             told: BTreeSet::new(),
             found: Vec::new(),
         }
+    }
+
+    /// What the cluster's file allows.
+    pub(crate) fn declare(&mut self, cluster: &Cluster) {
+        self.parallel_pools = cluster.max_parallel_pools;
+        let pools = cluster.pools.iter();
+        let on_delete = pools.filter(|pool| pool.update == UpdateStrategy::OnDelete);
+        self.on_delete = on_delete.map(|pool| pool.name.clone()).collect();
     }
 
     pub(crate) fn set_targets(&mut self, groups: BTreeSet<GroupName>, addons: BTreeSet<AddonName>) {
@@ -417,6 +431,13 @@ impl ClusterWorld {
     }
 
     pub(crate) fn judge_cordon(&mut self, name: &NodeName) {
+        let instance = self.nodes.get(name).and_then(|node| node.instance.as_ref());
+        let group = instance.and_then(|id| self.groups.get(&self.instances.get(id)?.group));
+        let pool = group.and_then(|group| group.pool.clone());
+        if let Some(pool) = pool.filter(|pool| self.judge.on_delete.contains(pool)) {
+            let text = format!("{name} of {pool} is cordoned, and is not refit's to replace");
+            self.violate(Rule::OnDelete, text);
+        }
         let Some(node) = self.nodes.get(name).filter(|node| node.ready) else { return };
         // Who cordoned one that was of no use may not have known that it has come up.
         if node.ready_since.is_some_and(|since| seconds_between(since, self.now) < GRACE) {

@@ -99,13 +99,13 @@ impl World {
         let Provider::Simulated(start) = &cluster.provider else { return };
         if let Some(world) = self.clusters.get_mut(&cluster.name) {
             world.extend(cluster, start, available);
-            world.judge.parallel_pools = cluster.max_parallel_pools;
+            world.judge.declare(cluster);
             return;
         }
         let (now, seed, faults) = (self.now, self.seed, self.faults.clone());
         let declared = (cluster, start);
         let mut world = ClusterWorld::begin(declared, available, addons, now, seed, faults);
-        world.judge.parallel_pools = cluster.max_parallel_pools;
+        world.judge.declare(cluster);
         self.clusters.insert(cluster.name.clone(), world);
     }
 

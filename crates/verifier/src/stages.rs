@@ -138,6 +138,7 @@ fn stages(
                 moves.entry(addon.clone()).or_default().push((at, None));
             }
             // Who tidies up leaves every version as it is, and does so where nothing else is done.
+            ActionKind::TidyUp { pool: Some(pool), .. } if pools::is_on_delete(cluster, pool) => {}
             ActionKind::TidyUp { .. } => notes.push(format!("{}: it is not blocked", action.kind)),
             ActionKind::PinGroups { .. } | ActionKind::FinishWave { .. } => {}
         }
@@ -473,7 +474,9 @@ fn reaches(cluster: &Cluster, state: &ClusterState, stages: &Stages, notes: &mut
     };
     last("the control plane".to_owned(), &stages.api);
     for (name, own) in &stages.pools {
-        last(format!("pool {name}"), own);
+        if !pools::is_on_delete(cluster, name) {
+            last(format!("pool {name}"), own);
+        }
     }
     for (name, own) in &stages.addons {
         let wanted = cluster.addons.get(name).map(|target| &target.version.value);

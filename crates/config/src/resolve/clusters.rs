@@ -7,6 +7,7 @@ use std::str::FromStr;
 use refit_model::{
     AddonName, AddonTarget, AddonVersion, ChannelName, Cluster, ClusterName, ControlPlane,
     EtcdLayout, GroupName, ImagePattern, ImagePolicy, IntOrPercent, NodePool, Period, Target,
+    UpdateStrategy,
 };
 
 use super::{KnownChannel, KnownCluster, Resolver};
@@ -14,7 +15,7 @@ use crate::diagnostic::{Diagnostic, known, quoted};
 use crate::load::{Kind, Sited};
 use crate::raw::{
     ClusterTable, Etcd, IMAGE_OWNER, ImageTable, Images, MAX_PARALLEL_POOLS, MAX_SURGE,
-    MAX_UNAVAILABLE, NODE_INTERVAL, NODE_TIMEOUT, PoolTable, ProviderKind,
+    MAX_UNAVAILABLE, NODE_INTERVAL, NODE_TIMEOUT, PoolTable, ProviderKind, Update,
 };
 use crate::text::{At, Quantity, Text};
 
@@ -329,10 +330,15 @@ impl Resolver<'_> {
             };
             self.report(diagnostic);
         }
+        self.no_effect_on_delete(file, raw);
         Some(NodePool {
             name: name?,
             groups,
             image: image?,
+            update: match raw.update_strategy {
+                Update::Roll => UpdateStrategy::Roll,
+                Update::OnDelete => UpdateStrategy::OnDelete,
+            },
             images: match raw.images {
                 Images::SameVersion => ImagePolicy::SameVersion,
                 Images::Newest => ImagePolicy::Newest,
@@ -343,6 +349,22 @@ impl Resolver<'_> {
             node_ready_timeout: ready?,
             node_interval: interval?,
         })
+    }
+
+    /// Keys of a roll mean nothing where there is none.
+    fn no_effect_on_delete(&mut self, file: &str, raw: &PoolTable) {
+        if raw.update_strategy != Update::OnDelete {
+            return;
+        }
+        let surge = raw.max_surge.as_ref().map(|at| ("max-surge", &at.span));
+        let interval = raw.node_interval.as_ref().map(|text| ("node-interval", &text.span));
+        for (key, span) in surge.into_iter().chain(interval) {
+            let message = format!("`{key}` has no effect on {}", quoted(&raw.name.text));
+            let diagnostic = Diagnostic::error(message)
+                .at(file, span, "`update-strategy = \"on-delete\"` rolls nothing")
+                .hint("remove it");
+            self.report(diagnostic);
+        }
     }
 
     fn image(&mut self, file: &str, raw: &ImageTable) -> Option<ImagePattern> {

@@ -179,3 +179,8 @@ fn what_no_wave_of_labels_takes_is_the_last_wave() {
     let waves = load(&files).fleet.unwrap().channels[0].waves.clone();
     assert_eq!(waves, [canary(), WaveSpec::Percent(100)]);
 }
+
+#[test]
+fn what_means_nothing_where_nothing_is_rolled() {
+    assert_snapshot!(with("clusters/a.toml", "max-surge = 1", "max-surge = 1\nupdate-strategy = \"on-delete\""), @r"");
+}

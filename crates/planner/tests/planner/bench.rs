@@ -11,7 +11,8 @@ use refit_model::{
     Digest, EtcdLayout, Finding, Fleet, ImageId, ImagePattern, ImagePolicy, IntOrPercent, Known,
     KubeProxy, KubeVersion, Location, Manifest, ManifestSet, Milestone, Minor, NodeName, NodePool,
     ObjectRef, Observation, Period, Placement, Plan, Provider, Release, SimulatedStart,
-    SimulatedWorkload, Snapshot, Target, VersionRange, WaveSpec, WorkloadBudget, WorkloadRef,
+    SimulatedWorkload, Snapshot, Target, UpdateStrategy, VersionRange, WaveSpec, WorkloadBudget,
+    WorkloadRef,
 };
 use refit_planner::{Options, plan};
 use refit_provider::{Look, Scope};
@@ -114,6 +115,7 @@ fn pool(cluster: &str, name: &str) -> NodePool {
         name: n(name),
         groups: vec![n(&format!("{cluster}-{name}-0"))],
         image: pattern(),
+        update: UpdateStrategy::Roll,
         images: ImagePolicy::SameVersion,
         max_surge: IntOrPercent::Int(1),
         max_unavailable: IntOrPercent::Int(0),

@@ -4,8 +4,8 @@ use std::collections::BTreeSet;
 
 use refit_model::{
     BudgetState, Capped, ClusterStatus, Code, EndOfLife, Fleet, KubeProxy, LifecycleHook,
-    Milestone, Observation, Period, PodOwner, RollTag, Severity, Target, WaveSpec, Written,
-    ZonalVolume,
+    Milestone, Observation, Period, PodOwner, RollTag, Severity, Target, UpdateStrategy, WaveSpec,
+    Written, ZonalVolume,
 };
 
 use crate::bench::{
@@ -233,6 +233,11 @@ fn cases() -> Vec<Case> {
                 ant.capped = Some(Capped { max, wanted });
             },
             ..blocked(Code::RF042, "control-plane")
+        },
+        Case {
+            declare: |fleet| ant(fleet).pools[1].update = UpdateStrategy::OnDelete,
+            change: |bench| bench.pool_runs("batch", &["1.29.2"]),
+            ..blocked(Code::RF043, "batch")
         },
         Case {
             declare: |fleet| {

@@ -12,5 +12,6 @@ mod hops;
 mod knowledge;
 mod launches;
 mod limits;
+mod on_delete;
 mod properties;
 mod waves;

@@ -3,7 +3,9 @@
 use std::collections::BTreeSet;
 use std::path::Path;
 
-use refit_model::{ClusterName, Fleet, Plan, SavedPlan, Selection, Snapshot, readable};
+use refit_model::{
+    ClusterName, Fleet, Plan, SavedPlan, Selection, Snapshot, UpdateStrategy, readable,
+};
 use refit_planner::Options;
 use refit_runtime::Observers;
 use refit_store::InUse;
@@ -174,6 +176,16 @@ pub(crate) fn check_replaced(
             ));
         }
         let declared = fleet.clusters.get(cluster);
+        let update = declared.and_then(|c| c.pool(pool)).map(|pool| pool.update);
+        if update == Some(UpdateStrategy::OnDelete) {
+            return Err(Failure::new(
+                Exit::Usage,
+                format!(
+                    "`--replace {cluster}/{pool}`: its nodes are replaced when they are deleted"
+                ),
+            )
+            .hint("delete them, or take `update-strategy = \"on-delete\"` away"));
+        }
         if declared.is_some_and(|declared| !selection.takes(cluster, &declared.channel)) {
             return Err(Failure::new(
                 Exit::Usage,

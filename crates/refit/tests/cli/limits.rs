@@ -91,3 +91,27 @@ fn two_pools_are_rolled_at_once() {
     fleet.is_tidy(&before);
     fleet.run(&["plan", "--detailed-exitcode", "--cluster", "prod-eu-1"]).exits(0);
 }
+
+#[test]
+fn a_pool_that_is_updated_on_delete_keeps_its_nodes() {
+    let fleet = Fleet::starter();
+    let before = fleet.shape();
+    fleet.edit("clusters/dev-1.toml", "max-surge = 1", "update-strategy = \"on-delete\"");
+    let kubelets = |fleet: &Fleet| {
+        let seen = fleet.observed();
+        let nodes = seen["clusters"]["dev-1"]["fresh"]["nodes"].as_object().unwrap().clone();
+        let workers = nodes.into_values().filter(|node| node["control-plane"] == false);
+        workers.map(|node| node["kubelet"].as_str().unwrap().to_owned()).collect::<Vec<_>>()
+    };
+    fleet.run(&["plan", "-o", "next.plan"]).exits(0).shows(&[
+        "launch images (1)",
+        "those that are there stay until they are",
+        "RF043  dev-1 workers: 4 of 4 nodes run 1.35.8, not 1.36.4",
+    ]);
+    fleet.apply(&["next.plan"]).exits(0).says(&["The second plan is empty"]);
+    assert_eq!(kubelets(&fleet), ["1.35.8"; 4]);
+    fleet.run(&["plan", "--detailed-exitcode"]).exits(0).shows(&["RF043"]);
+    fleet.is_tidy(&before);
+    let replace = ["plan", "--replace", "dev-1/workers"];
+    fleet.run(&replace).exits(64).says(&["its nodes are replaced when they are deleted"]);
+}

@@ -215,6 +215,7 @@ impl Bench {
                 name: "general".parse().unwrap(),
                 groups: vec![pool_group()],
                 image: pattern(),
+                update: refit_model::UpdateStrategy::Roll,
                 images: ImagePolicy::SameVersion,
                 max_surge: IntOrPercent::Int(1),
                 max_unavailable: IntOrPercent::Int(0),
