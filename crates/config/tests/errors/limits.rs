@@ -182,5 +182,13 @@ fn what_no_wave_of_labels_takes_is_the_last_wave() {
 
 #[test]
 fn what_means_nothing_where_nothing_is_rolled() {
-    assert_snapshot!(with("clusters/a.toml", "max-surge = 1", "max-surge = 1\nupdate-strategy = \"on-delete\""), @r"");
+    assert_snapshot!(with("clusters/a.toml", "max-surge = 1", "max-surge = 1\nupdate-strategy = \"on-delete\""), @r#"
+    error: `max-surge` has no effect on `workers`
+      --> clusters/a.toml:22:13
+       |
+    22 | max-surge = 1
+       |             ^ `update-strategy = "on-delete"` rolls nothing
+       |
+       = help: remove it
+    "#);
 }

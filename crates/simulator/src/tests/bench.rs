@@ -231,6 +231,12 @@ impl Bench {
         Self { world, cluster, addons, tokens: 0 }
     }
 
+    /// The world takes in what the cluster's file says now.
+    pub(super) fn declare(&mut self) {
+        let available: Vec<_> = (31..=34).map(version).collect();
+        self.world.add_cluster(&self.cluster, &available, &self.addons);
+    }
+
     pub(super) fn look_at(&mut self, scope: &Scope) -> Result<ClusterState, ProviderError> {
         self.world.look(Look { cluster: &self.cluster, addons: &self.addons, scope })
     }
