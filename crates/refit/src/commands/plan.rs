@@ -215,12 +215,11 @@ pub(crate) fn plan(
 ) -> Result<Exit, Failure> {
     let fleet = load(directory, printer)?;
     let selection = selected(&fleet, &options.planning.selecting)?;
-    let snapshot = match &options.snapshot {
-        Some(path) => read_snapshot(path, &fleet)?,
-        None => {
-            let names = refit_planner::needed(&fleet, &selection);
-            look(directory, &fleet, &names, &options.reaching, options.parallelism)?
-        }
+    let snapshot = if let Some(path) = &options.snapshot {
+        read_snapshot(path, &fleet)?
+    } else {
+        let names = refit_planner::needed(&fleet, &selection);
+        look(directory, &fleet, &names, &options.reaching, options.parallelism)?
     };
     let Made { plan, snapshot } = make(&fleet, snapshot, &options.planning, selection)?;
     let saved = SavedPlan::new(plan);

@@ -37,12 +37,16 @@ fn a_frozen_cluster_waits_and_nobody_waits_for_it() {
 fn what_a_killed_run_left_is_put_back_in_a_frozen_cluster() {
     let fleet = Fleet::starter();
     let before = fleet.shape();
-    let mut running = fleet.start(&["apply", "--auto-approve", "--simulation-speed", "200"]);
+    let args = ["-v", "apply", "--auto-approve", "--simulation-speed", "200"];
+    let mut running = fleet.start(&args);
     running.until_it_says("workers 1.35.8 -> 1.36.4  starts");
+    // A few steps on it has changed something.
+    running.until_lines(running.stderr().lines().count() + 4);
     assert!(running.kill());
     let keys = "channel = \"dev\"\nfreeze = \"peak season\"";
     fleet.edit("clusters/dev-1.toml", "channel = \"dev\"", keys);
-    fleet.apply(&["--auto-approve"]).exits(0).says(&["it is closed"]);
+    let tidied = fleet.apply(&["--auto-approve"]).exits(0).says(&["it is closed"]);
+    tidied.shows(&["dev-1  1.36.4 frozen", "tidy up after a run that did not end"]);
     fleet.is_tidy(&before);
     fleet.run(&["plan"]).exits(0).shows(&["RF041", "workers 1.35.8"]);
 }
@@ -52,8 +56,9 @@ fn a_cluster_goes_no_further_than_its_highest_version() {
     let fleet = Fleet::starter();
     let keys = "channel = \"dev\"\nmax-version = \"1.35\"";
     fleet.edit("clusters/dev-1.toml", "channel = \"dev\"", keys);
-    fleet.run(&["plan", "--detailed-exitcode"]).exits(0).shows(&[
-        "No changes.",
+    // The add-on moves; the control plane and the nodes do not.
+    fleet.run(&["plan", "--detailed-exitcode"]).exits(2).shows(&[
+        "dev-1  1.35.8  1 add-on",
         "RF042",
         "`max-version` is 1.35",
         "the release declares 1.36.4",
@@ -105,7 +110,7 @@ fn a_pool_that_is_updated_on_delete_keeps_its_nodes() {
     };
     fleet.run(&["plan", "-o", "next.plan"]).exits(0).shows(&[
         "launch images (1)",
-        "those that are there stay until they are",
+        "that are there stay until they are",
         "RF043  dev-1 workers: 4 of 4 nodes run 1.35.8, not 1.36.4",
     ]);
     fleet.apply(&["next.plan"]).exits(0).says(&["The second plan is empty"]);
