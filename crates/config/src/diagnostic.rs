@@ -276,7 +276,7 @@ pub(crate) fn nearest<'a>(
 }
 
 /// Hints for a name that is not known: the nearest one, or all of them.
-pub(crate) fn known<'a>(
+pub fn known<'a>(
     name: &str,
     what: &str,
     candidates: impl IntoIterator<Item = &'a str> + Clone,

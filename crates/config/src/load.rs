@@ -99,6 +99,11 @@ impl Broken {
         self.open.contains(&kind) || self.is(kind, name)
     }
 
+    /// Whether anything of that kind was not read.
+    pub(crate) fn some(&self, kind: Kind) -> bool {
+        self.open.contains(&kind) || self.names.iter().any(|(other, _)| *other == kind)
+    }
+
     fn note(&mut self, kind: Kind, name: Option<String>) {
         match name {
             Some(name) => {

@@ -7,8 +7,8 @@
 use std::collections::BTreeMap;
 
 use refit_model::{
-    AddonName, AddonVersion, ChannelName, ClusterName, FleetName, GroupName, KubeVersion, Minor,
-    Period, PoolName, ReleaseName, VersionRange, WorkloadRef, Zone,
+    AddonName, AddonVersion, ChannelName, ClusterName, FleetName, Freeze, GroupName, KubeVersion,
+    MaxVersion, Minor, Period, PoolName, ReleaseName, VersionRange, WorkloadRef, Zone,
 };
 use schemars::JsonSchema;
 use serde::Deserialize;
@@ -32,6 +32,8 @@ pub(crate) const MAX_SURGE: u32 = 1;
 pub(crate) const MAX_UNAVAILABLE: u32 = 0;
 /// Default of `max-failed-clusters`.
 pub(crate) const MAX_FAILED_CLUSTERS: u32 = 0;
+/// Default of `max-parallel-pools`: what breaks has one cause.
+pub(crate) const MAX_PARALLEL_POOLS: u32 = 1;
 /// Most replicas of one simulated workload: a simulated pod is a value in memory.
 pub(crate) const REPLICAS_MAX: u32 = 10_000;
 /// Most instances of one simulated group, for the same reason.
@@ -122,7 +124,7 @@ pub(crate) struct ChannelTable {
     pub(crate) max_failed_clusters: Option<u32>,
 }
 
-/// A wave: either `clusters` or `percent`.
+/// A wave: one of `clusters`, `labels` and `percent`.
 #[derive(Clone, Debug, Deserialize, JsonSchema)]
 #[serde(rename_all = "kebab-case", deny_unknown_fields)]
 #[schemars(extend("minProperties" = 1, "maxProperties" = 1))]
@@ -130,6 +132,8 @@ pub(crate) struct WaveTable {
     /// Clusters of the channel by name.
     #[schemars(length(min = 1))]
     pub(crate) clusters: Option<Vec<Text<ClusterName>>>,
+    /// The clusters of the channel that have all of these labels, such as `{ tier = "canary" }`.
+    pub(crate) labels: Option<At<BTreeMap<String, String>>>,
     /// So many further clusters, by name, that this share of the channel is reached, rounded up.
     #[schemars(range(min = 1, max = 100))]
     pub(crate) percent: Option<At<u8>>,
@@ -322,6 +326,18 @@ pub(crate) struct ClusterHead {
     /// The context of the kubeconfig that reaches the cluster. Without it: the cluster's name.
     /// Not for simulated clusters.
     pub(crate) context: Option<At<String>>,
+    /// What the cluster is like, such as `{ tier = "canary" }`, for waves to choose it by.
+    #[serde(default)]
+    pub(crate) labels: BTreeMap<String, String>,
+    /// Freezes the cluster: `until 2027-01-04, peak season`, or a reason alone. Up to and with that
+    /// day (UTC) nothing is planned for it but to tidy up after a run that did not end.
+    pub(crate) freeze: Option<Text<Freeze>>,
+    /// The highest version of Kubernetes that the cluster may run, a minor such as `1.34` or a
+    /// version. Of a newer release it takes the newest available version within.
+    pub(crate) max_version: Option<Text<MaxVersion>>,
+    /// How many node pools are rolled at once. They begin as they are declared.
+    #[schemars(range(min = 1), extend("default" = MAX_PARALLEL_POOLS))]
+    pub(crate) max_parallel_pools: Option<u32>,
     /// The add-on sets of the channel's release that the cluster runs.
     #[serde(default)]
     pub(crate) addon_sets: Vec<At<String>>,
@@ -338,6 +354,18 @@ pub(crate) struct ClusterTable {
     /// The context of the kubeconfig that reaches the cluster. Without it: the cluster's name.
     /// Not for simulated clusters.
     pub(crate) context: Option<At<String>>,
+    /// What the cluster is like, such as `{ tier = "canary" }`, for waves to choose it by.
+    #[serde(default)]
+    pub(crate) labels: BTreeMap<String, String>,
+    /// Freezes the cluster: `until 2027-01-04, peak season`, or a reason alone. Up to and with that
+    /// day (UTC) nothing is planned for it but to tidy up after a run that did not end.
+    pub(crate) freeze: Option<Text<Freeze>>,
+    /// The highest version of Kubernetes that the cluster may run, a minor such as `1.34` or a
+    /// version. Of a newer release it takes the newest available version within.
+    pub(crate) max_version: Option<Text<MaxVersion>>,
+    /// How many node pools are rolled at once. They begin as they are declared.
+    #[schemars(range(min = 1), extend("default" = MAX_PARALLEL_POOLS))]
+    pub(crate) max_parallel_pools: Option<u32>,
     /// The add-on sets of the channel's release that the cluster runs.
     #[serde(default)]
     pub(crate) addon_sets: Vec<At<String>>,
@@ -353,8 +381,30 @@ pub(crate) struct ClusterTable {
 impl From<ClusterFile> for ClusterTable {
     fn from(file: ClusterFile) -> Self {
         let ClusterFile { cluster, pins, provider, control_plane, node_pools } = file;
-        let ClusterHead { name, channel, context, addon_sets } = cluster;
-        Self { name, channel, context, addon_sets, pins, provider, control_plane, node_pools }
+        let ClusterHead {
+            name,
+            channel,
+            context,
+            labels,
+            freeze,
+            max_version,
+            max_parallel_pools,
+            addon_sets,
+        } = cluster;
+        Self {
+            name,
+            channel,
+            context,
+            labels,
+            freeze,
+            max_version,
+            max_parallel_pools,
+            addon_sets,
+            pins,
+            provider,
+            control_plane,
+            node_pools,
+        }
     }
 }
 
@@ -561,6 +611,10 @@ pub(crate) struct PoolTable {
     #[schemars(length(min = 1))]
     pub(crate) auto_scaling_groups: Vec<Text<GroupName>>,
     pub(crate) image: ImageTable,
+    /// Who replaces the pool's nodes.
+    #[serde(default)]
+    #[schemars(extend("default" = "roll"))]
+    pub(crate) update_strategy: Update,
     /// Whether a newer image of the same version is a change.
     #[serde(default)]
     #[schemars(extend("default" = "same-version"))]
@@ -582,6 +636,17 @@ pub(crate) struct PoolTable {
     /// How long to wait after a node before the next.
     #[schemars(extend("default" = NODE_INTERVAL))]
     pub(crate) node_interval: Option<Text<Period>>,
+}
+
+/// Who replaces a pool's nodes.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize, JsonSchema)]
+#[serde(rename_all = "kebab-case")]
+pub(crate) enum Update {
+    /// refit does, within the pool's bounds.
+    #[default]
+    Roll,
+    /// Somebody else does, by deleting them. refit only points the groups at the new version.
+    OnDelete,
 }
 
 /// Whether a newer image of the same version is a change.

@@ -17,17 +17,14 @@ use crate::text::Span;
 
 /// Keys of the design that nothing enforces yet. They are refused by name, because silence
 /// would be taken for consent.
-const KEYS_NOT_YET: [&str; 15] = [
+const KEYS_NOT_YET: [&str; 12] = [
     "chart",
     "defaults",
-    "freeze",
     "gates",
     "health",
     "helm",
     "kustomization",
     "kustomize",
-    "labels",
-    "max-version",
     "policies",
     "soak",
     "source",

@@ -10,8 +10,8 @@ use std::marker::PhantomData;
 use std::ops::Range;
 
 use refit_model::{
-    AddonName, AddonVersion, ChannelName, ClusterName, FleetName, GroupName, KubeVersion, Minor,
-    Period, PoolName, ReleaseName, VersionRange, WorkloadRef, Zone,
+    AddonName, AddonVersion, ChannelName, ClusterName, FleetName, Freeze, GroupName, KubeVersion,
+    MaxVersion, Minor, Period, PoolName, ReleaseName, VersionRange, WorkloadRef, Zone,
 };
 use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
 use serde::{Deserialize, Deserializer};
@@ -142,6 +142,8 @@ impl<T: Format> JsonSchema for Text<T> {
 const PLAIN_NAME: &str = "^[A-Za-z0-9._-]{1,255}$";
 const PLAIN_HINT: &str = "a name has letters, digits, `-`, `_` and `.`";
 const KUBE_VERSION: &str = r"^v?(0|[1-9]\d*)\.(0|[1-9]\d*)\.(0|[1-9]\d*)([-+][0-9A-Za-z.+_-]+)?$";
+const MAX_VERSION: &str = r"^v?(0|[1-9]\d*)\.(0|[1-9]\d*)(\.(0|[1-9]\d*)([-+][0-9A-Za-z.+_-]+)?)?$";
+const FREEZE: &str = r"^\s*(until\s+\d{4}-\d{2}-\d{2}\s*(,.*)?|.*\S.*)$";
 const SEMVER: &str =
     r"^v?(0|[1-9]\d*)\.(0|[1-9]\d*)\.(0|[1-9]\d*)(-[0-9A-Za-z.-]+)?(\+[0-9A-Za-z.-]+)?$";
 const MINOR_RANGE: &str =
@@ -168,6 +170,8 @@ formats! {
     Zone, "Zone", PLAIN_NAME, PLAIN_HINT;
     GroupName, "GroupName", "^.{1,255}$", "";
     KubeVersion, "KubernetesVersion", KUBE_VERSION, "";
+    MaxVersion, "MaxVersion", MAX_VERSION, "";
+    Freeze, "Freeze", FREEZE, "write `until 2027-01-04, peak season`, or a reason alone";
     AddonVersion, "AddonVersion", SEMVER, "";
     VersionRange<Minor>, "KubernetesRange", MINOR_RANGE, "a range is written as `>=1.29, <=1.33`";
     VersionRange<AddonVersion>, "AddonRange", VERSION_RANGE, "a range is written as `>=1.2.0, <2.0.0`";

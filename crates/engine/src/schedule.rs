@@ -2,7 +2,9 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use refit_model::{ActionId, ActionKind, ClusterName, Outcome, Period, Plan};
+use refit_model::{
+    Action, ActionId, ActionKind, ClusterName, Outcome, ParallelPools, Period, Plan, PoolName,
+};
 
 /// Where an action stands.
 #[derive(Clone, Debug, PartialEq)]
@@ -21,6 +23,8 @@ pub(crate) struct Schedule {
     /// The failed clusters, with the action that failed.
     failed: BTreeMap<ClusterName, ActionId>,
     wave_of: BTreeMap<ClusterName, usize>,
+    /// Clusters whose pools do not wait for each other.
+    parallel_pools: BTreeMap<ClusterName, ParallelPools>,
 }
 
 impl Schedule {
@@ -48,6 +52,11 @@ impl Schedule {
             weight,
             failed: BTreeMap::new(),
             wave_of,
+            parallel_pools: plan
+                .clusters
+                .iter()
+                .filter_map(|listed| Some((listed.name.clone(), listed.parallel_pools.clone()?)))
+                .collect(),
         }
     }
 
@@ -100,6 +109,9 @@ impl Schedule {
                 .cmp(&self.weight[*a])
                 .then_with(|| plan.actions[*a].id.cmp(&plan.actions[*b].id))
         });
+        for (cluster, pools) in &self.parallel_pools {
+            self.pools_in_turn(plan, cluster, pools, &mut ready);
+        }
         // A cluster that nothing of runs yet is opened only as far as its channel allows.
         let mut newly: BTreeSet<&ClusterName> = BTreeSet::new();
         ready.retain(|at| {
@@ -124,6 +136,32 @@ impl Schedule {
             true
         });
         (ready, hopeless)
+    }
+
+    /// Leaves as many rolls of a cluster's pools as may run at once, the first declared ones.
+    fn pools_in_turn(
+        &self,
+        plan: &Plan,
+        cluster: &ClusterName,
+        pools: &ParallelPools,
+        ready: &mut Vec<usize>,
+    ) {
+        let rolls = |at: usize| rolled(&plan.actions[at], cluster);
+        let running = (0..self.standing.len())
+            .filter(|at| self.standing[*at] == Standing::Running && rolls(*at).is_some())
+            .count();
+        let rank = |at: &usize| {
+            pools.order.iter().position(|pool| Some(pool) == rolls(*at)).unwrap_or(usize::MAX)
+        };
+        let mut in_turn: Vec<usize> =
+            ready.iter().copied().filter(|at| rolls(*at).is_some()).collect();
+        in_turn.sort_by_key(rank);
+        in_turn.truncate((pools.at_once as usize).saturating_sub(running));
+        let mut next = in_turn.into_iter();
+        *ready = ready
+            .iter()
+            .filter_map(|at| if rolls(*at).is_some() { next.next() } else { Some(*at) })
+            .collect();
     }
 
     /// Clusters that something has been done to, and that are not through.
@@ -203,6 +241,16 @@ impl Schedule {
     }
 }
 
+/// The pool of a cluster that the action rolls.
+fn rolled<'p>(action: &'p Action, cluster: &ClusterName) -> Option<&'p PoolName> {
+    match &action.kind {
+        ActionKind::NodePoolRoll { pool, .. } if action.cluster.as_ref() == Some(cluster) => {
+            Some(pool)
+        }
+        _ => None,
+    }
+}
+
 /// Per action, how long the longest chain is that begins with it.
 fn weights(plan: &Plan, before: &[Vec<usize>], next: &[Vec<usize>]) -> Vec<Period> {
     let mut open: Vec<usize> = next.iter().map(Vec::len).collect();
@@ -219,4 +267,69 @@ fn weights(plan: &Plan, before: &[Vec<usize>], next: &[Vec<usize>]) -> Vec<Perio
         }
     }
     weight
+}
+
+#[cfg(test)]
+mod tests {
+    use refit_model::{ClusterPlan, ClusterStatus};
+
+    use super::*;
+    use crate::bench::{plan, roll};
+
+    /// Four rolls of one cluster, of which two may run at once. By id they have another order.
+    fn four() -> (Plan, Vec<PoolName>) {
+        let order: Vec<PoolName> = ["d", "b", "c", "a"].map(|name| name.parse().unwrap()).to_vec();
+        let mut actions: Vec<Action> = Vec::new();
+        for name in &order {
+            let mut action = roll(1, 0);
+            if let ActionKind::NodePoolRoll { pool, .. } = &mut action.kind {
+                pool.clone_from(name);
+            }
+            action.id = Action::id_of(action.cluster.as_ref(), &action.kind);
+            // The later a pool is declared, the longer it takes.
+            action.estimate = Period::minutes(5 + u32::try_from(actions.len()).unwrap());
+            actions.push(action);
+        }
+        actions.sort_by(|a, b| a.id.cmp(&b.id));
+        let cluster = actions[0].cluster.clone().unwrap();
+        let mut plan = plan(actions);
+        plan.clusters.push(ClusterPlan {
+            name: cluster,
+            channel: "dev".parse().unwrap(),
+            release: "1".parse().unwrap(),
+            identity: None,
+            status: ClusterStatus::Planned,
+            from: BTreeSet::new(),
+            to: "1.33.1".parse().unwrap(),
+            parallel_pools: Some(ParallelPools { at_once: 2, order: order.clone() }),
+        });
+        (plan, order)
+    }
+
+    #[test]
+    fn as_many_pools_as_may_are_rolled_at_once_in_their_declared_order() {
+        let (plan, order) = four();
+        let mut schedule = Schedule::new(&plan);
+        let pool = |at: &usize| match &plan.actions[*at].kind {
+            ActionKind::NodePoolRoll { pool, .. } => pool.clone(),
+            other => panic!("{other}"),
+        };
+        let mut begun: Vec<PoolName> = Vec::new();
+        let mut running: Vec<usize> = Vec::new();
+        while begun.len() < order.len() {
+            let (ready, hopeless) = schedule.look(&plan);
+            assert!(hopeless.is_empty());
+            for at in ready {
+                begun.push(pool(&at));
+                schedule.standing[at] = Standing::Running;
+                running.push(at);
+            }
+            assert_eq!(running.len(), 2, "two at once, {begun:?}");
+            assert!(schedule.look(&plan).0.is_empty(), "and never a third");
+            // The one that began last ends first.
+            let ended = running.pop().unwrap();
+            schedule.end(&plan, ended, Outcome::Done);
+        }
+        assert_eq!(begun, order);
+    }
 }

@@ -359,6 +359,9 @@ pub enum Why {
     LaunchesTooNew,
     /// The channel's waves ask for it.
     Waves,
+    /// The nodes of the groups are replaced when somebody deletes them, and new ones are to run
+    /// what is declared.
+    OnDelete,
 }
 
 /// An order between two actions.

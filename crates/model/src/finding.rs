@@ -88,6 +88,14 @@ pub enum Code {
     RF037,
     /// A lifecycle hook may hold an instance longer than a roll waits for it.
     RF038,
+    /// A wave that comes first is left out, and is not done.
+    RF040,
+    /// A cluster is frozen, and something waits for the end of that.
+    RF041,
+    /// A cluster does not go to its release's version, because of its `max-version`.
+    RF042,
+    /// Nodes that are replaced when somebody deletes them run another version than declared.
+    RF043,
     /// No step from what an add-on is to what it shall be is allowed.
     RF044,
     /// Add-ons that cannot live together would meet on the way.

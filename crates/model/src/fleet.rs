@@ -11,8 +11,9 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use crate::{
-    Addon, AddonName, AddonVersion, ChannelName, ClusterName, Date, Digest, FleetName, GroupName,
-    IntOrPercent, KubeVersion, Minor, Period, PoolName, ReleaseName, Source, Timestamp, Zone,
+    Addon, AddonName, AddonVersion, Capped, ChannelName, ClusterName, Date, Digest, FleetName,
+    Freeze, GroupName, IntOrPercent, KubeVersion, Minor, Period, PoolName, ReleaseName, Source,
+    Timestamp, Written, Zone,
 };
 
 /// Where something was written: a file relative to the fleet's directory, and a line from 1.
@@ -107,6 +108,8 @@ pub struct Channel {
 pub enum WaveSpec {
     /// These.
     Clusters(BTreeSet<ClusterName>),
+    /// Those that have all of these labels.
+    Labels(BTreeMap<String, String>),
     /// So many that this share of the channel is reached, by name, rounded up.
     Percent(u8),
 }
@@ -130,7 +133,8 @@ pub struct Release {
 pub struct Target<T> {
     /// The value.
     pub value: T,
-    /// Whether a pin of the cluster decided, instead of its channel's release.
+    /// Whether a pin of the cluster, or its `max-version`, decided instead of its channel's
+    /// release.
     pub pinned: bool,
     /// Where the value was written.
     pub at: Location,
@@ -152,10 +156,16 @@ pub struct Cluster {
     pub name: ClusterName,
     /// The channel that it follows.
     pub channel: ChannelName,
+    /// What its file says of it, for waves to choose by.
+    pub labels: BTreeMap<String, String>,
     /// The channel's release.
     pub release: ReleaseName,
     /// The version of Kubernetes that it should run.
     pub kubernetes: Target<KubeVersion>,
+    /// What its release declares instead, if its `max-version` keeps it from that.
+    pub capped: Option<Capped>,
+    /// A time in which nothing is planned for it.
+    pub freeze: Option<Written<Freeze>>,
     /// The add-ons that it should run.
     pub addons: BTreeMap<AddonName, AddonTarget>,
     /// Who runs its machines.
@@ -164,11 +174,18 @@ pub struct Cluster {
     pub control_plane: ControlPlane,
     /// Its node pools, as declared.
     pub pools: Vec<NodePool>,
+    /// How many of them may be rolled at once.
+    pub max_parallel_pools: u32,
     /// Where the cluster was written.
     pub at: Location,
 }
 
 impl Cluster {
+    /// Whether it has all of these labels.
+    pub fn has_labels(&self, wanted: &BTreeMap<String, String>) -> bool {
+        wanted.iter().all(|(key, value)| self.labels.get(key) == Some(value))
+    }
+
     /// The pool of that name.
     pub fn pool(&self, name: &PoolName) -> Option<&NodePool> {
         self.pools.iter().find(|pool| pool.name == *name)
@@ -275,6 +292,8 @@ pub struct NodePool {
     pub groups: Vec<GroupName>,
     /// Which image carries which version.
     pub image: ImagePattern,
+    /// Who replaces its nodes.
+    pub update: UpdateStrategy,
     /// Whether a newer image of the same version is a change.
     pub images: ImagePolicy,
     /// How many nodes more than usual there may be.
@@ -287,6 +306,15 @@ pub struct NodePool {
     pub node_ready_timeout: Period,
     /// How long to wait after a node before the next.
     pub node_interval: Period,
+}
+
+/// Who replaces the nodes of a pool when they are to run another version.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum UpdateStrategy {
+    /// refit does.
+    Roll,
+    /// Somebody else does, by deleting them: refit only sees to what their groups launch.
+    OnDelete,
 }
 
 /// Which image carries a version of Kubernetes.
@@ -314,7 +342,7 @@ impl ImagePattern {
 }
 
 /// Whether `text` matches `pattern`, in which `*` stands for anything. Linear backtracking.
-fn glob(pattern: &[u8], text: &[u8]) -> bool {
+pub(crate) fn glob(pattern: &[u8], text: &[u8]) -> bool {
     let (mut p, mut t) = (0, 0);
     let mut star: Option<(usize, usize)> = None;
     while t < text.len() {

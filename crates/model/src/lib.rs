@@ -21,6 +21,7 @@ mod fleet;
 mod guard;
 mod id;
 mod journal;
+mod limits;
 mod object;
 mod op;
 mod period;
@@ -28,6 +29,7 @@ mod plan;
 mod quantity;
 mod range;
 mod schedule;
+mod selection;
 pub mod skew;
 mod snapshot;
 mod support;
@@ -50,7 +52,7 @@ pub use finding::{Code, Finding, Severity, Subject};
 pub use fleet::{
     AddonTarget, AwsCluster, Channel, Cluster, ControlPlane, EndOfLife, EtcdLayout, Fleet,
     ImagePattern, ImagePolicy, Location, NodePool, Provider, Release, SimulatedStart,
-    SimulatedWorkload, Target, WaveSpec, WorkloadBudget,
+    SimulatedWorkload, Target, UpdateStrategy, WaveSpec, WorkloadBudget,
 };
 pub use guard::{AddonMark, Precheck, StateGuard};
 pub use id::{
@@ -60,13 +62,17 @@ pub use id::{
 pub use journal::{
     GivingUp, JournalRecord, OpResult, Outcome, Progress, Purpose, RecordKind, RunOutcome, Stop,
 };
+pub use limits::{Capped, Freeze, InvalidFreeze, MaxVersion, Written};
 pub use object::{Manifest, ManifestSet, ObjectRef, WorkloadRef, redact};
 pub use op::{AddonOp, GroupOp, NodeOp, Op, OpId, PodKey, RollTag, Token};
 pub use period::{InvalidPeriod, Period};
-pub use plan::{ClusterPlan, ClusterStatus, Plan, PlanFileError, SavedPlan, WavePlan, readable};
+pub use plan::{
+    ClusterPlan, ClusterStatus, ParallelPools, Plan, PlanFileError, SavedPlan, WavePlan, readable,
+};
 pub use quantity::{IntOrPercent, InvalidQuantity};
 pub use range::{InvalidRange, VersionRange};
 pub use schedule::Schedule;
+pub use selection::Selection;
 pub use snapshot::{
     AddonState, ApplySetParent, BudgetState, ClusterIdentity, ClusterState, ControlPlaneMember,
     FieldDrift, ForeignCopy, GroupState, ImageState, InstanceState, KubeProxy, LeaseState,

@@ -7,7 +7,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::{
     Action, ActionId, ChannelName, ClusterIdentity, ClusterName, Digest, Durations, Edge, Finding,
-    FleetName, KubeVersion, Period, PlanId, ReleaseName, Timestamp, digest_of,
+    FleetName, KubeVersion, Period, PlanId, PoolName, ReleaseName, Selection, Timestamp, digest_of,
 };
 
 /// A plan. It is an approval envelope: applying it may do less and never more.
@@ -20,10 +20,20 @@ pub struct Plan {
     pub made_with: String,
     /// When the snapshot was taken that it was made from.
     pub taken_at: Timestamp,
+    /// The time that freezes and ends of maintenance were held against, if not when the snapshot
+    /// was taken.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub now: Option<Timestamp>,
     /// Of the files that it was made from.
     pub config_digest: Digest,
     /// Of the snapshot that it was made from.
     pub snapshot_digest: Digest,
+    /// Which clusters it is about, if not the whole fleet.
+    #[serde(default, skip_serializing_if = "Selection::is_everything")]
+    pub selection: Selection,
+    /// The clusters of the fleet that it is not about.
+    #[serde(default, skip_serializing_if = "BTreeSet::is_empty")]
+    pub left_out: BTreeSet<ClusterName>,
     /// Every cluster that was planned, by name.
     pub clusters: Vec<ClusterPlan>,
     /// The waves that have something to do, per channel in order.
@@ -61,9 +71,15 @@ impl Plan {
         self.actions.get(index)
     }
 
-    /// The plan for that cluster.
+    /// The plan for that cluster. Clusters are ordered by name.
     pub fn cluster(&self, name: &ClusterName) -> Option<&ClusterPlan> {
-        self.clusters.iter().find(|cluster| cluster.name == *name)
+        let index = self.clusters.binary_search_by(|cluster| cluster.name.cmp(name)).ok()?;
+        self.clusters.get(index)
+    }
+
+    /// The time that freezes are held against.
+    pub fn held_against(&self) -> Timestamp {
+        self.now.unwrap_or(self.taken_at)
     }
 
     /// Whether some cluster cannot be planned.
@@ -78,13 +94,18 @@ impl Plan {
 }
 
 /// Where a cluster stands in a plan.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[derive(
+    Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize, JsonSchema,
+)]
 #[serde(rename_all = "kebab-case")]
 pub enum ClusterStatus {
     /// There is something to do.
     Planned,
     /// It is what the files say.
     UpToDate,
+    /// Its file freezes it; nothing is planned for it, but to tidy up after a run that did not
+    /// end.
+    Frozen,
     /// A finding blocks it; nothing is planned for it, but to tidy up after a run that did not
     /// end.
     Blocked,
@@ -109,6 +130,19 @@ pub struct ClusterPlan {
     pub from: BTreeSet<KubeVersion>,
     /// What it should run.
     pub to: KubeVersion,
+    /// How its pools may be rolled at once, if they may.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub parallel_pools: Option<ParallelPools>,
+}
+
+/// How a cluster's pools are rolled at once.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "kebab-case", deny_unknown_fields)]
+pub struct ParallelPools {
+    /// So many at most, always more than one.
+    pub at_once: u32,
+    /// In this order they begin.
+    pub order: Vec<PoolName>,
 }
 
 /// A wave of a channel, as far as its clusters have something to do.
@@ -229,8 +263,11 @@ mod tests {
             fleet: "acme".parse().unwrap(),
             made_with: "0.1.0".into(),
             taken_at: "2026-11-02T09:00:00Z".parse().unwrap(),
+            now: None,
             config_digest: Digest::of_bytes(b"a"),
             snapshot_digest: Digest::of_bytes(b"b"),
+            selection: Selection::default(),
+            left_out: BTreeSet::new(),
             clusters: Vec::new(),
             waves: Vec::new(),
             actions: Vec::new(),
@@ -261,6 +298,8 @@ mod tests {
             SavedPlan::from_bytes(newer.as_bytes()),
             Err(PlanFileError::Format { found }) if found == "1.2"
         ));
+        let older = text.replace("\"format-version\": \"1.1\"", "\"format-version\": \"1.0\"");
+        assert_eq!(SavedPlan::from_bytes(older.as_bytes()).unwrap().plan, empty());
         let cut = &text.as_bytes()[..text.len() / 2];
         assert!(matches!(SavedPlan::from_bytes(cut), Err(PlanFileError::NotAPlan(_))));
     }

@@ -272,7 +272,9 @@ pub(crate) fn emulation(
             );
         }
     }
-    let rolls = |pool: &PoolNow| pool.forced || pool.runs.iter().any(|v| !v.same_release(target));
+    let rolls = |pool: &PoolNow| {
+        !pool.stays && (pool.forced || pool.runs.iter().any(|v| !v.same_release(target)))
+    };
     let past = !hops.is_empty() || (target.minor() > emulated && pools.iter().any(rolls));
     if past {
         found.push(

@@ -1,8 +1,10 @@
 //! One cluster: from its checks to its actions and the orders between them.
 
 mod addon_actions;
+mod frozen;
 mod launches;
 mod machines;
+mod on_delete;
 mod order;
 mod pins;
 mod tidying;
@@ -12,7 +14,7 @@ use std::collections::BTreeSet;
 use refit_model::{
     Action, ActionId, Because, Cluster, ClusterIdentity, ClusterState, Code, Edge, Finding, Fleet,
     GroupName, ImagePolicy, InstanceId, InstanceState, KubeVersion, Lifecycle, NodeName, NodePool,
-    RollTag, Severity, Timestamp, Why,
+    RollTag, Severity, Timestamp, UpdateStrategy, Why,
 };
 
 use crate::Options;
@@ -35,8 +37,10 @@ pub(crate) struct Planned {
     /// Orders that follow from the edges.
     pub(crate) implied: Vec<Edge>,
     pub(crate) findings: Vec<Finding>,
-    /// What can be done even when it is blocked.
+    /// What can be done even when it is blocked, or frozen.
     pub(crate) tidying: Tidying,
+    /// Whether it is frozen, and not what the files say.
+    pub(crate) frozen: bool,
 }
 
 impl Planned {
@@ -50,6 +54,7 @@ impl Planned {
             implied: Vec::new(),
             findings: vec![finding],
             tidying: Tidying::default(),
+            frozen: false,
         }
     }
 
@@ -66,9 +71,23 @@ impl Planned {
         self.findings.iter().any(|finding| finding.severity.blocks())
     }
 
+    /// Whether it may be something else than what the files say, and is not to stay so.
+    pub(crate) fn is_undone(&self) -> bool {
+        !self.frozen && (self.is_blocked() || !self.actions.is_empty())
+    }
+
+    /// Whether a release is on its way to it.
+    pub(crate) fn is_busy(&self) -> bool {
+        self.is_undone() && !self.is_blocked()
+    }
+
     /// Takes everything back that was planned, but for what tidies up.
     pub(crate) fn block(&mut self, finding: Finding) {
         self.findings.push(finding);
+        self.only_tidy_up();
+    }
+
+    fn only_tidy_up(&mut self) {
         let Tidying { actions, edges } = std::mem::take(&mut self.tidying);
         self.actions = actions;
         self.edges = edges;
@@ -145,6 +164,7 @@ pub(crate) fn plan(
         implied,
         findings,
         tidying,
+        frozen: false,
     }
 }
 
@@ -162,6 +182,7 @@ struct ClusterPlanner<'a> {
 
 impl ClusterPlanner<'_> {
     fn run(&mut self) {
+        self.blockers.extend(frozen::capped(self.cluster));
         self.blockers.extend(checks::machines(self.cluster, self.state));
         if self.is_blocked() {
             return;
@@ -182,6 +203,8 @@ impl ClusterPlanner<'_> {
         let pools = self.pools_now();
         let target = &self.cluster.kubernetes.value;
         let phases = timeline::phases(self.state, &live, &hops, target);
+        let deleted = self.on_delete(&hops);
+        self.blockers.extend(deleted);
         self.blockers.extend(checks::emulation(self.state, &hops, &pools, target));
         self.blockers.extend(knowledge::end_of_life(self.fleet, self.cluster, self.now));
         self.blockers.extend(addons::notes(self.cluster, self.state));
@@ -201,6 +224,7 @@ impl ClusterPlanner<'_> {
         let on_the_way = self.launches_too_old(&live, &way.steps);
         let last = self.build(&way, on_the_way);
         self.pin_stale(&last);
+        self.tidy_on_delete();
         self.pin_first(first);
         let mut graph = Graph::default();
         graph.extend(self.actions.clone(), self.edges.clone());
@@ -288,6 +312,7 @@ impl ClusterPlanner<'_> {
                 name: pool.name.clone(),
                 runs,
                 nodes,
+                stays: pool.update == UpdateStrategy::OnDelete,
                 forced: asked || self.wants_newer_image(pool) || self.left_behind(&pool.groups),
             });
         }
@@ -322,6 +347,10 @@ impl ClusterPlanner<'_> {
     fn behind_newest_image(&self, pool: &NodePool) -> bool {
         let target = &self.cluster.kubernetes.value;
         let Some(newest) = images::newest(self.state, &pool.image, target) else { return false };
+        if pool.update == UpdateStrategy::OnDelete {
+            let groups = pool.groups.iter().filter_map(|name| self.state.groups.get(name));
+            return groups.filter_map(|group| group.image()).any(|image| *image != newest.id);
+        }
         self.instances_of(pool).any(|instance| instance.image != newest.id)
     }
 

@@ -27,19 +27,24 @@ mod waves;
 use std::collections::{BTreeMap, BTreeSet};
 
 use refit_model::{
-    ClusterName, ClusterPlan, ClusterStatus, Code, Durations, Edge, Finding, Fleet, Observation,
-    Plan, PoolName, Severity, Snapshot, Subject, Timestamp, Work, digest_of,
+    Cluster, ClusterName, ClusterPlan, ClusterStatus, Code, Durations, Edge, Finding, Fleet,
+    Observation, ParallelPools, Plan, PoolName, Selection, Severity, Snapshot, Subject, Timestamp,
+    Work, digest_of,
 };
 
 pub use crate::explain::{UnknownName, WhyUnknown, explain};
 
 use crate::cluster::Planned;
 
+pub use crate::waves::needed;
+
 /// What a command asks of a plan beside the files.
 #[derive(Clone, Debug, Default)]
 pub struct Options {
     /// Pools whose nodes are all replaced, whatever they run (`--replace CLUSTER/POOL`).
     pub replace: BTreeSet<(ClusterName, PoolName)>,
+    /// Which clusters it is about (`--cluster`, `--channel`, `--exclude`).
+    pub selection: Selection,
     /// Whether newer images of the same version are a change everywhere (`--refresh-images`).
     pub refresh_images: bool,
     /// The time that what ends is held against (`--now`); none: when the snapshot was taken.
@@ -55,25 +60,35 @@ pub struct Options {
 pub fn plan(fleet: &Fleet, snapshot: &Snapshot, options: &Options) -> Plan {
     let twins = twins(snapshot);
     let now = options.now.unwrap_or(snapshot.taken_at);
-    let planned: BTreeMap<ClusterName, Planned> = fleet
+    let of_one = |cluster: &Cluster| {
+        let name = &cluster.name;
+        match snapshot.clusters.get(name) {
+            Some(Observation::Fresh(state)) => match twins.get(name) {
+                Some(twin) => Planned::blocked(state, same_cluster(name, twin)),
+                None => cluster::plan(fleet, cluster, state, options, now),
+            },
+            Some(Observation::Unreachable { reason }) => Planned::unseen(unreachable(name, reason)),
+            None => Planned::unseen(missing(name)),
+        }
+    };
+    let of_one = |cluster: &Cluster| match &cluster.freeze {
+        Some(freeze) if freeze.value.holds(now) => of_one(cluster).frozen(&cluster.name, freeze),
+        _ => of_one(cluster),
+    };
+    let (taken, left_out): (Vec<&Cluster>, Vec<&Cluster>) = fleet
         .clusters
+        .values()
+        .partition(|cluster| options.selection.takes(&cluster.name, &cluster.channel));
+    let planned: BTreeMap<ClusterName, Planned> =
+        taken.iter().map(|cluster| (cluster.name.clone(), of_one(cluster))).collect();
+    let needed = waves::needed(fleet, &options.selection);
+    let undone: BTreeSet<ClusterName> = left_out
         .iter()
-        .map(|(name, cluster)| {
-            let planned = match snapshot.clusters.get(name) {
-                Some(Observation::Fresh(state)) => match twins.get(name) {
-                    Some(twin) => Planned::blocked(state, same_cluster(name, twin)),
-                    None => cluster::plan(fleet, cluster, state, options, now),
-                },
-                Some(Observation::Unreachable { reason }) => {
-                    Planned::unseen(unreachable(name, reason))
-                }
-                None => Planned::unseen(missing(name)),
-            };
-            (name.clone(), planned)
-        })
+        .filter(|cluster| needed.contains(&cluster.name) && of_one(cluster).is_undone())
+        .map(|cluster| cluster.name.clone())
         .collect();
 
-    let tied = waves::tie(fleet, planned);
+    let tied = waves::tie(fleet, planned, &undone);
     let mut findings: Vec<Finding> = Vec::new();
     let mut clusters = Vec::new();
     let mut implied: Vec<Edge> = Vec::new();
@@ -86,7 +101,9 @@ pub fn plan(fleet: &Fleet, snapshot: &Snapshot, options: &Options) -> Plan {
             channel: cluster.channel.clone(),
             release: cluster.release.clone(),
             identity: planned.identity,
-            status: if blocked {
+            status: if planned.frozen {
+                ClusterStatus::Frozen
+            } else if blocked {
                 ClusterStatus::Blocked
             } else if planned.actions.is_empty() {
                 ClusterStatus::UpToDate
@@ -95,6 +112,10 @@ pub fn plan(fleet: &Fleet, snapshot: &Snapshot, options: &Options) -> Plan {
             },
             from: planned.from,
             to: cluster.kubernetes.value.clone(),
+            parallel_pools: (cluster.max_parallel_pools > 1).then(|| ParallelPools {
+                at_once: cluster.max_parallel_pools,
+                order: cluster.pools.iter().map(|pool| pool.name.clone()).collect(),
+            }),
         });
         findings.extend(planned.findings);
         implied.extend(planned.implied);
@@ -115,8 +136,11 @@ pub fn plan(fleet: &Fleet, snapshot: &Snapshot, options: &Options) -> Plan {
         fleet: fleet.name.clone(),
         made_with: options.made_with.clone(),
         taken_at: snapshot.taken_at,
+        now: options.now,
         config_digest: fleet.digest.clone(),
         snapshot_digest: digest_of(snapshot),
+        selection: options.selection.clone(),
+        left_out: left_out.into_iter().map(|cluster| cluster.name.clone()).collect(),
         clusters,
         waves: tied.waves,
         actions,

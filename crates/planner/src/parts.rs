@@ -42,6 +42,7 @@ pub(crate) struct Pools {
     pub(crate) runs: BTreeSet<KubeVersion>,
     nodes: u32,
     forced: bool,
+    stays: bool,
 }
 
 /// What a part stands for.
@@ -129,6 +130,17 @@ impl<'a> Parts<'a> {
     /// A pool's states are what was found, and then what it is after a roll in each phase.
     fn pool_part(&self, pools: &Pools) -> Part {
         let count = self.phases.len() + 1;
+        if pools.stays {
+            // Whether the skew policy lets them stay is for the checks to say.
+            return Part {
+                weight: Weight::Nodes(0),
+                lives: vec![only(0); self.phases.len()],
+                lags: vec![0; self.phases.len()],
+                opens: vec![0; self.phases.len()],
+                steps: vec![0],
+                done: only(0),
+            };
+        }
         let fits = |runs: &BTreeSet<KubeVersion>, phase: &Phase| {
             let mut pairs =
                 runs.iter().flat_map(|v| phase.api_servers.iter().map(move |s| (v.minor(), *s)));
@@ -256,7 +268,8 @@ impl<'a> Parts<'a> {
             return;
         }
         let rules = route.rules(without);
-        let rolled = self.phases.iter().map(|phase| BTreeSet::from([phase.version.clone()]));
+        let phases = self.phases.iter().filter(|_| !pools.stays);
+        let rolled = phases.map(|phase| BTreeSet::from([phase.version.clone()]));
         let runs: Vec<_> = std::iter::once(pools.runs.clone()).chain(rolled).collect();
         clashes(problem, (at, &runs), (other, &route.versions), |runs, version| {
             rules.takes(version.as_ref(), runs.iter().map(KubeVersion::minor))
@@ -318,8 +331,10 @@ fn clashes<A, B>(
 fn alike(pools: &[PoolNow]) -> Vec<Pools> {
     let mut found: Vec<Pools> = Vec::new();
     for pool in pools {
-        let same = found.iter_mut().find(|p| p.runs == pool.runs && p.forced == pool.forced);
-        if let Some(same) = same {
+        let same = |p: &&mut Pools| {
+            p.runs == pool.runs && p.forced == pool.forced && p.stays == pool.stays
+        };
+        if let Some(same) = found.iter_mut().find(same) {
             same.names.insert(pool.name.clone());
             same.nodes = same.nodes.saturating_add(pool.nodes);
         } else {
@@ -328,6 +343,7 @@ fn alike(pools: &[PoolNow]) -> Vec<Pools> {
                 runs: pool.runs.clone(),
                 nodes: pool.nodes,
                 forced: pool.forced,
+                stays: pool.stays,
             });
         }
     }

@@ -26,6 +26,8 @@ pub(crate) struct PoolNow {
     pub(crate) nodes: u32,
     /// Whether its nodes must be replaced even when they run the right version.
     pub(crate) forced: bool,
+    /// Whether its nodes are replaced by somebody else, and so stay as they are.
+    pub(crate) stays: bool,
 }
 
 /// A time in which the control plane stays as it is: before the first hop, between two of them,

@@ -4,7 +4,8 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use refit_model::{
     Action, ActionId, ActionKind, Because, Bounds, Channel, ClusterName, Code, Edge, Finding,
-    Fleet, Period, Reversibility, Severity, StateGuard, Subject, WavePlan, WaveSpec, Why,
+    Fleet, Period, Reversibility, Selection, Severity, StateGuard, Subject, WavePlan, WaveSpec,
+    Why,
 };
 
 use crate::cluster::Planned;
@@ -21,12 +22,34 @@ pub(crate) struct Tied {
 /// How long the end of a wave may wait; it does no work of its own.
 const WAVE_TIMEOUT: Period = Period::MAX;
 
-/// Adds the ends of waves, and what orders clusters by them.
-pub(crate) fn tie(fleet: &Fleet, mut clusters: BTreeMap<ClusterName, Planned>) -> Tied {
+/// The clusters that a plan has to see: those that it is about, and those of the waves before
+/// theirs, because it tells whether these are done.
+pub fn needed(fleet: &Fleet, selection: &Selection) -> BTreeSet<ClusterName> {
+    let mut needed = BTreeSet::new();
+    for channel in &fleet.channels {
+        let takes = |name: &&ClusterName| selection.takes(name, &channel.name);
+        let waves = assign(fleet, channel);
+        let last = waves.iter().rposition(|(_, names)| names.iter().any(|name| takes(&name)));
+        for (at, (_, names)) in waves.iter().enumerate() {
+            let comes_first = last.is_some_and(|last| at < last);
+            needed.extend(names.iter().filter(|name| comes_first || takes(name)).cloned());
+        }
+    }
+    needed
+}
+
+/// Adds the ends of waves, and what orders clusters by them. `undone` are clusters that the plan
+/// is not about, and that are not what the files say.
+pub(crate) fn tie(
+    fleet: &Fleet,
+    mut clusters: BTreeMap<ClusterName, Planned>,
+    undone: &BTreeSet<ClusterName>,
+) -> Tied {
     let mut tied = Tied { graph: Graph::default(), waves: Vec::new(), clusters: BTreeMap::new() };
     for channel in &fleet.channels {
         let waves = assign(fleet, channel);
         block_later(channel, &waves, &mut clusters);
+        warn_of_skipped(channel, &waves, undone, &mut clusters);
         let mut last: Option<(u32, ActionId)> = None;
         let busy: Vec<(u32, BTreeSet<ClusterName>, u32)> = waves
             .into_iter()
@@ -93,7 +116,7 @@ fn may_still_fail(
 }
 
 fn is_busy(clusters: &BTreeMap<ClusterName, Planned>, name: &ClusterName) -> bool {
-    clusters.get(name).is_some_and(|planned| !planned.is_blocked() && !planned.actions.is_empty())
+    clusters.get(name).is_some_and(Planned::is_busy)
 }
 
 /// The clusters of each wave, from 1.
@@ -110,6 +133,12 @@ fn assign(fleet: &Fleet, channel: &Channel) -> Vec<(u32, BTreeSet<ClusterName>)>
     for (wave, spec) in (1..).zip(&channel.waves) {
         let names: BTreeSet<ClusterName> = match spec {
             WaveSpec::Clusters(names) => names.intersection(&rest).cloned().collect(),
+            WaveSpec::Labels(wanted) => {
+                let fits = |name: &&ClusterName| {
+                    fleet.clusters.get(*name).is_some_and(|cluster| cluster.has_labels(wanted))
+                };
+                rest.iter().filter(fits).cloned().collect()
+            }
             WaveSpec::Percent(percent) => {
                 let reach = (total * usize::from(*percent)).div_ceil(100);
                 rest.iter().take(reach.saturating_sub(taken)).cloned().collect()
@@ -159,6 +188,47 @@ fn block_later(
                 hint: "unblock that cluster, or raise the channel's `max-failed-clusters`".into(),
             });
         }
+    }
+}
+
+/// Tells clusters of later waves that a wave before theirs is left out, and not done.
+fn warn_of_skipped(
+    channel: &Channel,
+    waves: &[(u32, BTreeSet<ClusterName>)],
+    undone: &BTreeSet<ClusterName>,
+    clusters: &mut BTreeMap<ClusterName, Planned>,
+) {
+    let mut skipped: Vec<(u32, String)> = Vec::new();
+    for (wave, names) in waves {
+        for name in names.iter().filter(|name| is_busy(clusters, name)).cloned().collect::<Vec<_>>()
+        {
+            let Some(planned) = clusters.get_mut(&name) else { continue };
+            planned.findings.extend(skipped.iter().map(|(before, which)| Finding {
+                severity: Severity::Warning,
+                code: Code::RF040,
+                subject: Subject::cluster(&name),
+                evidence: format!(
+                    "wave {before} of {} comes first, and is not done: {which} left out",
+                    channel.name
+                ),
+                hint: format!("select wave {before} as well, or apply it before"),
+            }));
+        }
+        let pending: Vec<&str> = names.intersection(undone).map(ClusterName::as_str).collect();
+        if !pending.is_empty() {
+            skipped.push((*wave, are_some(&pending)));
+        }
+    }
+}
+
+/// `a is`, `a, b are`, `a, b, c and 4 more are`.
+fn are_some(names: &[&str]) -> String {
+    const SHOWN: usize = 3;
+    let shown = names.iter().take(SHOWN).copied().collect::<Vec<_>>().join(", ");
+    match names.len() {
+        1 => format!("{shown} is"),
+        n if n > SHOWN => format!("{shown} and {} more are", n - SHOWN),
+        _ => format!("{shown} are"),
     }
 }
 

@@ -248,6 +248,10 @@ mod tests {
             name: n("c"),
             channel: n("dev"),
             release: n("r"),
+            labels: BTreeMap::new(),
+            max_parallel_pools: 1,
+            capped: None,
+            freeze: None,
             kubernetes: refit_model::Target {
                 value: KubeVersion::new(1, 35, 4),
                 pinned: false,

@@ -7,7 +7,8 @@ use std::sync::Arc;
 
 use refit_engine::{Engine, Settings};
 use refit_model::{
-    Durations, Fleet, JournalRecord, Plan, RecordKind, RunId, RunOutcome, SavedPlan, Snapshot,
+    Durations, Fleet, JournalRecord, Plan, RecordKind, RunId, RunOutcome, SavedPlan, Selection,
+    Snapshot,
 };
 use refit_runtime::{Actors, Clock, Drive, Observers, Report};
 use refit_store::{NewRun, OpenOptions, RunState, RunSummary, SledStore, StateStore};
@@ -15,7 +16,7 @@ use refit_store::{NewRun, OpenOptions, RunState, RunSummary, SledStore, StateSto
 use crate::cli::{Apply, Planning};
 use crate::commands::{self, Made, plan_failure, store_failure};
 use crate::exit::{Exit, Failure};
-use crate::fleet::{load, state_directory};
+use crate::fleet::{self, load, selected, state_directory};
 use crate::output::Printer;
 use crate::reach::{Live, Means};
 use crate::{disk, progress, signals};
@@ -33,7 +34,18 @@ pub(crate) fn apply(directory: &Path, options: &Apply, printer: &Printer) -> Res
             .hint("give a saved plan: `refit plan -o next.plan`, then `refit apply next.plan`")
             .hint("or approve in advance: `refit apply --auto-approve`"));
     }
-    commands::check_replaced(&fleet, &options.planning)?;
+    let selection = selected(&fleet, &options.planning.selecting)?;
+    let selection = match &saved {
+        Some(_) if !selection.is_everything() => {
+            return Err(Failure::new(Exit::Usage, "a saved plan knows which clusters it is about")
+                .hint(
+                    "leave out `--cluster`, `--channel` and `--exclude`, or plan again with them",
+                ));
+        }
+        Some(saved) => saved.plan.selection.clone(),
+        None => selection,
+    };
+    commands::check_replaced(&fleet, &options.planning, &selection)?;
     let events = options.events.as_deref().map(progress::events_file).transpose()?;
     let who = who();
     let mut store = open_store(&state, options, &who, printer)?;
@@ -48,6 +60,7 @@ pub(crate) fn apply(directory: &Path, options: &Apply, printer: &Printer) -> Res
             fleet: Arc::new(fleet),
             directory,
             options,
+            selection,
             printer,
             who,
             clock: Arc::clone(&live.clock),
@@ -135,6 +148,8 @@ struct Session<'a> {
     fleet: Arc<Fleet>,
     directory: &'a Path,
     options: &'a Apply,
+    /// Of the saved plan, or else of the command.
+    selection: Selection,
     printer: &'a Printer,
     who: String,
     clock: Arc<dyn Clock>,
@@ -185,17 +200,18 @@ impl Session<'_> {
 
     async fn look(&self) -> Snapshot {
         let now = self.clock.now();
-        commands::take(&self.fleet, &self.observers, now, self.options.parallelism).await
+        let names = refit_planner::needed(&self.fleet, &self.selection);
+        commands::take(&self.fleet, &names, &self.observers, now, self.options.parallelism).await
+    }
+
+    async fn make(&self, planning: &Planning) -> Result<Made, Failure> {
+        let (selection, measured) = (self.selection.clone(), self.measured());
+        commands::make(&self.fleet, self.look().await, planning, selection, measured)
     }
 
     /// Plans, shows the plan and asks. `Err` is how to exit without a run.
     async fn plan_and_ask(&self) -> Result<Result<SavedPlan, Exit>, Failure> {
-        let Made { plan, snapshot: _ } = commands::make(
-            &self.fleet,
-            self.look().await,
-            &self.options.planning,
-            self.measured(),
-        )?;
+        let Made { plan, snapshot: _ } = self.make(&self.options.planning).await?;
         let text = refit_render::plan_text(&plan, Some(&self.fleet), self.printer.style());
         self.printer.data(&text)?;
         if plan.is_empty() {
@@ -271,23 +287,44 @@ impl Session<'_> {
         let plan = SavedPlan::from_bytes(&continued.plan).ok();
         let same = plan.as_ref().is_some_and(|plan| match saved {
             Some(saved) => saved.id == plan.id,
-            None => plan.plan.config_digest == self.fleet.digest,
+            None => {
+                plan.plan.config_digest == self.fleet.digest
+                    && plan.plan.selection == self.selection
+            }
         });
         match plan {
             Some(plan) if same => {
                 self.printer.say(&format!("Continuing run {run} of plan {}.", plan.id));
                 Ok(Some(self.resumed(run, plan.plan, continued.last_seq, &continued.records)))
             }
-            _ => {
+            plan => {
                 let closed = [RecordKind::RunClosed { outcome: RunOutcome::Partly }];
                 store.append(&run, continued.last_seq, now, &closed).map_err(|error| {
                     Failure::new(Exit::Failed, format!("cannot close run {run}")).because(&error)
                 })?;
                 self.printer.say(&format!(
-                    "Run {run} was interrupted, and the files or the plan have changed since: it is closed."
+                    "Run {run} was interrupted, and the files, the plan or the selection have changed \
+                     since: it is closed."
                 ));
+                self.warn_of_left_behind(plan.as_ref());
                 Ok(None)
             }
+        }
+    }
+
+    /// What a closed run left half done is part of every plan of its clusters, but not of one
+    /// that leaves them out.
+    fn warn_of_left_behind(&self, closed: Option<&SavedPlan>) {
+        let begun = closed.into_iter().flat_map(|saved| &saved.plan.waves);
+        let names = begun.flat_map(|wave| &wave.clusters).filter(|name| {
+            let declared = self.fleet.clusters.get(*name);
+            declared.is_some_and(|cluster| !self.selection.takes(name, &cluster.channel))
+        });
+        let names: Vec<&str> = names.map(refit_model::ClusterName::as_str).collect();
+        if !names.is_empty() {
+            let text = format!("what it left half done in {} stays so", names.join(", "));
+            let hint = "a plan that selects these clusters puts it back".to_owned();
+            self.printer.warning(&text, &[hint]);
         }
     }
 
@@ -349,8 +386,11 @@ impl Session<'_> {
         command.push_str(" apply");
         if let Some(file) = &self.options.file {
             command.push_str(&format!(" {}", file.display()));
-        } else if self.options.auto_approve {
-            command.push_str(" --auto-approve");
+        } else {
+            if self.options.auto_approve {
+                command.push_str(" --auto-approve");
+            }
+            command.push_str(&fleet::as_options(&self.selection));
         }
         command
     }
@@ -383,8 +423,7 @@ impl Session<'_> {
     }
 
     async fn second_plan(&self) -> Result<(), Failure> {
-        let Made { plan, snapshot: _ } =
-            commands::make(&self.fleet, self.look().await, &Planning::default(), self.measured())?;
+        let Made { plan, snapshot: _ } = self.make(&Planning::default()).await?;
         let text = if plan.is_empty() {
             "The second plan is empty: nothing is left to do.".to_owned()
         } else {

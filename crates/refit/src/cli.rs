@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use clap::builder::styling::{AnsiColor, Effects, Styles};
 use clap::{Args, Parser, Subcommand, ValueEnum, ValueHint};
-use refit_model::{ClusterName, FleetName, Period, PoolName, Timestamp};
+use refit_model::{ChannelName, ClusterName, FleetName, Period, PoolName, Timestamp};
 
 const STYLES: Styles = Styles::styled()
     .header(AnsiColor::Green.on_default().effects(Effects::BOLD))
@@ -223,17 +223,51 @@ pub(crate) struct Reaching {
     pub(crate) kubeconfig: Option<PathBuf>,
 }
 
+/// Which clusters a plan is about.
+#[derive(Debug, Default, Args)]
+pub(crate) struct Selecting {
+    /// Only this cluster, with `*` for anything; may be given several times
+    #[arg(
+        long,
+        value_name = "NAME",
+        env = "REFIT_CLUSTER",
+        hide_env_values = true,
+        value_delimiter = ','
+    )]
+    pub(crate) cluster: Vec<String>,
+    /// Only clusters of this channel; may be given several times
+    #[arg(
+        long,
+        value_name = "NAME",
+        env = "REFIT_CHANNEL",
+        hide_env_values = true,
+        value_delimiter = ','
+    )]
+    pub(crate) channel: Vec<ChannelName>,
+    /// Not this cluster, with `*` for anything; may be given several times
+    #[arg(
+        long,
+        value_name = "NAME",
+        env = "REFIT_EXCLUDE",
+        hide_env_values = true,
+        value_delimiter = ','
+    )]
+    pub(crate) exclude: Vec<String>,
+}
+
 /// What both `plan` and `apply` take.
 #[derive(Debug, Default, Args)]
 pub(crate) struct Planning {
+    #[command(flatten)]
+    pub(crate) selecting: Selecting,
     /// Replace all nodes of a pool, whatever they run; may be given several times
     #[arg(long, value_name = "CLUSTER/POOL", env = "REFIT_REPLACE", hide_env_values = true, value_delimiter = ',', value_parser = cluster_and_pool)]
     pub(crate) replace: Vec<(ClusterName, PoolName)>,
     /// Take newer images of the same version for a change
     #[arg(long, env = "REFIT_REFRESH_IMAGES", hide_env_values = true)]
     pub(crate) refresh_images: bool,
-    /// The time to hold the end of a minor's maintenance against, as 2026-11-21T09:00:00Z;
-    /// without it: when the clusters were looked at
+    /// The time to hold freezes and the ends of minors' maintenance against, as
+    /// 2026-11-21T09:00:00Z; without it: when the clusters were looked at
     #[arg(long, value_name = "TIME", env = "REFIT_NOW", hide_env_values = true)]
     pub(crate) now: Option<Timestamp>,
 }
@@ -252,6 +286,7 @@ fn cluster_and_pool(text: &str) -> Result<(ClusterName, PoolName), String> {
   refit plan -o next.plan --diff          save it, and show changed objects line by line
   refit plan --snapshot snapshot.json     without looking at any cluster
   refit plan --replace prod-eu-1/workers  roll a pool that needs no new version
+  refit plan --cluster 'prod-*' --exclude prod-us-1
 
 Planning needs no lock and writes to no cluster. Exit code 3 means that a finding blocks a
 cluster; the others are planned all the same.")]

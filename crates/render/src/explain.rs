@@ -89,6 +89,9 @@ fn of_cluster(page: &mut Page, explanation: &Explanation, about: &ClusterExplana
         ClusterStatus::Blocked => {
             format!("runs {from}, should run {to}{at}, and is blocked by what Findings says")
         }
+        ClusterStatus::Frozen => {
+            format!("runs {from}, should run {to}{at}, and is frozen, as Findings says")
+        }
     };
     page.line(2, 2).words(Paint::Plain, &stands);
     if !way.is_empty() {

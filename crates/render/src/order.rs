@@ -55,6 +55,9 @@ fn waves(page: &mut Page, plan: &Plan) {
 fn within(page: &mut Page, group: &Transition<'_>) {
     let way = group.first();
     label(page, group);
+    if let Some(pools) = &way.cluster.parallel_pools {
+        page.space(2).put(Paint::Dim, &format!("(at most {} pools at once)", pools.at_once));
+    }
     let digits = way.actions.len().min(LISTED_MAX).to_string().len();
     for (at, action) in way.actions.iter().enumerate().take(LISTED_MAX) {
         let number = format!("{:>digits$}.", at + 1);

@@ -30,6 +30,7 @@ pub fn plan_text(plan: &Plan, fleet: Option<&Fleet>, style: Style) -> String {
         standing(&mut page, plan);
         page.blank();
         nothing_to_do(&mut page, plan);
+        left_out(&mut page, plan);
         findings::section(&mut page, &plan.findings);
         return page.finish();
     }
@@ -42,6 +43,7 @@ pub fn plan_text(plan: &Plan, fleet: Option<&Fleet>, style: Style) -> String {
         unlike::line(&mut page, group, &largest);
     }
     standing(&mut page, plan);
+    left_out(&mut page, plan);
     order::section(&mut page, plan, &groups);
     points_of_no_return(&mut page, &groups);
     span::section(&mut page, plan, &groups);
@@ -126,10 +128,17 @@ fn transition(page: &mut Page, group: &Transition<'_>) {
         n => page.put(Paint::Heading, &count(n, "cluster")),
     };
     page.space(2);
-    if way.cluster.status == ClusterStatus::Blocked {
-        page.put(Paint::Plain, &from_text(way.cluster)).space(1).put(Paint::Bad, "blocked");
-    } else {
-        versions(page, &from_text(way.cluster), &way.cluster.to);
+    let from = from_text(way.cluster);
+    match way.cluster.status {
+        ClusterStatus::Blocked => {
+            page.put(Paint::Plain, &from).space(1).put(Paint::Bad, "blocked");
+        }
+        ClusterStatus::Frozen => {
+            page.put(Paint::Plain, &from).space(1).put(Paint::Change, "frozen");
+        }
+        ClusterStatus::Planned | ClusterStatus::UpToDate => {
+            versions(page, &from, &way.cluster.to);
+        }
     }
     let long = format!("~ {}", duration(group.critical_path()));
     let summary = steps::summary(way, "control-plane hop").join(", ");
@@ -221,6 +230,13 @@ fn standing(page: &mut Page, plan: &Plan) {
         page.space(1).words(Paint::Bad, "blocked, see Findings:").space(1);
         page.names(Paint::Plain, blocked.into_iter(), NAME_LINES, "");
     }
+    let frozen = of(ClusterStatus::Frozen);
+    if !frozen.is_empty() {
+        page.blank();
+        page.line(2, 4).put(Paint::Change, &count(frozen.len(), "cluster"));
+        page.space(1).words(Paint::Change, "frozen, see Findings:").space(1);
+        page.names(Paint::Plain, frozen.into_iter(), NAME_LINES, "");
+    }
     if !current.is_empty() && !plan.is_empty() {
         page.blank();
         page.line(2, 4)
@@ -228,11 +244,24 @@ fn standing(page: &mut Page, plan: &Plan) {
     }
 }
 
+/// The clusters that the plan is not about. Nobody looked whether something is to be done there.
+fn left_out(page: &mut Page, plan: &Plan) {
+    if plan.left_out.is_empty() {
+        return;
+    }
+    page.blank();
+    let clusters = count(plan.left_out.len(), "cluster");
+    page.line(2, 4).words(Paint::Change, &format!("{clusters} left out:")).space(1);
+    page.names(Paint::Plain, plan.left_out.iter().map(ClusterName::as_str), NAME_LINES, "");
+}
+
 fn nothing_to_do(page: &mut Page, plan: &Plan) {
     let of = |status| plan.clusters.iter().filter(|cluster| cluster.status == status).count();
     let (blocked, current) = (of(ClusterStatus::Blocked), of(ClusterStatus::UpToDate));
     let run = if current == 1 { "runs" } else { "run" };
+    let frozen = of(ClusterStatus::Frozen);
     let text = match (blocked, current) {
+        (0, 0) if frozen > 0 => "No changes.".to_owned(),
         (0, 0) => "No changes. The plan has no cluster.".to_owned(),
         (0, _) => format!("No changes. {} {run} what the files say.", count(current, "cluster")),
         (_, 0) => format!("Nothing can be done: {} blocked.", are(blocked)),
@@ -243,6 +272,9 @@ fn nothing_to_do(page: &mut Page, plan: &Plan) {
         ),
     };
     page.line(0, 0).words(Paint::Heading, &text);
+    if frozen > 0 {
+        page.space(1).words(Paint::Heading, &format!("{} frozen.", are(frozen)));
+    }
 }
 
 fn are(n: usize) -> String {

@@ -150,8 +150,11 @@ impl Sample {
                 fleet: "acme".parse().unwrap(),
                 made_with: "0.1.0".into(),
                 taken_at: "2026-11-02T09:14:02Z".parse().unwrap(),
+                now: None,
                 config_digest: Digest::of_bytes(b"a"),
                 snapshot_digest: Digest::of_bytes(b"b"),
+                selection: refit_model::Selection::default(),
+                left_out: std::collections::BTreeSet::new(),
                 clusters: Vec::new(),
                 waves: Vec::new(),
                 actions: Vec::new(),
@@ -179,6 +182,7 @@ impl Sample {
             status,
             from: kubes(from),
             to: kube(to),
+            parallel_pools: None,
         });
         self
     }

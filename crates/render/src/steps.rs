@@ -174,6 +174,9 @@ fn pins(actions: &[(usize, &Action)]) -> Line {
             Why::LaunchesTooNew => {
                 "pinned first: these groups would launch nodes newer than the control plane"
             }
+            Why::OnDelete => {
+                "new nodes are of this version; those that are there stay until they are deleted"
+            }
             _ => "pinned: these groups would launch another version than their nodes run",
         });
     }

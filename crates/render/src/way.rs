@@ -63,11 +63,12 @@ pub(crate) fn from_text(cluster: &ClusterPlan) -> String {
 /// The clusters with something to do, grouped, in the order of the first of each group.
 pub(crate) fn transitions(plan: &Plan) -> Vec<Transition<'_>> {
     let mut groups: Vec<Transition<'_>> = Vec::new();
-    let mut by_key: BTreeMap<(bool, String, String, Vec<steps::Key>), usize> = BTreeMap::new();
+    let mut by_key: BTreeMap<(ClusterStatus, String, String, Vec<steps::Key>), usize> =
+        BTreeMap::new();
     for way in ways(plan) {
         let lines = steps::lines(&way);
         let key = (
-            way.cluster.status == ClusterStatus::Blocked,
+            way.cluster.status,
             from_text(way.cluster),
             way.cluster.to.to_string(),
             lines.iter().map(Line::key).collect(),

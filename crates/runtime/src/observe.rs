@@ -1,9 +1,10 @@
 //! Looking at a whole fleet: bounded, concurrent, and no cluster waits for another.
 
+use std::collections::BTreeSet;
 use std::time::Duration;
 
 use futures::StreamExt;
-use refit_model::{ClusterState, Fleet, Observation, Period, Snapshot, Timestamp};
+use refit_model::{ClusterName, ClusterState, Fleet, Observation, Period, Snapshot, Timestamp};
 use refit_provider::{ErrorClass, Look, Observe, ProviderError, Scope};
 
 use crate::{CALL_TIMEOUT, Observers};
@@ -15,14 +16,16 @@ const AGAIN_AFTER: [Duration; 3] =
 /// However long an API asks to wait.
 const LONGEST: Duration = Duration::from_secs(10);
 
-/// Takes a snapshot: every cluster of the fleet, `at_once` of them at a time.
+/// Takes a snapshot of these clusters of the fleet, `at_once` of them at a time.
 pub async fn observe(
     fleet: &Fleet,
+    names: &BTreeSet<ClusterName>,
     observers: &Observers,
     taken_at: Timestamp,
     at_once: usize,
 ) -> Snapshot {
-    let looks = fleet.clusters.values().map(|cluster| async move {
+    let wanted = fleet.clusters.values().filter(|cluster| names.contains(&cluster.name));
+    let looks = wanted.map(|cluster| async move {
         let Some(observer) = observers.get(&cluster.name) else {
             let reason = "no provider reads it".to_owned();
             return (cluster.name.clone(), Observation::Unreachable { reason });

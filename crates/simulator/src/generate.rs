@@ -27,7 +27,12 @@ const SET: &str = "base";
 
 /// A small random fleet, and the world that it begins with.
 pub fn random_fleet(seed: u64) -> (Fleet, World) {
-    let fleet = Generator::new(seed).fleet(seed);
+    let mut fleet = Generator::new(seed).fleet(seed);
+    // Dice of their own: a seed keeps the fleet that it had before there were parallel pools.
+    let mut dice = Rng::with_seed(mix(seed ^ 0x0070_0015));
+    for cluster in fleet.clusters.values_mut() {
+        cluster.max_parallel_pools = [1, 1, 2, 3][dice.usize(0..4)];
+    }
     let start = Timestamp::from_second(START_SECOND).unwrap_or(Timestamp::UNIX_EPOCH);
     let mut world = World::new(start, seed);
     world.add_fleet(&fleet);
@@ -177,6 +182,10 @@ impl Generator {
             name,
             channel,
             release: release.name.clone(),
+            labels: BTreeMap::new(),
+            max_parallel_pools: 1,
+            capped: None,
+            freeze: None,
             kubernetes: Target {
                 value: release.kubernetes.clone(),
                 pinned: false,
@@ -250,6 +259,7 @@ impl Generator {
             name: named(name),
             groups,
             image: image_pattern(),
+            update: refit_model::UpdateStrategy::Roll,
             images: if self.one_in(5) { ImagePolicy::Newest } else { ImagePolicy::SameVersion },
             max_surge,
             max_unavailable,

@@ -7,9 +7,9 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use refit_model::{
-    Addon, AddonName, AddonRelease, AddonVersion, BudgetState, ClusterName, GroupName, InstanceId,
-    KubeProxy, Minor, NodeName, ObjectRef, Op, Plan, PodKey, PoolName, RollTag, RunId,
-    TargetHealth, Timestamp, skew,
+    Addon, AddonName, AddonRelease, AddonVersion, BudgetState, Cluster, ClusterName, GroupName,
+    InstanceId, KubeProxy, Minor, NodeName, ObjectRef, Op, Plan, PodKey, PoolName, RollTag, RunId,
+    TargetHealth, Timestamp, UpdateStrategy, skew,
 };
 use serde::{Deserialize, Serialize};
 
@@ -63,6 +63,10 @@ pub enum Rule {
     Surge,
     /// Desired is never lowered by a number.
     DesiredLowered,
+    /// A run works on as many pools of a cluster at once as its file allows.
+    ParallelPools,
+    /// Nodes that somebody else replaces are left alone.
+    OnDelete,
     /// Only what a plan names is touched.
     Target,
     /// Only nodes that are cordoned and drained, and out of their target groups, are ended.
@@ -124,11 +128,21 @@ pub(crate) struct Judge {
     pub(crate) newest: Minor,
     pub(crate) needs_lease: bool,
     allowances: BTreeMap<PoolName, Allowance>,
+    /// How many pools may be rolled at once.
+    #[serde(default = "one")]
+    pub(crate) parallel_pools: u32,
+    /// Pools whose nodes are not refit's to replace.
+    #[serde(default)]
+    pub(crate) on_delete: BTreeSet<PoolName>,
     targets: Option<(BTreeSet<GroupName>, BTreeSet<AddonName>)>,
     /// So that a state that lasts is told once.
     told: BTreeSet<(Rule, String)>,
     /// What was found since the world last asked.
     pub(crate) found: Vec<Violation>,
+}
+
+fn one() -> u32 {
+    1
 }
 
 impl Judge {
@@ -138,10 +152,20 @@ impl Judge {
             newest,
             needs_lease: false,
             allowances: BTreeMap::new(),
+            parallel_pools: 1,
+            on_delete: BTreeSet::new(),
             targets: None,
             told: BTreeSet::new(),
             found: Vec::new(),
         }
+    }
+
+    /// What the cluster's file allows.
+    pub(crate) fn declare(&mut self, cluster: &Cluster) {
+        self.parallel_pools = cluster.max_parallel_pools;
+        let pools = cluster.pools.iter();
+        let on_delete = pools.filter(|pool| pool.update == UpdateStrategy::OnDelete);
+        self.on_delete = on_delete.map(|pool| pool.name.clone()).collect();
     }
 
     pub(crate) fn set_targets(&mut self, groups: BTreeSet<GroupName>, addons: BTreeSet<AddonName>) {
@@ -332,6 +356,28 @@ impl ClusterWorld {
         }
     }
 
+    /// A run has begun to work on a pool: it has tagged a group, or cordoned a node.
+    pub(crate) fn judge_pools_at_once(&mut self, run: &RunId) {
+        let tagged = self.groups.values().filter(|group| {
+            let tag = group.tags.get(RollTag::KEY);
+            let tag = tag.and_then(|tag| serde_json::from_str::<RollTag>(tag).ok());
+            tag.is_some_and(|tag| tag.run == *run)
+        });
+        let cordoned = self.nodes.values().filter_map(|node| {
+            let by = node.annotations.get(RollTag::CORDONED)?;
+            let instance = self.instances.get(node.instance.as_ref()?)?;
+            (*by == run.to_string()).then(|| self.groups.get(&instance.group)).flatten()
+        });
+        let pools: BTreeSet<&PoolName> =
+            tagged.chain(cordoned).filter_map(|group| group.pool.as_ref()).collect();
+        let most = self.judge.parallel_pools as usize;
+        if pools.len() > most {
+            let names: Vec<&str> = pools.into_iter().map(PoolName::as_str).collect();
+            let text = format!("{} are rolled at once; {most} may be", names.join(", "));
+            self.violate(Rule::ParallelPools, text);
+        }
+    }
+
     /// Sets how far a pool may be from what it has now.
     pub(crate) fn allow(&mut self, pool: &PoolName, surge: u32, unavailable: u32) {
         // What an earlier run has added and not taken away yet is not what the pool has.
@@ -385,6 +431,13 @@ impl ClusterWorld {
     }
 
     pub(crate) fn judge_cordon(&mut self, name: &NodeName) {
+        let instance = self.nodes.get(name).and_then(|node| node.instance.as_ref());
+        let group = instance.and_then(|id| self.groups.get(&self.instances.get(id)?.group));
+        let pool = group.and_then(|group| group.pool.clone());
+        if let Some(pool) = pool.filter(|pool| self.judge.on_delete.contains(pool)) {
+            let text = format!("{name} of {pool} is cordoned, and is not refit's to replace");
+            self.violate(Rule::OnDelete, text);
+        }
         let Some(node) = self.nodes.get(name).filter(|node| node.ready) else { return };
         // Who cordoned one that was of no use may not have known that it has come up.
         if node.ready_since.is_some_and(|since| seconds_between(since, self.now) < GRACE) {

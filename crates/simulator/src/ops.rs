@@ -153,6 +153,7 @@ impl ClusterWorld {
                 group.tags.insert(RollTag::KEY.to_owned(), text);
                 let run = tag.run.clone();
                 self.judge_run(&run, "tags a group");
+                self.judge_pools_at_once(&run);
                 Ok(())
             }
             GroupOp::Untag => {

@@ -99,11 +99,13 @@ impl World {
         let Provider::Simulated(start) = &cluster.provider else { return };
         if let Some(world) = self.clusters.get_mut(&cluster.name) {
             world.extend(cluster, start, available);
+            world.judge.declare(cluster);
             return;
         }
         let (now, seed, faults) = (self.now, self.seed, self.faults.clone());
         let declared = (cluster, start);
-        let world = ClusterWorld::begin(declared, available, addons, now, seed, faults);
+        let mut world = ClusterWorld::begin(declared, available, addons, now, seed, faults);
+        world.judge.declare(cluster);
         self.clusters.insert(cluster.name.clone(), world);
     }
 

@@ -9,6 +9,7 @@ use refit_model::{
 };
 
 use crate::order::Order;
+use crate::pools;
 use crate::stages::{Stage, Versions, chain, meet, were_there};
 
 /// Whether what a group launches, until it is pinned or its pool is rolled, fits every apiserver
@@ -51,6 +52,13 @@ pub(crate) fn check(
             let moves = pinned.chain(rolls.iter().cloned()).collect();
             let own = chain(order, &format!("what group {group} launches"), now, moves, notes);
             launches(order, group, &own, api, notes);
+            let target = &cluster.kubernetes.value;
+            let last = own.last().and_then(|stage| stage.value.as_ref());
+            if pools::is_on_delete(cluster, &pool.name)
+                && !last.is_some_and(|last| last.same_release(target))
+            {
+                notes.push(format!("group {group} does not launch {target} in the end"));
+            }
         }
     }
     for group in pins.keys() {

@@ -10,6 +10,7 @@
 mod contents;
 mod launches;
 mod order;
+mod pools;
 mod stages;
 mod tidying;
 mod waves;
@@ -18,8 +19,8 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 
 use refit_model::{
-    ActionKind, AddonMark, AddonName, ClusterName, ClusterPlan, ClusterStatus, Digest, Fleet,
-    Observation, Plan, Snapshot, digest_of,
+    ActionKind, AddonMark, AddonName, Cluster, ClusterName, ClusterPlan, ClusterStatus, Digest,
+    Fleet, Observation, Plan, Snapshot, digest_of,
 };
 
 /// Something that is wrong with a plan.
@@ -74,16 +75,37 @@ pub fn verify_again(fleet: &Fleet, snapshot: &Snapshot, plan: &Plan) -> Vec<Note
 /// Clusters that nothing is planned for must be blocked, or be what the files say.
 fn idle(fleet: &Fleet, snapshot: &Snapshot, plan: &Plan) -> Vec<Note> {
     let mut notes = Vec::new();
+    let strangers = plan.left_out.iter().filter(|name| !fleet.clusters.contains_key(*name));
+    notes.extend(strangers.map(|name| Note {
+        cluster: Some(name.clone()),
+        text: "is left out, and not declared".into(),
+    }));
+    let takes = |name, channel| plan.selection.takes(name, channel);
     let listed: BTreeMap<&ClusterName, &ClusterPlan> =
         plan.clusters.iter().map(|listed| (&listed.name, listed)).collect();
     let busy: BTreeSet<&ClusterName> =
         plan.actions.iter().filter_map(|action| action.cluster.as_ref()).collect();
     for (name, cluster) in &fleet.clusters {
         let mut say = |text: String| notes.push(Note { cluster: Some(name.clone()), text });
-        let Some(listed) = listed.get(name) else {
-            say("is declared, and not listed".into());
-            continue;
+        let taken = takes(name, &cluster.channel);
+        if plan.left_out.contains(name) == taken {
+            say("is left out, and selected, or neither of both".into());
+        }
+        let listed = match (listed.get(name), taken) {
+            (Some(listed), true) => listed,
+            (Some(_), false) => {
+                say("is listed, and not selected".into());
+                continue;
+            }
+            (None, true) => {
+                say("is declared and selected, and not listed".into());
+                continue;
+            }
+            (None, false) => continue,
         };
+        if listed.status == ClusterStatus::Frozen && !is_frozen(cluster, plan) {
+            say("is listed as frozen, and is not".into());
+        }
         if busy.contains(name) {
             continue;
         }
@@ -95,10 +117,20 @@ fn idle(fleet: &Fleet, snapshot: &Snapshot, plan: &Plan) -> Vec<Note> {
             (ClusterStatus::UpToDate, ..) => {
                 say("is listed as up to date, and was not seen".into());
             }
-            (ClusterStatus::Blocked, ..) => {}
+            (ClusterStatus::Blocked | ClusterStatus::Frozen, ..) => {}
         }
     }
     notes
+}
+
+/// Whether nothing may be done to a cluster at the time of the plan.
+fn is_frozen(cluster: &Cluster, plan: &Plan) -> bool {
+    cluster.freeze.as_ref().is_some_and(|freeze| freeze.value.holds(plan.held_against()))
+}
+
+/// Whether nothing but tidying up may be planned for a cluster of that status.
+fn stands_still(status: ClusterStatus) -> bool {
+    matches!(status, ClusterStatus::Blocked | ClusterStatus::Frozen)
 }
 
 /// Add-ons that nothing is planned for must be there whole, as refit would have applied them.
@@ -111,7 +143,7 @@ fn untouched(fleet: &Fleet, snapshot: &Snapshot, plan: &Plan) -> Vec<Note> {
         .iter()
         .filter_map(|action| Some((action.cluster.as_ref()?, action.kind.addon()?)))
         .collect();
-    let open = plan.clusters.iter().filter(|listed| listed.status != ClusterStatus::Blocked);
+    let open = plan.clusters.iter().filter(|listed| !stands_still(listed.status));
     for cluster in open.filter_map(|listed| fleet.clusters.get(&listed.name)) {
         let Some(Observation::Fresh(state)) = snapshot.clusters.get(&cluster.name) else {
             continue;
@@ -170,9 +202,12 @@ fn check(fleet: &Fleet, snapshot: &Snapshot, plan: &Plan) -> Vec<Note> {
         };
         let tidies =
             actions.iter().all(|at| matches!(plan.actions[*at].kind, ActionKind::TidyUp { .. }));
-        let blocked = listed.status == ClusterStatus::Blocked && tidies;
+        let blocked = stands_still(listed.status) && tidies;
         if listed.status != ClusterStatus::Planned && !blocked {
             say(Some(name), "has actions, and is not listed as planned".into());
+        }
+        if is_frozen(cluster, plan) && !tidies {
+            say(Some(name), "is frozen, and is not left alone".into());
         }
         if listed.identity.as_ref() != Some(&state.identity) {
             say(Some(name), "is listed with another identity than was seen".into());

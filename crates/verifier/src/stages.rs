@@ -11,6 +11,7 @@ use refit_model::{
 
 use crate::launches;
 use crate::order::{self, Order};
+use crate::pools;
 
 /// A state that a component is in, from the beginning of one action to the end of another.
 #[derive(Debug)]
@@ -107,6 +108,7 @@ pub(crate) fn check(
     for action in order.actions() {
         bounds(cluster, state, action, &mut notes);
     }
+    pools::check(cluster, plan, order, &mut notes);
     reaches(cluster, state, &stages, &mut notes);
     notes
 }
@@ -133,6 +135,7 @@ fn stages(
                 moves.entry(addon.clone()).or_default().push((at, None));
             }
             // Who tidies up leaves every version as it is, and does so where nothing else is done.
+            ActionKind::TidyUp { pool: Some(pool), .. } if pools::is_on_delete(cluster, pool) => {}
             ActionKind::TidyUp { .. } => notes.push(format!("{}: it is not blocked", action.kind)),
             ActionKind::PinGroups { .. } | ActionKind::FinishWave { .. } => {}
         }
@@ -425,7 +428,10 @@ fn one_thing_at_a_time(order: &Order<'_>, notes: &mut Vec<String>) {
     for (a, one) in actions.iter().enumerate().filter(|(_, action)| action.kind.rolls()) {
         for (b, two) in actions.iter().enumerate().filter(|(_, action)| changes(action)) {
             let twice = two.kind.rolls() && b <= a;
-            if a != b && !twice && !order.precedes(a, b) && !order.precedes(b, a) {
+            // How many pools may be rolled at once is another rule.
+            let pools =
+                [one, two].iter().all(|it| matches!(it.kind, ActionKind::NodePoolRoll { .. }));
+            if a != b && !twice && !pools && !order.precedes(a, b) && !order.precedes(b, a) {
                 notes.push(format!("{} and {} may run at once", one.kind, two.kind));
             }
         }
@@ -518,7 +524,9 @@ fn reaches(cluster: &Cluster, state: &ClusterState, stages: &Stages, notes: &mut
     };
     last("the control plane".to_owned(), &stages.api);
     for (name, own) in &stages.pools {
-        last(format!("pool {name}"), own);
+        if !pools::is_on_delete(cluster, name) {
+            last(format!("pool {name}"), own);
+        }
     }
     for (name, own) in &stages.addons {
         let wanted = cluster.addons.get(name).map(|target| &target.version.value);

@@ -41,7 +41,7 @@ pub(crate) fn check(fleet: &Fleet, plan: &Plan) -> Vec<String> {
     let by_cluster = by_cluster(plan);
     for (name, actions) in &by_cluster {
         let blocked =
-            |name| plan.cluster(name).is_some_and(|listed| listed.status == ClusterStatus::Blocked);
+            |name| plan.cluster(name).is_some_and(|listed| crate::stands_still(listed.status));
         let Some((channel, wave)) = placed.get(name) else {
             // What tidies up is no part of a release, and waits for nobody.
             if blocked(name) {
@@ -75,7 +75,7 @@ pub(crate) fn check(fleet: &Fleet, plan: &Plan) -> Vec<String> {
             }
         }
     }
-    notes.extend(named(fleet, &placed));
+    notes.extend(misplaced(fleet, &placed));
     notes.extend(limits(fleet, plan));
     notes
 }
@@ -118,13 +118,16 @@ fn members<'f>(fleet: &'f Fleet, channel: &'f Channel, wave: u32) -> Vec<&'f Clu
     let mut members = Vec::new();
     for spec in channel.waves.iter().take(usize::try_from(wave).unwrap_or(usize::MAX)) {
         let most = match spec {
-            WaveSpec::Clusters(_) => own.len(),
+            WaveSpec::Clusters(_) | WaveSpec::Labels(_) => own.len(),
             WaveSpec::Percent(percent) => {
                 (own.len() * usize::from(*percent)).div_ceil(100).saturating_sub(taken.len())
             }
         };
         let named = |name: &&&ClusterName| match spec {
             WaveSpec::Clusters(names) => names.contains(**name),
+            WaveSpec::Labels(wanted) => fleet.clusters.get(**name).is_some_and(|cluster| {
+                wanted.iter().all(|(key, value)| cluster.labels.get(key) == Some(value))
+            }),
             WaveSpec::Percent(_) => true,
         };
         let free = |name: &&&ClusterName| !taken.contains(**name);
@@ -144,30 +147,20 @@ fn by_cluster(plan: &Plan) -> BTreeMap<&ClusterName, Vec<&Action>> {
     by_cluster
 }
 
-/// Clusters that a wave names must be in that wave, or in an earlier one that names them too.
-fn named(fleet: &Fleet, placed: &BTreeMap<&ClusterName, (&ChannelName, u32)>) -> Vec<String> {
+/// Clusters are in the wave that the channel's own words put them in.
+fn misplaced(fleet: &Fleet, placed: &BTreeMap<&ClusterName, (&ChannelName, u32)>) -> Vec<String> {
     let mut notes = Vec::new();
     for channel in &fleet.channels {
-        let mut percent_before = false;
-        let mut seen: BTreeSet<&ClusterName> = BTreeSet::new();
-        for (wave, spec) in (1..).zip(&channel.waves) {
-            match spec {
-                WaveSpec::Percent(_) => percent_before = true,
-                WaveSpec::Clusters(names) => {
-                    for name in names {
-                        let first = seen.insert(name);
-                        if let Some((at_channel, at)) = placed.get(name)
-                            && **at_channel == channel.name
-                            && first
-                            && *at != wave
-                            && !(percent_before && *at < wave)
-                        {
-                            notes.push(format!(
-                                "{name} is in wave {at} of {}, not in wave {wave}",
-                                channel.name
-                            ));
-                        }
-                    }
+        for wave in (1..).take(channel.waves.len()) {
+            for name in members(fleet, channel, wave) {
+                if let Some((at_channel, at)) = placed.get(name)
+                    && **at_channel == channel.name
+                    && *at != wave
+                {
+                    notes.push(format!(
+                        "{name} is in wave {at} of {}, not in wave {wave}",
+                        channel.name
+                    ));
                 }
             }
         }

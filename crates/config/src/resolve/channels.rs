@@ -8,7 +8,8 @@ use refit_model::{Channel, ChannelName, ClusterName, ReleaseName, WaveSpec};
 use super::{KnownChannel, KnownCluster, Resolver};
 use crate::diagnostic::{Diagnostic, known, quoted};
 use crate::load::{FLEET_FILE, Kind, Sited};
-use crate::raw::{ChannelTable, MAX_FAILED_CLUSTERS};
+use crate::raw::{ChannelTable, ClusterTable, MAX_FAILED_CLUSTERS};
+use crate::text::At;
 
 impl Resolver<'_> {
     pub(super) fn channels(&mut self) -> BTreeMap<ChannelName, KnownChannel> {
@@ -85,6 +86,10 @@ impl Resolver<'_> {
                 share = Some((percent.value, percent.span.clone()));
                 waves.push(WaveSpec::Percent(percent.value));
             }
+            if let Some(At { span, value: wanted }) = &wave.value.labels {
+                self.labels_fit(file, raw, wanted, span);
+                waves.push(WaveSpec::Labels(wanted.clone()));
+            }
             let Some(texts) = &wave.value.clusters else { continue };
             let mut clusters = BTreeSet::new();
             for text in texts {
@@ -105,12 +110,53 @@ impl Resolver<'_> {
         }
         // What no wave takes forms the last one.
         let mut own = self.declared.clusters.iter().filter(|c| c.raw.channel.text == raw.name.text);
-        let all_named = !named.is_empty()
-            && own.all(|c| named.iter().any(|(name, _)| name.as_str() == c.raw.name.text));
-        if !all_named && !matches!(waves.last(), Some(WaveSpec::Percent(100))) {
+        let chosen = |cluster: &ClusterTable| {
+            named.iter().any(|(name, _)| name.as_str() == cluster.name.text)
+                || waves.iter().any(
+                    |wave| matches!(wave, WaveSpec::Labels(wanted) if has_labels(cluster, wanted)),
+                )
+        };
+        let all_chosen = !waves.is_empty() && own.all(|c| chosen(&c.raw));
+        if !all_chosen && !matches!(waves.last(), Some(WaveSpec::Percent(100))) {
             waves.push(WaveSpec::Percent(100));
         }
         (waves, named)
+    }
+
+    /// A wave that no cluster has the labels of is a mistake: the canary would be skipped.
+    fn labels_fit(
+        &mut self,
+        file: &str,
+        raw: &ChannelTable,
+        wanted: &BTreeMap<String, String>,
+        span: &Range<usize>,
+    ) {
+        if wanted.is_empty() {
+            let diagnostic = Diagnostic::error("the wave names no label")
+                .at(file, span, "would be every cluster")
+                .hint("write `{ labels = { tier = \"canary\" } }`, or `{ percent = 100 }`");
+            return self.report(diagnostic);
+        }
+        let of_channel = |cluster: &&Sited<ClusterTable>| cluster.raw.channel.text == raw.name.text;
+        let own = || self.declared.clusters.iter().filter(of_channel);
+        let fits = own().any(|cluster| has_labels(&cluster.raw, wanted));
+        if fits || self.broken.some(Kind::Cluster) {
+            return;
+        }
+        let there: BTreeSet<String> = own()
+            .flat_map(|cluster| &cluster.raw.labels)
+            .map(|(key, value)| format!("{key} = \"{value}\""))
+            .collect();
+        let wanted: Vec<String> =
+            wanted.iter().map(|(key, value)| format!("{key} = \"{value}\"")).collect();
+        let channel = &raw.name.text;
+        let message = format!("no cluster of {channel} has the labels {}", wanted.join(", "));
+        let diagnostic = Diagnostic::error(message).at(file, span, "takes nothing").hints(known(
+            &wanted.join(", "),
+            "labels on its clusters",
+            there.iter().map(String::as_str),
+        ));
+        self.report(diagnostic);
     }
 
     /// Waves name clusters of their own channel.
@@ -149,4 +195,9 @@ impl Resolver<'_> {
             }
         }
     }
+}
+
+/// Whether a cluster's file gives it all of these labels.
+fn has_labels(cluster: &ClusterTable, wanted: &BTreeMap<String, String>) -> bool {
+    wanted.iter().all(|(key, value)| cluster.labels.get(key) == Some(value))
 }

@@ -7,14 +7,15 @@ use std::str::FromStr;
 use refit_model::{
     AddonName, AddonTarget, AddonVersion, ChannelName, Cluster, ClusterName, ControlPlane,
     EtcdLayout, GroupName, ImagePattern, ImagePolicy, IntOrPercent, NodePool, Period, Target,
+    UpdateStrategy,
 };
 
 use super::{KnownChannel, KnownCluster, Resolver};
 use crate::diagnostic::{Diagnostic, known, quoted};
 use crate::load::{Kind, Sited};
 use crate::raw::{
-    ClusterTable, Etcd, IMAGE_OWNER, ImageTable, Images, MAX_SURGE, MAX_UNAVAILABLE, NODE_INTERVAL,
-    NODE_TIMEOUT, PoolTable, ProviderKind,
+    ClusterTable, Etcd, IMAGE_OWNER, ImageTable, Images, MAX_PARALLEL_POOLS, MAX_SURGE,
+    MAX_UNAVAILABLE, NODE_INTERVAL, NODE_TIMEOUT, PoolTable, ProviderKind, Update,
 };
 use crate::text::{At, Quantity, Text};
 
@@ -77,6 +78,7 @@ impl Resolver<'_> {
         let owner = raw.name.text.clone();
         let channel = self.cluster_channel(file, raw, channels);
         let pinned = raw.pins.kubernetes.as_ref().map(|text| self.target(file, text));
+        let limits = self.kept_back(file, raw);
         let addon_pins = self.set(file, &raw.pins.addons);
         let control_groups =
             self.groups(file, &raw.control_plane.auto_scaling_groups, &owner, groups);
@@ -98,20 +100,28 @@ impl Resolver<'_> {
         let provider = self.provider(file, raw, &control_groups, &all_groups);
 
         let known_release = self.release_of(channels, channel.as_ref()?);
-        let (release, version, at) = {
+        let (release, released) = {
             let known = known_release?;
             let at = self.location(&known.file, &known.kubernetes);
-            (known.release.name.clone(), known.release.kubernetes.clone(), at)
+            let value = known.release.kubernetes.clone();
+            (known.release.name.clone(), Target { value, pinned: false, at })
         };
         let sets_known = self.releases.get(&release).is_some_and(|known| {
             raw.addon_sets.iter().all(|set| known.release.addon_sets.contains_key(&set.value))
         });
         let addons = self.cluster_addons(file, raw, &release, &addon_pins);
-        let kubernetes = match (pinned, &raw.pins.kubernetes) {
+        let (kubernetes, capped) = match (pinned, &raw.pins.kubernetes) {
             (Some(pinned), Some(text)) => {
-                Target { value: pinned?, pinned: true, at: self.location(file, &text.span) }
+                let value = self.pin_within(file, raw, pinned?, &text.span, &limits);
+                (Target { value, pinned: true, at: self.location(file, &text.span) }, None)
             }
-            _ => Target { value: version, pinned: false, at },
+            _ => self.within(file, raw, released, &limits)?,
+        };
+        // Who lowers the version answers for the add-ons that do not support it.
+        let decides = if capped.is_some() {
+            raw.max_version.as_ref().map(|text| text.span.clone())
+        } else {
+            raw.pins.kubernetes.as_ref().map(|text| text.span.clone())
         };
         let at = self.location(file, &raw.name.span);
         let sets = match (raw.addon_sets.first(), raw.addon_sets.last()) {
@@ -124,16 +134,20 @@ impl Resolver<'_> {
                 channel: channel?,
                 release,
                 kubernetes,
+                labels: raw.labels.clone(),
+                capped,
+                freeze: limits.freeze,
                 addons,
                 provider: provider?,
                 control_plane: control_plane?,
                 pools,
+                max_parallel_pools: raw.max_parallel_pools.unwrap_or(MAX_PARALLEL_POOLS),
                 at,
             },
             file: file.to_owned(),
             sets,
             doubtful: !sets_known,
-            kubernetes_pin: raw.pins.kubernetes.as_ref().map(|text| text.span.clone()),
+            kubernetes_pin: decides,
             addon_pins: addon_pins.into_iter().map(|(name, (_, span))| (name, span)).collect(),
         })
     }
@@ -316,10 +330,15 @@ impl Resolver<'_> {
             };
             self.report(diagnostic);
         }
+        self.no_effect_on_delete(file, raw);
         Some(NodePool {
             name: name?,
             groups,
             image: image?,
+            update: match raw.update_strategy {
+                Update::Roll => UpdateStrategy::Roll,
+                Update::OnDelete => UpdateStrategy::OnDelete,
+            },
             images: match raw.images {
                 Images::SameVersion => ImagePolicy::SameVersion,
                 Images::Newest => ImagePolicy::Newest,
@@ -330,6 +349,22 @@ impl Resolver<'_> {
             node_ready_timeout: ready?,
             node_interval: interval?,
         })
+    }
+
+    /// Keys of a roll mean nothing where there is none.
+    fn no_effect_on_delete(&mut self, file: &str, raw: &PoolTable) {
+        if raw.update_strategy != Update::OnDelete {
+            return;
+        }
+        let surge = raw.max_surge.as_ref().map(|at| ("max-surge", &at.span));
+        let interval = raw.node_interval.as_ref().map(|text| ("node-interval", &text.span));
+        for (key, span) in surge.into_iter().chain(interval) {
+            let message = format!("`{key}` has no effect on {}", quoted(&raw.name.text));
+            let diagnostic = Diagnostic::error(message)
+                .at(file, span, "`update-strategy = \"on-delete\"` rolls nothing")
+                .hint("remove it");
+            self.report(diagnostic);
+        }
     }
 
     fn image(&mut self, file: &str, raw: &ImageTable) -> Option<ImagePattern> {

@@ -9,6 +9,7 @@ mod catalogue;
 mod channels;
 mod clusters;
 mod consistency;
+mod limits;
 mod provider;
 mod releases;
 

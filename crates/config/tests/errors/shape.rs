@@ -326,7 +326,7 @@ fn a_toml_key_twice() {
 fn a_wave_of_both() {
     assert_snapshot!(with("fleet.toml", r#"release = "r1""#, r#"release = "r1"
 waves = [{ percent = 50, clusters = ["a"] }]"#), @r#"
-    error: `[[channels.waves]]` needs exactly one of `clusters` and `percent`
+    error: `[[channels.waves]]` needs exactly one of `clusters` and `labels` and `percent`
       --> fleet.toml:11:10
        |
     11 | waves = [{ percent = 50, clusters = ["a"] }]

@@ -41,23 +41,27 @@ impl ClusterPlanner<'_> {
                 }
                 break;
             };
-            let Some((first, last)) = self.build_step(step) else { continue };
+            let Some(Ends { first, last }) = self.build_step(step) else { continue };
             for (id, name, _, moved) in last_of_each(&in_slot) {
-                let because = self.because_before(name, moved, step);
-                self.edge(id, &first, because);
-            }
-            if in_slot.is_empty() {
-                for earlier in &before {
-                    self.edge(earlier, &first, because_of_steps(before_step, step));
+                for begins in &first {
+                    let because = self.because_before(name, moved, step);
+                    self.edge(id, begins, because);
                 }
             }
-            if let Some(late) = late_pins.remove(&slot) {
-                self.pin_late(late, last_hop.as_ref(), &first);
+            if in_slot.is_empty() {
+                for (earlier, begins) in
+                    before.iter().flat_map(|e| first.iter().map(move |b| (e, b)))
+                {
+                    self.edge(earlier, begins, because_of_steps(before_step, step));
+                }
             }
-            if matches!(step, Step::Hop(_)) {
-                last_hop = Some(last.clone());
+            if let Step::Hop(_) = step {
+                if let (Some(late), [hop]) = (late_pins.remove(&slot), first.as_slice()) {
+                    self.pin_late(late, last_hop.as_ref(), hop);
+                }
+                last_hop = last.first().cloned();
             }
-            before = vec![last];
+            before = last;
             before_step = Some(step);
         }
         before
@@ -97,26 +101,27 @@ impl ClusterPlanner<'_> {
         }
     }
 
-    /// The first and the last action of a step.
-    pub(super) fn build_step(&mut self, step: &Step) -> Option<(ActionId, ActionId)> {
+    /// The actions of a step. Pools follow each other as they are declared, or, where several may
+    /// be rolled at once, do not wait for each other: then whoever applies the plan counts them.
+    fn build_step(&mut self, step: &Step) -> Option<Ends> {
         match step {
             Step::Hop(hop) => {
                 let id = self.control_plane_hop(hop)?;
-                Some((id.clone(), id))
+                Some(Ends { first: vec![id.clone()], last: vec![id] })
             }
             Step::Roll { pools, to, before } => {
-                let mut ends: Option<(ActionId, ActionId)> = None;
+                let mut rolls: Vec<ActionId> = Vec::new();
                 for pool in self.cluster.pools.iter().filter(|pool| pools.contains(&pool.name)) {
-                    let Some(id) = self.pool_roll(pool, to, *before) else { continue };
-                    ends = Some(match ends {
-                        None => (id.clone(), id),
-                        Some((first, last)) => {
-                            self.edge(&last, &id, Because::OneAtATime);
-                            (first, id)
-                        }
-                    });
+                    rolls.extend(self.pool_roll(pool, to, *before));
                 }
-                ends
+                if self.cluster.max_parallel_pools > 1 {
+                    return (!rolls.is_empty()).then(|| Ends { first: rolls.clone(), last: rolls });
+                }
+                for pair in rolls.windows(2) {
+                    self.edge(&pair[0], &pair[1], Because::OneAtATime);
+                }
+                let (first, last) = (rolls.first()?.clone(), rolls.last()?.clone());
+                Some(Ends { first: vec![first], last: vec![last] })
             }
         }
     }
@@ -204,6 +209,12 @@ impl ClusterPlanner<'_> {
             Because::OneAtATime
         }
     }
+}
+
+/// The actions of a step that wait for none of its others, and those that none waits for.
+struct Ends {
+    first: Vec<ActionId>,
+    last: Vec<ActionId>,
 }
 
 /// An action that moves an add-on in a slot, and which of the add-on's moves it is.

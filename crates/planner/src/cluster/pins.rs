@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use refit_model::skew::SkewRule;
 use refit_model::{
     Action, ActionId, ActionKind, Because, Bounds, Code, GroupName, ImageId, KubeVersion, NodePool,
-    Period, PoolName, Reversibility, StateGuard, Why,
+    Period, PoolName, Reversibility, StateGuard, UpdateStrategy, Why,
 };
 
 use super::ClusterPlanner;
@@ -15,6 +15,13 @@ use crate::images;
 const PIN_ESTIMATE: Period = Period::seconds(10);
 /// How long it may take to point a group at an image: a few API calls and their retries.
 const PIN_TIMEOUT: Period = Period::minutes(10);
+
+/// What groups are to launch, and what they launch until then.
+#[derive(Default)]
+struct Pins {
+    wanted: BTreeMap<GroupName, ImageId>,
+    launched: BTreeMap<GroupName, BTreeSet<ImageId>>,
+}
 
 impl ClusterPlanner<'_> {
     /// Pins pools whose groups launch nodes that their control plane cannot take yet.
@@ -78,8 +85,7 @@ impl ClusterPlanner<'_> {
                 _ => None,
             })
             .collect();
-        let mut wanted: BTreeMap<GroupName, ImageId> = BTreeMap::new();
-        let mut launched: BTreeMap<GroupName, BTreeSet<ImageId>> = BTreeMap::new();
+        let (mut stale, mut on_delete) = (Pins::default(), Pins::default());
         let pinned: BTreeMap<GroupName, ImageId> = self
             .actions
             .iter()
@@ -91,24 +97,30 @@ impl ClusterPlanner<'_> {
             .collect();
         for pool in self.cluster.pools.iter().filter(|pool| !rolled.contains(&pool.name)) {
             let Some(newest) = images::newest(self.state, &pool.image, &target) else { continue };
+            let of_its_own = pool.update == UpdateStrategy::OnDelete;
+            let newer = of_its_own && self.wants_newer_image(pool);
             for name in &pool.groups {
                 let Some(group) = self.state.groups.get(name) else { continue };
                 let Some(image) = pinned.get(name).or_else(|| group.image()) else { continue };
                 let launches =
                     images::version_of(self.state, &pool.image, image, std::iter::once(&target));
-                if launches.is_none() {
-                    wanted.insert(name.clone(), newest.id.clone());
-                    launched.insert(name.clone(), BTreeSet::from([image.clone()]));
+                if launches.is_none() || (newer && *image != newest.id) {
+                    let pins = if of_its_own { &mut on_delete } else { &mut stale };
+                    pins.wanted.insert(name.clone(), newest.id.clone());
+                    pins.launched.insert(name.clone(), BTreeSet::from([image.clone()]));
                 }
             }
         }
-        if wanted.is_empty() {
-            return;
-        }
-        let why = self.declared();
-        let id = self.pin_groups(wanted, launched, why);
-        for earlier in last {
-            self.edge(earlier, &id, Because::Skew { rule: SkewRule::Kubelet });
+        for (Pins { wanted, launched }, why) in
+            [(stale, self.declared()), (on_delete, Why::OnDelete)]
+        {
+            if wanted.is_empty() {
+                continue;
+            }
+            let id = self.pin_groups(wanted, launched, why);
+            for earlier in last {
+                self.edge(earlier, &id, Because::Skew { rule: SkewRule::Kubelet });
+            }
         }
     }
 

@@ -11,7 +11,8 @@ use refit_model::{
     Digest, EtcdLayout, Finding, Fleet, ImageId, ImagePattern, ImagePolicy, IntOrPercent, Known,
     KubeProxy, KubeVersion, Location, Manifest, ManifestSet, Milestone, Minor, NodeName, NodePool,
     ObjectRef, Observation, Period, Placement, Plan, Provider, Release, SimulatedStart,
-    SimulatedWorkload, Snapshot, Target, VersionRange, WaveSpec, WorkloadBudget, WorkloadRef,
+    SimulatedWorkload, Snapshot, Target, UpdateStrategy, VersionRange, WaveSpec, WorkloadBudget,
+    WorkloadRef,
 };
 use refit_planner::{Options, plan};
 use refit_provider::{Look, Scope};
@@ -80,6 +81,10 @@ fn cluster(name: &str, start: &str, goal: &str) -> Cluster {
         channel: n("stable"),
         release: n("2026.11.0"),
         kubernetes: Target { value: n(goal), pinned: false, at: at("releases/2026.11.0.toml") },
+        labels: BTreeMap::new(),
+        max_parallel_pools: 1,
+        capped: None,
+        freeze: None,
         addons: BTreeMap::new(),
         provider: Provider::Simulated(SimulatedStart {
             zones: ["eu-west-1a", "eu-west-1b", "eu-west-1c"].map(n).to_vec(),
@@ -110,6 +115,7 @@ fn pool(cluster: &str, name: &str) -> NodePool {
         name: n(name),
         groups: vec![n(&format!("{cluster}-{name}-0"))],
         image: pattern(),
+        update: UpdateStrategy::Roll,
         images: ImagePolicy::SameVersion,
         max_surge: IntOrPercent::Int(1),
         max_unavailable: IntOrPercent::Int(0),

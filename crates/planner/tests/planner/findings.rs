@@ -3,8 +3,9 @@
 use std::collections::BTreeSet;
 
 use refit_model::{
-    BudgetState, ClusterStatus, Code, EndOfLife, Fleet, KubeProxy, LifecycleHook, Milestone,
-    Observation, Period, PodOwner, RollTag, Severity, WaveSpec, ZonalVolume,
+    BudgetState, Capped, ClusterStatus, Code, EndOfLife, Fleet, KubeProxy, LifecycleHook,
+    Milestone, Observation, Period, PodOwner, RollTag, Severity, Target, UpdateStrategy, WaveSpec,
+    Written, ZonalVolume,
 };
 
 use crate::bench::{
@@ -203,6 +204,40 @@ fn cases() -> Vec<Case> {
                 bench.snapshot.clusters.remove(&n("bee"));
             },
             ..blocked(Code::RF025, "")
+        },
+        Case {
+            severity: Warning,
+            declare: |fleet| {
+                let first = WaveSpec::Clusters(BTreeSet::from([n("bee")]));
+                fleet.channels[0].waves = vec![first, WaveSpec::Percent(100)];
+            },
+            change: |bench| {
+                bench.options.selection.exclude.insert("bee".to_owned());
+            },
+            ..blocked(Code::RF040, "")
+        },
+        Case {
+            severity: Note,
+            declare: |fleet| {
+                let at = ant(fleet).at.clone();
+                ant(fleet).freeze = Some(Written { value: n("until 2099-01-01"), at });
+            },
+            ..blocked(Code::RF041, "")
+        },
+        Case {
+            severity: Note,
+            declare: |fleet| {
+                let ant = ant(fleet);
+                let wanted = Target { value: n("1.35.2"), ..ant.kubernetes.clone() };
+                let max = Written { value: n("1.33"), at: ant.at.clone() };
+                ant.capped = Some(Capped { max, wanted });
+            },
+            ..blocked(Code::RF042, "control-plane")
+        },
+        Case {
+            declare: |fleet| ant(fleet).pools[1].update = UpdateStrategy::OnDelete,
+            change: |bench| bench.pool_runs("batch", &["1.29.2"]),
+            ..blocked(Code::RF043, "batch")
         },
         Case {
             declare: |fleet| {
@@ -453,12 +488,14 @@ fn every_finding_is_found_and_blocks_its_own_cluster_only() {
         let actions = plan.actions.iter().filter(|action| action.cluster == Some(n("ant"))).count();
         if code == Code::RF008 {
             assert_eq!(status(&plan, "ant"), ClusterStatus::UpToDate);
+        } else if code == Code::RF041 {
+            assert_eq!((status(&plan, "ant"), actions), (ClusterStatus::Frozen, 0));
         } else {
             assert_eq!(status(&plan, "ant"), expected, "{code}");
             assert_eq!(actions == 0, case.severity.blocks(), "{code}");
         }
         // The twin and the canary are what the other cluster's trouble is about.
-        if !matches!(code, Code::RF003 | Code::RF016 | Code::RF025) {
+        if !matches!(code, Code::RF003 | Code::RF016 | Code::RF025 | Code::RF040) {
             assert_eq!(status(&plan, "bee"), ClusterStatus::Planned, "{code}");
         }
     }

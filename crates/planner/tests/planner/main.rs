@@ -12,6 +12,8 @@ mod findings;
 mod hops;
 mod knowledge;
 mod launches;
+mod limits;
+mod on_delete;
 mod optimum;
 mod properties;
 mod waves;

@@ -3,7 +3,8 @@
 use std::collections::BTreeSet;
 
 use refit_model::{
-    ActionKind, Because, ClusterName, ClusterStatus, Code, Fleet, Plan, WavePlan, WaveSpec,
+    ActionKind, Because, ClusterName, ClusterStatus, Code, Fleet, Plan, Selection, WavePlan,
+    WaveSpec,
 };
 
 use crate::bench::{Bench, fleet, n, status};
@@ -216,4 +217,80 @@ fn a_cluster_that_cannot_be_planned_is_one_of_those_that_may_fail() {
     assert_eq!(may_fail(2, &["c4", "c5"]), [2, 0]);
     assert_eq!(may_fail(1, &["c4", "c5"]), [1, 0], "never less than none");
     assert_eq!(may_fail(0, &["c4"]), [0, 0]);
+}
+
+/// Without the clusters of these names.
+fn without(names: &[&str]) -> Selection {
+    let exclude = names.iter().map(|name| (*name).to_owned()).collect();
+    Selection { exclude, ..Selection::default() }
+}
+
+#[test]
+fn a_selection_keeps_the_order_of_waves_and_warns_of_those_it_skips() {
+    let specs = vec![named(&["c1"]), named(&["c2"]), named(&["c3"]), WaveSpec::Percent(100)];
+    let mut bench = Bench::of(ten(specs));
+    bench.options.selection = without(&["c2", "c9"]);
+    let plan = bench.plan();
+    assert_eq!(
+        waves(&plan),
+        [(1, "c1".to_owned()), (3, "c3".to_owned()), (4, "c0 c4 c5 c6 c7 c8".to_owned())],
+    );
+    assert_eq!(ends(&plan), [1, 3]);
+    assert_eq!(plan.left_out, set(&["c2", "c9"]));
+    let warned: Vec<&str> = plan
+        .findings
+        .iter()
+        .filter(|found| found.code == Code::RF040)
+        .map(|found| found.subject.cluster.as_str())
+        .collect();
+    assert_eq!(warned, ["c0", "c3", "c4", "c5", "c6", "c7", "c8"], "c1 is earlier");
+    let text = &plan.findings[0].evidence;
+    assert_eq!(text, "wave 2 of stable comes first, and is not done: c2 is left out");
+
+    // What was not seen may be undone.
+    bench.snapshot.clusters.remove(&n("c2"));
+    bench.snapshot.clusters.remove(&n("c9"));
+    assert_eq!(bench.plan().findings.len(), 7, "of c9 nobody needs to know");
+}
+
+#[test]
+fn a_skipped_wave_that_is_done_is_none() {
+    let mut bench = Bench::of({
+        let mut fleet = ten(vec![named(&["c1"]), WaveSpec::Percent(100)]);
+        fleet.clusters.get_mut(&n("c1")).unwrap().kubernetes.value = n("1.32.2");
+        fleet
+    });
+    bench.options.selection = without(&["c1"]);
+    assert_eq!(bench.plan().findings, []);
+}
+
+#[test]
+fn a_plan_needs_to_see_its_clusters_and_the_waves_before_theirs() {
+    let fleet = ten(vec![named(&["c1"]), named(&["c2"]), WaveSpec::Percent(100)]);
+    let needs = |selection| refit_planner::needed(&fleet, &selection);
+    let only = |name: &str| Selection {
+        clusters: BTreeSet::from([name.to_owned()]),
+        ..Selection::default()
+    };
+    assert_eq!(needs(only("c1")), set(&["c1"]));
+    assert_eq!(needs(only("c2")), set(&["c1", "c2"]));
+    assert_eq!(needs(only("c7")), set(&["c1", "c2", "c7"]));
+    assert_eq!(needs(Selection::default()).len(), 10);
+}
+
+#[test]
+fn a_wave_of_labels_takes_the_clusters_that_have_them_all() {
+    let labels = |pairs: &[(&str, &str)]| {
+        pairs.iter().map(|(key, value)| ((*key).to_owned(), (*value).to_owned())).collect()
+    };
+    let canary = WaveSpec::Labels(labels(&[("tier", "canary"), ("region", "eu")]));
+    let mut fleet = ten(vec![named(&["c3"]), canary, WaveSpec::Percent(100)]);
+    for (name, region) in [("c2", "eu"), ("c3", "eu"), ("c5", "us"), ("c8", "eu")] {
+        let labels = labels(&[("tier", "canary"), ("region", region), ("other", "yes")]);
+        fleet.clusters.get_mut(&n(name)).unwrap().labels = labels;
+    }
+    let waves = waves(&Bench::of(fleet).plan());
+    let wanted = [(1, "c3".to_owned()), (2, "c2 c8".to_owned())];
+    assert_eq!(waves[..2], wanted, "c3 is in the first wave that takes it");
+    assert_eq!(waves[2], (3, "c0 c1 c4 c5 c6 c7 c9".to_owned()));
 }

@@ -11,7 +11,7 @@ use super::plan_failure;
 use crate::cli::{Explain, Format, Graph, GraphFormat, PlanSource};
 use crate::disk::{self, Disk};
 use crate::exit::{Exit, Failure};
-use crate::fleet::{load, state_directory};
+use crate::fleet::{load, selected, state_directory};
 use crate::output::Printer;
 
 /// A plan to look into, with the files that it was made from, if they are at hand.
@@ -74,9 +74,12 @@ fn asked(
     }
     let fleet = load(directory, printer)?;
     let PlanSource { snapshot, planning, reaching, parallelism } = source;
-    let snapshot = gather(directory, &fleet, snapshot.as_deref(), reaching, *parallelism)?;
+    let selection = selected(&fleet, &planning.selecting)?;
+    let names = refit_planner::needed(&fleet, &selection);
+    let saved = snapshot.as_deref();
+    let snapshot = gather(directory, &fleet, &names, saved, reaching, *parallelism)?;
     let durations = measured(&state_directory(directory, &fleet));
-    let Made { plan, snapshot: _ } = make(&fleet, snapshot, planning, durations)?;
+    let Made { plan, snapshot: _ } = make(&fleet, snapshot, planning, selection, durations)?;
     Ok(Asked { plan, fleet: Some(fleet) })
 }
 

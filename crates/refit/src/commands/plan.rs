@@ -1,8 +1,12 @@
 //! `observe` and `plan`.
 
+use std::collections::BTreeSet;
 use std::path::Path;
 
-use refit_model::{Durations, Fleet, History, Plan, SavedPlan, Snapshot, readable};
+use refit_model::{
+    ClusterName, Durations, Fleet, History, Plan, SavedPlan, Selection, Snapshot, UpdateStrategy,
+    readable,
+};
 use refit_planner::Options;
 use refit_runtime::Observers;
 use refit_store::InUse;
@@ -13,7 +17,7 @@ use super::inspect::plan_of;
 use crate::cli::{Format, Observe, PlanOptions, Planning, Reaching};
 use crate::disk;
 use crate::exit::{Exit, Failure};
-use crate::fleet::{load, state_directory};
+use crate::fleet::{load, selected, state_directory};
 use crate::output::Printer;
 use crate::reach::{Means, observers};
 
@@ -24,7 +28,8 @@ pub(crate) fn observe(
     printer: &Printer,
 ) -> Result<Exit, Failure> {
     let fleet = load(directory, printer)?;
-    let snapshot = look(directory, &fleet, &options.reaching, options.parallelism)?;
+    let all: BTreeSet<ClusterName> = fleet.clusters.keys().cloned().collect();
+    let snapshot = look(directory, &fleet, &all, &options.reaching, options.parallelism)?;
     let unseen = snapshot.clusters.iter().filter_map(|(name, seen)| match seen {
         refit_model::Observation::Unreachable { reason } => Some((name, reason)),
         refit_model::Observation::Fresh(_) => None,
@@ -55,20 +60,22 @@ pub(crate) fn observe(
 pub(crate) fn gather(
     directory: &Path,
     fleet: &Fleet,
+    names: &BTreeSet<ClusterName>,
     saved: Option<&Path>,
     reaching: &Reaching,
     at_once: u32,
 ) -> Result<Snapshot, Failure> {
     match saved {
         Some(path) => read_snapshot(path, fleet),
-        None => look(directory, fleet, reaching, at_once),
+        None => look(directory, fleet, names, reaching, at_once),
     }
 }
 
-/// Looks at the fleet's clusters.
+/// Looks at these clusters of the fleet.
 fn look(
     directory: &Path,
     fleet: &Fleet,
+    names: &BTreeSet<ClusterName>,
     reaching: &Reaching,
     at_once: u32,
 ) -> Result<Snapshot, Failure> {
@@ -77,19 +84,20 @@ fn look(
     let means = Means { state: &state, kubeconfig, simulation_speed: 1 };
     block_on(async {
         let (observers, now) = observers(fleet, means).await?;
-        Ok(take(fleet, &observers, now, at_once).await)
+        Ok(take(fleet, names, &observers, now, at_once).await)
     })?
 }
 
-/// Looks at the fleet's clusters, at a time of the caller's.
+/// Looks at these clusters of the fleet, at a time of the caller's.
 pub(crate) async fn take(
     fleet: &Fleet,
+    names: &BTreeSet<ClusterName>,
     observers: &Observers,
     now: refit_model::Timestamp,
     at_once: u32,
 ) -> Snapshot {
     let at_once = usize::try_from(at_once).unwrap_or(usize::MAX);
-    refit_runtime::observe(fleet, observers, now, at_once).await
+    refit_runtime::observe(fleet, names, observers, now, at_once).await
 }
 
 /// Runs the asynchronous part of a command.
@@ -155,12 +163,14 @@ pub(crate) fn make(
     fleet: &Fleet,
     snapshot: Snapshot,
     planning: &Planning,
+    selection: Selection,
     durations: Durations,
 ) -> Result<Made, Failure> {
-    check_replaced(fleet, planning)?;
+    check_replaced(fleet, planning, &selection)?;
     let options = Options {
         durations,
         replace: planning.replace.iter().cloned().collect(),
+        selection,
         refresh_images: planning.refresh_images,
         now: planning.now,
         made_with: env!("CARGO_PKG_VERSION").to_owned(),
@@ -192,7 +202,11 @@ pub(crate) fn measured(state: &Path) -> Durations {
 ///
 /// # Errors
 /// When there is one.
-pub(crate) fn check_replaced(fleet: &Fleet, planning: &Planning) -> Result<(), Failure> {
+pub(crate) fn check_replaced(
+    fleet: &Fleet,
+    planning: &Planning,
+    selection: &Selection,
+) -> Result<(), Failure> {
     for (cluster, pool) in &planning.replace {
         let known = fleet.clusters.get(cluster).is_some_and(|c| c.pool(pool).is_some());
         if !known {
@@ -200,6 +214,24 @@ pub(crate) fn check_replaced(fleet: &Fleet, planning: &Planning) -> Result<(), F
                 Exit::Usage,
                 format!("`--replace {cluster}/{pool}`: there is no such pool in the files"),
             ));
+        }
+        let declared = fleet.clusters.get(cluster);
+        let update = declared.and_then(|c| c.pool(pool)).map(|pool| pool.update);
+        if update == Some(UpdateStrategy::OnDelete) {
+            return Err(Failure::new(
+                Exit::Usage,
+                format!(
+                    "`--replace {cluster}/{pool}`: its nodes are replaced when they are deleted"
+                ),
+            )
+            .hint("delete them, or take `update-strategy = \"on-delete\"` away"));
+        }
+        if declared.is_some_and(|declared| !selection.takes(cluster, &declared.channel)) {
+            return Err(Failure::new(
+                Exit::Usage,
+                format!("`--replace {cluster}/{pool}`: {cluster} is not selected"),
+            )
+            .hint(format!("select it as well: `--cluster {cluster}`")));
         }
     }
     Ok(())
@@ -222,10 +254,13 @@ pub(crate) fn plan(
     printer: &Printer,
 ) -> Result<Exit, Failure> {
     let fleet = load(directory, printer)?;
+    let selection = selected(&fleet, &options.planning.selecting)?;
+    let names = refit_planner::needed(&fleet, &selection);
     let saved = options.snapshot.as_deref();
-    let snapshot = gather(directory, &fleet, saved, &options.reaching, options.parallelism)?;
+    let reaching = &options.reaching;
+    let snapshot = gather(directory, &fleet, &names, saved, reaching, options.parallelism)?;
     let durations = measured(&state_directory(directory, &fleet));
-    let Made { plan, snapshot } = make(&fleet, snapshot, &options.planning, durations)?;
+    let Made { plan, snapshot } = make(&fleet, snapshot, &options.planning, selection, durations)?;
     let saved = SavedPlan::new(plan);
     if let Some(path) = &options.output {
         disk::save(path, &saved.to_bytes())?;

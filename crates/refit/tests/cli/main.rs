@@ -8,12 +8,14 @@ mod explain;
 mod files;
 mod first_steps;
 mod help;
+mod limits;
 mod locks;
 mod moved;
 mod past;
 mod quickstart;
 mod readme;
 mod refusals;
+mod selection;
 mod signals;
 mod support;
 #[cfg(unix)]

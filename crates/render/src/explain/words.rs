@@ -50,6 +50,10 @@ pub(super) fn why(action: &Action, choice: Option<&Choice>) -> String {
         Why::LaunchesTooNew => {
             "a group would launch nodes that are newer than the control plane".to_owned()
         }
+        Why::OnDelete => {
+            "nodes of the pool are replaced when somebody deletes them; new ones come in this version"
+                .to_owned()
+        }
         Why::Waves => "the next wave of the channel begins when this one has ended".to_owned(),
     }
 }

@@ -199,6 +199,10 @@ impl Bench {
             name: "ant".parse().unwrap(),
             channel: "dev".parse().unwrap(),
             release: "1".parse().unwrap(),
+            labels: BTreeMap::new(),
+            max_parallel_pools: 1,
+            capped: None,
+            freeze: None,
             kubernetes: Target { value: version(33), pinned: false, at: at.clone() },
             addons: BTreeMap::new(),
             provider: Provider::Simulated(start),
@@ -214,6 +218,7 @@ impl Bench {
                 name: "general".parse().unwrap(),
                 groups: vec![pool_group()],
                 image: pattern(),
+                update: refit_model::UpdateStrategy::Roll,
                 images: ImagePolicy::SameVersion,
                 max_surge: IntOrPercent::Int(1),
                 max_unavailable: IntOrPercent::Int(0),
@@ -227,6 +232,12 @@ impl Bench {
         let mut world = World::new(START.parse().unwrap(), spec.seed);
         world.add_cluster(&cluster, &(31..=34).map(version).collect::<Vec<_>>(), &addons);
         Self { world, cluster, addons, tokens: 0 }
+    }
+
+    /// The world takes in what the cluster's file says now.
+    pub(super) fn declare(&mut self) {
+        let available: Vec<_> = (31..=34).map(version).collect();
+        self.world.add_cluster(&self.cluster, &available, &self.addons);
     }
 
     pub(super) fn look_at(&mut self, scope: &Scope) -> Result<ClusterState, ProviderError> {

@@ -1,6 +1,8 @@
 use std::collections::{BTreeMap, BTreeSet};
 
-use refit_model::{ApiUse, GroupOp, Location, Minor, NodeOp, Op, Period, Served, Source};
+use refit_model::{
+    ApiUse, GroupOp, Location, Minor, NodeOp, Op, Period, RollTag, Served, Source, UpdateStrategy,
+};
 
 use super::bench::*;
 use crate::{Edit, Rule, Targets};
@@ -270,4 +272,32 @@ fn what_is_not_given_back_is_listed() {
     bench.group(GroupOp::Untag).unwrap();
     bench.cp(GroupOp::Register { instance: member }).unwrap();
     assert_eq!(bench.world.settings_given_back(), ["ant: desired of general is 4, was 3"]);
+}
+
+#[test]
+fn more_pools_at_once_than_the_file_allows() {
+    let mut bench = Bench::new();
+    let tag = || RollTag {
+        run: "run-1".parse().unwrap(),
+        surge: 0,
+        desired: 3,
+        suspended: BTreeSet::new(),
+    };
+    bench.group(GroupOp::Tag { tag: tag() }).unwrap();
+    assert_eq!(bench.rules(), BTreeSet::new(), "one is allowed");
+    // There is one pool, so one is too many only where none may be rolled.
+    bench.cluster.max_parallel_pools = 0;
+    bench.declare();
+    bench.group(GroupOp::Tag { tag: tag() }).unwrap();
+    assert_eq!(bench.rules(), BTreeSet::from([Rule::ParallelPools]));
+}
+
+#[test]
+fn cordoning_a_node_that_somebody_else_replaces() {
+    let mut bench = Bench::new();
+    bench.cluster.pools[0].update = UpdateStrategy::OnDelete;
+    bench.declare();
+    let (node, _) = workers(&bench.look()).remove(0);
+    bench.cordon(&node);
+    assert_eq!(bench.rules(), BTreeSet::from([Rule::OnDelete]));
 }

@@ -1,7 +1,8 @@
 //! Plans with one thing changed.
 
 use refit_model::{
-    ActionKind, Bounds, ClusterStatus, Digest, Edge, KubeVersion, Observation, ServedVersion,
+    ActionKind, Bounds, ClusterStatus, Digest, Edge, KubeVersion, Observation, ParallelPools,
+    ServedVersion,
 };
 use refit_verifier::{Note, verify_again};
 
@@ -45,11 +46,29 @@ fn a_cluster_that_nothing_is_done_for_is_missed() {
                 });
                 assert!(!notes.is_empty(), "seed {}: nobody misses {cluster}", bench.seed);
             }
-            bench.notes_that("is declared, and not listed", |plan| {
+            bench.notes_that("is declared and selected, and not listed", |plan| {
                 plan.actions.retain(|action| action.cluster.as_ref() != Some(&cluster));
                 plan.clusters.retain(|listed| listed.name != cluster);
             });
         }
+    }
+}
+
+#[test]
+fn what_is_selected_is_listed_and_nothing_else() {
+    for bench in plans(SEEDS).filter(|bench| bench.plan.clusters.len() > 1) {
+        let name = bench.plan.clusters[0].name.clone();
+        let exclude = std::collections::BTreeSet::from([name.to_string()]);
+        bench.notes_that("is listed, and not selected", |plan| {
+            plan.selection.exclude = exclude.clone();
+            plan.left_out.insert(name.clone());
+        });
+        bench.notes_that("is left out, and selected", |plan| {
+            plan.left_out.insert(name.clone());
+        });
+        bench.notes_that("is left out, and not declared", |plan| {
+            plan.left_out.insert("nowhere".parse().unwrap());
+        });
     }
 }
 
@@ -301,4 +320,34 @@ fn nothing_moves_past_what_is_emulated() {
         }
     }
     assert!(moved > 50, "{moved}");
+}
+
+#[test]
+fn pools_are_rolled_one_after_the_other_unless_the_file_allows_more() {
+    let mut seen = (0, 0);
+    for bench in plans(SEEDS) {
+        for (at, listed) in bench.plan.clusters.iter().enumerate() {
+            let rolls = bench.actions(|a| a.cluster.as_ref() == Some(&listed.name) && is_roll(a));
+            if rolls.is_empty() || listed.status != ClusterStatus::Planned {
+                continue;
+            }
+            let most = bench.fleet.clusters[&listed.name].max_parallel_pools;
+            bench.notes_that("rolled at once in another way than its file says", |plan| {
+                let pools = &mut plan.clusters[at].parallel_pools;
+                *pools = match pools.take() {
+                    None => Some(ParallelPools { at_once: 2, order: Vec::new() }),
+                    Some(pools) => Some(ParallelPools { at_once: pools.at_once + 1, ..pools }),
+                };
+            });
+            let ids: Vec<_> = rolls.iter().map(|at| bench.plan.actions[*at].id.clone()).collect();
+            let between = |edge: &Edge| ids.contains(&edge.from) && ids.contains(&edge.to);
+            if most == 1 && bench.plan.edges.iter().any(between) {
+                bench.notes_that("may run at once", |plan| plan.edges.retain(|e| !between(e)));
+                seen.0 += 1;
+            } else if rolls.len() > 1 && most > 1 {
+                seen.1 += 1;
+            }
+        }
+    }
+    assert!(seen.0 > 5 && seen.1 > 5, "{seen:?}");
 }

@@ -1,0 +1,84 @@
+//! What a cluster's file keeps from it: a freeze, and versions above its `max-version`.
+
+use std::ops::Range;
+
+use refit_model::{Capped, Freeze, KubeVersion, MaxVersion, Target, Written};
+
+use super::Resolver;
+use crate::diagnostic::{Diagnostic, quoted};
+use crate::raw::ClusterTable;
+
+/// What a cluster's file keeps from it.
+pub(super) struct KeptBack {
+    pub(super) freeze: Option<Written<Freeze>>,
+    max: Option<Written<MaxVersion>>,
+}
+
+impl Resolver<'_> {
+    pub(super) fn kept_back(&mut self, file: &str, raw: &ClusterTable) -> KeptBack {
+        let freeze = raw.freeze.as_ref().and_then(|text| {
+            let value = self.parse(file, text)?;
+            Some(Written { value, at: self.location(file, &text.span) })
+        });
+        let max = raw.max_version.as_ref().and_then(|text| {
+            let value = self.parse(file, text)?;
+            Some(Written { value, at: self.location(file, &text.span) })
+        });
+        KeptBack { freeze, max }
+    }
+
+    /// The version of a pin, which must not be above the cluster's `max-version`.
+    pub(super) fn pin_within(
+        &mut self,
+        file: &str,
+        raw: &ClusterTable,
+        pinned: KubeVersion,
+        span: &Range<usize>,
+        limits: &KeptBack,
+    ) -> KubeVersion {
+        if let (Some(max), Some(text)) = (&limits.max, &raw.max_version)
+            && !max.value.allows(&pinned)
+        {
+            let message = format!(
+                "{} is pinned to {pinned}, above its `max-version`",
+                quoted(&raw.name.text)
+            );
+            let diagnostic = Diagnostic::error(message)
+                .at(file, span, "pinned here")
+                .also(file, &text.span, format!("at most {}", max.value))
+                .hint("lower the pin, or raise `max-version`");
+            self.report(diagnostic);
+        }
+        pinned
+    }
+
+    /// The release's version, or the newest available one that `max-version` allows.
+    pub(super) fn within(
+        &mut self,
+        file: &str,
+        raw: &ClusterTable,
+        released: Target<KubeVersion>,
+        limits: &KeptBack,
+    ) -> Option<(Target<KubeVersion>, Option<Capped>)> {
+        let (Some(max), Some(text)) = (&limits.max, &raw.max_version) else {
+            return Some((released, None));
+        };
+        if max.value.allows(&released.value) {
+            return Some((released, None));
+        }
+        let newest = self.available.iter().rev().find(|version| max.value.allows(version));
+        let Some(value) = newest.cloned() else {
+            if self.available_known {
+                let names: Vec<String> = self.available.iter().map(ToString::to_string).collect();
+                let message = format!("no available version is within {}", max.value);
+                let diagnostic = Diagnostic::error(message)
+                    .at(file, &text.span, "not in `kubernetes.available` of fleet.toml")
+                    .hint(format!("available: {}", names.join(", ")));
+                self.report(diagnostic);
+            }
+            return None;
+        };
+        let kubernetes = Target { value, pinned: true, at: max.at.clone() };
+        Some((kubernetes, Some(Capped { max: max.clone(), wanted: released })))
+    }
+}

@@ -1,0 +1,160 @@
+//! Pools whose nodes are replaced when somebody deletes them.
+//!
+//! refit sees to it that their groups launch what is declared, as soon as the control plane can
+//! take it, and never touches their nodes. Where the skew policy would force a roll, somebody has
+//! to delete them first.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use refit_model::{
+    ActionId, Because, Code, KubeProxy, KubeVersion, Minor, NodeName, NodePool, Severity,
+    UpdateStrategy, skew,
+};
+
+use super::ClusterPlanner;
+use crate::checks::Blocker;
+use crate::hops::Hop;
+use crate::images;
+
+/// How many nodes are named.
+const SHOWN: usize = 3;
+
+impl ClusterPlanner<'_> {
+    fn pools_on_delete(&self) -> impl Iterator<Item = &NodePool> {
+        self.cluster.pools.iter().filter(|pool| pool.update == UpdateStrategy::OnDelete)
+    }
+
+    /// What is to be told of such pools: nodes that stand in the way of a hop, images that are
+    /// missing, or how many nodes still run another version.
+    pub(super) fn on_delete(&self, hops: &[Hop]) -> Vec<Blocker> {
+        let mut found = Vec::new();
+        for pool in self.pools_on_delete() {
+            let target = &self.cluster.kubernetes.value;
+            let image = images::pins(self.state, &pool.groups, &pool.image, target);
+            found.extend(image.err().map(|blocker| blocker.of(&pool.name)));
+            let nodes = self.oldest_parts(pool);
+            let blocker = hops.iter().find_map(|hop| self.too_old(pool, &nodes, hop));
+            found.extend(blocker.or_else(|| still_old(pool, &nodes, target)));
+        }
+        found
+    }
+
+    /// The nodes of a pool, each with the older of its kubelet and the kube-proxy of its image.
+    fn oldest_parts(&self, pool: &NodePool) -> BTreeMap<&NodeName, &KubeVersion> {
+        let nodes = self.nodes_of(pool).into_iter();
+        nodes
+            .filter_map(|name| {
+                let node = self.state.nodes.get(name)?;
+                let oldest = match &node.kube_proxy {
+                    KubeProxy::StaticPod(proxy) => proxy.min(&node.kubelet),
+                    _ => &node.kubelet,
+                };
+                Some((name, oldest))
+            })
+            .collect()
+    }
+
+    /// Nodes that an apiserver of the hop's minor cannot take.
+    fn too_old(
+        &self,
+        pool: &NodePool,
+        nodes: &BTreeMap<&NodeName, &KubeVersion>,
+        hop: &Hop,
+    ) -> Option<Blocker> {
+        let minor = hop.to.minor();
+        let lags = |version: &KubeVersion| {
+            version.minor() < minor && !skew::kubelet_fits(version.minor(), minor)
+        };
+        let late: Vec<String> = nodes
+            .iter()
+            .filter(|(_, version)| lags(version))
+            .map(|(name, version)| format!("{name} ({version})"))
+            .collect();
+        if late.is_empty() {
+            return None;
+        }
+        let shown = late.iter().take(SHOWN).cloned().collect::<Vec<_>>().join(", ");
+        let more = match late.len().saturating_sub(SHOWN) {
+            0 => String::new(),
+            more => format!(" and {more} more"),
+        };
+        let (are, must) = if late.len() == 1 { ("node is", "it") } else { ("nodes are", "they") };
+        let evidence = format!(
+            "{} {are} too old for a control plane of {minor}, and {must} must be deleted first: \
+             {shown}{more}",
+            late.len()
+        );
+        let hint = self.how_to_replace(pool, &lags, minor);
+        Some(Blocker::new(Code::RF043, evidence, hint).of(&pool.name))
+    }
+
+    /// What to do before nodes can be deleted: what the groups launch in their place has to fit.
+    fn how_to_replace(
+        &self,
+        pool: &NodePool,
+        lags: &dyn Fn(&KubeVersion) -> bool,
+        minor: Minor,
+    ) -> String {
+        let kubelets = self.state.nodes.values().map(|node| &node.kubelet);
+        let known: BTreeSet<KubeVersion> =
+            self.fleet.available.iter().chain(kubelets).cloned().collect();
+        let groups = pool.groups.iter().filter_map(|name| self.state.groups.get(name));
+        let launched: BTreeSet<KubeVersion> = groups
+            .filter_map(|group| group.image())
+            .filter_map(|image| images::carried(self.state, &pool.image, image, known.iter()))
+            .collect();
+        match launched.iter().find(|version| lags(version)) {
+            Some(old) => format!(
+                "new nodes would be of {old}, too old as well: with `max-version = \"{}\"` the \
+                 groups are pointed at a newer version; delete the nodes then",
+                minor.previous()
+            ),
+            None => "delete them; the groups launch newer ones in their place".to_owned(),
+        }
+    }
+
+    /// Gives back what an interrupted roll has changed on such pools, before anything else.
+    pub(super) fn tidy_on_delete(&mut self) {
+        let pools: Vec<NodePool> = self.pools_on_delete().cloned().collect();
+        let tidying = self.tidying().actions.into_iter().filter(|action| {
+            let of = action.kind.groups();
+            pools.iter().any(|pool| pool.groups.iter().any(|group| of.contains(group)))
+        });
+        for action in tidying {
+            let waiting: BTreeSet<&ActionId> = self.edges.iter().map(|edge| &edge.to).collect();
+            let sources: Vec<ActionId> = self
+                .actions
+                .iter()
+                .map(|other| &other.id)
+                .filter(|id| !waiting.contains(id))
+                .cloned()
+                .collect();
+            let id = self.push(action);
+            for source in sources {
+                self.edge(&id, &source, Because::OneAtATime);
+            }
+        }
+    }
+}
+
+/// A note when nodes run another version than the declared one, and nothing is in the way.
+fn still_old(
+    pool: &NodePool,
+    nodes: &BTreeMap<&NodeName, &KubeVersion>,
+    target: &KubeVersion,
+) -> Option<Blocker> {
+    let old: Vec<&KubeVersion> =
+        nodes.values().copied().filter(|version| !version.same_release(target)).collect();
+    if old.is_empty() {
+        return None;
+    }
+    let versions: BTreeSet<String> = old.iter().map(ToString::to_string).collect();
+    let evidence = format!(
+        "{} of {} nodes run {}, not {target}, until somebody deletes them",
+        old.len(),
+        nodes.len(),
+        versions.into_iter().collect::<Vec<_>>().join(", ")
+    );
+    let blocker = Blocker::new(Code::RF043, evidence, "");
+    Some(blocker.of(&pool.name).weighing(Severity::Note))
+}
