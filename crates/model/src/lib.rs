@@ -12,6 +12,7 @@
 mod action;
 mod addon;
 mod call;
+mod crd;
 mod digest;
 mod event;
 mod finding;
@@ -35,6 +36,7 @@ pub use action::{
 };
 pub use addon::{Addon, AddonRelease, Detection, Milestone, Placement};
 pub use call::{CallError, ErrorClass, Scope};
+pub use crd::{Crd, CrdMigration, CrdState, InvalidCrd, ObjectKey};
 pub use digest::{Digest, digest_of};
 pub use event::{Recap, RunEvent, RunEventKind, WaitingOn};
 pub use finding::{Code, Finding, Severity, Subject};

@@ -164,7 +164,7 @@ pub enum PlanFileError {
 
 impl SavedPlan {
     /// The version that this code writes. A reader takes the same major and no newer minor.
-    pub const FORMAT: &str = "1.0";
+    pub const FORMAT: &str = "1.1";
 
     /// Wraps a plan.
     pub fn new(plan: Plan) -> Self {
@@ -248,10 +248,10 @@ mod tests {
             SavedPlan::from_bytes(edited.as_bytes()),
             Err(PlanFileError::Damaged { .. })
         ));
-        let newer = text.replace("\"format-version\": \"1.0\"", "\"format-version\": \"1.1\"");
+        let newer = text.replace("\"format-version\": \"1.1\"", "\"format-version\": \"1.2\"");
         assert!(matches!(
             SavedPlan::from_bytes(newer.as_bytes()),
-            Err(PlanFileError::Format { found }) if found == "1.1"
+            Err(PlanFileError::Format { found }) if found == "1.2"
         ));
         let cut = &text.as_bytes()[..text.len() / 2];
         assert!(matches!(SavedPlan::from_bytes(cut), Err(PlanFileError::NotAPlan(_))));

@@ -15,6 +15,7 @@ use refit_model::{
 
 use crate::checks::Blocker;
 use crate::knowledge::{self, Lived};
+use crate::storage::{self, Storage};
 use crate::support::{Rules, Way, release, show_version};
 use crate::timeline::{Moments, Step};
 
@@ -80,6 +81,8 @@ struct Route<'a> {
     addon: Option<&'a Addon>,
     /// What excludes a version.
     rules: Rules,
+    /// What excludes a step; none: nothing does.
+    storage: Option<Storage<'a>>,
     start: Version,
     goal: Version,
     /// A version that the add-on has to pass through.
@@ -113,6 +116,11 @@ pub(crate) fn moves(
         Ok(moves) => return Ok(moves),
         Err(failed) => failed,
     };
+    // Two moves in one slot, where what is stored has to be migrated between them.
+    let stored = failed.blockers.iter().any(|blocker| blocker.code == Code::RF039);
+    if stored && let Ok(moves) = search.attempt(&moments.divided(PARTS), PARTS, &BTreeMap::new()) {
+        return Ok(moves);
+    }
     let bridged = failed.pair.as_ref().and_then(|_| search.bridged(&moments.divided(PARTS)));
     bridged.ok_or(failed.blockers)
 }
@@ -252,7 +260,8 @@ impl<'a> Search<'a> {
         let (window, preferred) = window(name, addon, steps, parts)?;
         let rules = Rules::of(addon);
         let moves = Vec::new();
-        Ok(Route { addon, rules, start, goal, via: None, touch, window, preferred, moves })
+        let storage = Some(Storage { addon, live });
+        Ok(Route { addon, rules, storage, start, goal, via: None, touch, window, preferred, moves })
     }
 }
 
@@ -369,7 +378,8 @@ fn search(route: &Route<'_>, window: Window, moments: &Moments) -> Option<Vec<Mo
                     let upward = to.is_none() || to > version;
                     let here = route.supports(to, slot, moments);
                     let leads_there = *been == (*passed || passed_by(to));
-                    if to != version && upward && here && leads_there {
+                    if to != version && upward && here && leads_there && route.can_step(version, to)
+                    {
                         consider(1, choice);
                     }
                 }
@@ -390,6 +400,12 @@ fn search(route: &Route<'_>, window: Window, moments: &Moments) -> Option<Vec<Mo
 }
 
 impl Route<'_> {
+    /// Whether what is stored lets one version follow another.
+    fn can_step(&self, from: &Version, to: &Version) -> bool {
+        let (from, to, start) = (from.as_ref(), to.as_ref(), self.start.as_ref());
+        self.storage.is_none_or(|storage| storage.step_allowed(from, to, start))
+    }
+
     /// Whether a version supports what lives in a slot.
     fn supports(&self, version: &Version, slot: usize, moments: &Moments) -> bool {
         self.rules.supports(self.addon, version.as_ref(), &moments.slots[slot], moments)
@@ -403,6 +419,12 @@ impl Route<'_> {
     /// Why there is no way.
     fn no_way(&self, name: &AddonName, moments: &Moments) -> Blocker {
         let with = |rules: Rules| solve(&Self { rules, ..self.clone() }, moments).is_some();
+        let anyhow = Self { storage: None, ..self.clone() };
+        let stored = self.storage.filter(|_| solve(&anyhow, moments).is_some());
+        let (start, goal) = (self.start.as_ref(), self.goal.as_ref());
+        if let Some(stored) = stored.and_then(|stored| storage::no_way(name, stored, start, goal)) {
+            return stored;
+        }
         let without_apis = Rules { apis: false, ..self.rules };
         let with_window = Rules { window: true, ..self.rules };
         let way = Way {

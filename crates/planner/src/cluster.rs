@@ -22,6 +22,7 @@ use crate::graph::Graph;
 use crate::hops::{self, Hop};
 use crate::images;
 use crate::knowledge;
+use crate::storage::{self, Migrations};
 use crate::timeline::{self, PoolNow, Step};
 
 use tidying::Tidying;
@@ -122,6 +123,7 @@ pub(crate) fn plan(
         blockers: Vec::new(),
         actions: Vec::new(),
         edges: Vec::new(),
+        migrations: Migrations::new(),
     };
     planner.run();
     let blocked = planner.blockers.iter().any(|blocker| blocker.severity.blocks());
@@ -151,6 +153,7 @@ struct ClusterPlanner<'a> {
     blockers: Vec<Blocker>,
     actions: Vec<Action>,
     edges: Vec<Edge>,
+    migrations: Migrations,
 }
 
 impl ClusterPlanner<'_> {
@@ -187,6 +190,13 @@ impl ClusterPlanner<'_> {
                 return;
             }
         };
+        match storage::migrations(self.fleet, self.state, &moves) {
+            Ok(migrations) => self.migrations = migrations,
+            Err(blockers) => {
+                self.blockers.extend(blockers);
+                return;
+            }
+        }
         self.blockers.extend(moves.notes.iter().cloned());
         self.check_drains(&steps);
         let held = checks::hooks(self.cluster, self.state, &steps);

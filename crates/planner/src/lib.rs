@@ -16,6 +16,7 @@ mod graph;
 mod hops;
 mod images;
 mod knowledge;
+mod storage;
 mod support;
 mod timeline;
 mod waves;

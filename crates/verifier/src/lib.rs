@@ -11,6 +11,7 @@ mod contents;
 mod launches;
 mod order;
 mod stages;
+mod storage;
 mod tidying;
 mod waves;
 

@@ -11,6 +11,7 @@ use refit_model::{
 
 use crate::launches;
 use crate::order::Order;
+use crate::storage;
 
 /// A state that a component is in, from the beginning of one action to the end of another.
 #[derive(Debug)]
@@ -99,6 +100,7 @@ pub(crate) fn check(
     nodes(order, &stages, &mut notes);
     launches::check(fleet, cluster, state, order, &stages.api, &mut notes);
     placements(fleet, order, &mut notes);
+    storage::check(fleet, state, order, &mut notes);
     for (name, own) in &stages.addons {
         addon(fleet, order, &stages, name, own, &mut notes);
     }
@@ -137,7 +139,9 @@ fn stages(
             }
             // Who tidies up leaves every version as it is, and does so where nothing else is done.
             ActionKind::TidyUp { .. } => notes.push(format!("{}: it is not blocked", action.kind)),
-            ActionKind::PinGroups { .. } | ActionKind::FinishWave { .. } => {}
+            ActionKind::StorageMigration { .. }
+            | ActionKind::PinGroups { .. }
+            | ActionKind::FinishWave { .. } => {}
         }
     }
     let api_now: Versions =

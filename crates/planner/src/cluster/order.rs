@@ -78,21 +78,28 @@ impl ClusterPlanner<'_> {
     fn build_slot(&mut self, slot: usize, moves: &Moves) -> Vec<InSlot> {
         let mut ids = Vec::new();
         for (name, moved, first) in moves.in_slot(slot) {
-            if let Some(action) = self.addon_action(name, moved, first) {
-                ids.push((self.push(action), name.clone(), moved.clone()));
+            let migration = self.migration(name, moved);
+            let Some(action) = self.addon_action(name, moved, first) else { continue };
+            if let Some((migration, because)) = migration {
+                self.edge(&migration.id, &action.id, because);
+                ids.push((self.push(migration), name.clone(), moved.clone()));
             }
+            ids.push((self.push(action), name.clone(), moved.clone()));
         }
         ids
     }
 
     fn order_within(&mut self, moves: &Moves, in_slot: &[InSlot]) {
-        let id_of = |(name, part): &(AddonName, usize)| {
+        // A storage migration comes before its move, and what the move waits for before both.
+        let all_of = |(name, part): &(AddonName, usize)| {
             let is_it = |(_, other, moved): &&InSlot| other == name && moved.slot == *part;
-            in_slot.iter().find(is_it).map(|(id, _, _)| id.clone())
+            in_slot.iter().filter(is_it).map(|(id, _, _)| id.clone()).collect::<Vec<_>>()
         };
         for order in &moves.orders {
-            if let (Some(first), Some(then)) = (id_of(&order.first), id_of(&order.then)) {
-                self.edge(&first, &then, order.because.clone());
+            if let (Some(first), Some(then)) =
+                (all_of(&order.first).last(), all_of(&order.then).first())
+            {
+                self.edge(first, then, order.because.clone());
             }
         }
     }

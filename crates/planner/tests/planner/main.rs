@@ -12,4 +12,5 @@ mod hops;
 mod knowledge;
 mod launches;
 mod properties;
+mod storage;
 mod waves;

@@ -14,6 +14,7 @@ fn kind(because: &Because) -> &'static str {
         Because::AddonApi { .. } => "add-on API",
         Because::AddonDependency { .. } => "add-on dependency",
         Because::Placement { .. } => "placement",
+        Because::StoredVersion { .. } => "stored version",
         Because::StepByStep => "step by step",
         Because::OneAtATime => "one at a time",
         Because::PinFirst => "pin first",
