@@ -56,7 +56,7 @@ fn groups_of(look: Look<'_>) -> Vec<&GroupName> {
         Scope::Pool(name) => {
             look.cluster.pool(name).into_iter().flat_map(|pool| &pool.groups).collect()
         }
-        Scope::Identity | Scope::Addon(_) => Vec::new(),
+        Scope::Identity | Scope::Addon(_) | Scope::Objects { .. } => Vec::new(),
     }
 }
 

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::collections::btree_map::Entry;
 use std::ops::Range;
 
-use refit_model::{Manifest, ObjectRef};
+use refit_model::{Crd, Manifest, ObjectRef};
 use serde_json::Value;
 
 use crate::diagnostic::{Diagnostic, nearest, quoted};
@@ -216,6 +216,14 @@ impl Reader<'_> {
                             .hint("remove one of them"),
                     );
                     continue;
+                }
+                if let Err(error) = Crd::of(&value) {
+                    self.diagnostics.push(
+                        Diagnostic::error(error.to_string())
+                            .at(path, &span, format!("{object}, which no apiserver takes"))
+                            .hint("exactly one version is the storage version"),
+                    );
+                    found.whole = false;
                 }
                 let manifest = Manifest { object, value, file: path.to_owned() };
                 found.places.insert(identity, found.objects.len());

@@ -492,7 +492,8 @@ impl Engine {
             .collect();
         for at in due {
             let Some(cluster) = self.action(at).cluster.clone() else { continue };
-            let scope = worker::scope(self.action(at));
+            let Some(worker) = self.workers.get(&at) else { continue };
+            let scope = worker::scope(self.action(at), &worker.memory);
             let look = LookId(self.next_look);
             self.next_look += 1;
             if let Some(worker) = self.workers.get_mut(&at) {

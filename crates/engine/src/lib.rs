@@ -20,6 +20,7 @@ mod decision;
 mod engine;
 mod lease;
 mod memory;
+mod migrate;
 mod pin;
 mod recent;
 mod roll;

@@ -4,8 +4,8 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use refit_model::{
-    AddonOp, GivingUp, GroupName, GroupOp, InstanceId, NodeName, NodeOp, Op, Progress, Purpose,
-    Timestamp, WorkloadRef,
+    AddonOp, GivingUp, GroupName, GroupOp, InstanceId, NodeName, NodeOp, ObjectKey, Op, Progress,
+    Purpose, Timestamp, WorkloadRef,
 };
 
 /// The memory of one action.
@@ -29,6 +29,11 @@ pub(crate) struct Memory {
     pub(crate) applied: bool,
     /// Whether a foreign copy's fields were taken.
     pub(crate) adopted: bool,
+    /// The objects that were written back, by definition.
+    pub(crate) written: BTreeMap<String, BTreeSet<ObjectKey>>,
+    /// Those that have to be; none: they were not listed yet. Not journaled, a new process lists
+    /// them again.
+    pub(crate) unwritten: Option<BTreeMap<String, BTreeSet<ObjectKey>>>,
     /// The surge that stands on each group's tag: as an answered call wrote it, or else as it was
     /// seen; unknown after a lost answer, until the next look.
     pub(crate) tagged: BTreeMap<GroupName, u32>,
@@ -57,8 +62,8 @@ impl Memory {
     /// The memory of another attempt: what is surely there stays known, everything else begins
     /// anew.
     pub(crate) fn begin_anew(&mut self) {
-        let Self { tagged, surge, ending, .. } = std::mem::take(self);
-        *self = Self { tagged, surge, ending, ..Self::default() };
+        let Self { written, tagged, surge, ending, .. } = std::mem::take(self);
+        *self = Self { written, tagged, surge, ending, ..Self::default() };
     }
 
     /// Nothing is known of the group's surge any more.
@@ -138,6 +143,13 @@ impl Memory {
         match op {
             Op::Addon { op: AddonOp::Apply { .. }, .. } => self.applied = true,
             Op::Addon { op: AddonOp::Adopt { .. }, .. } => self.adopted = true,
+            Op::Addon { op: AddonOp::WriteBack { crd, objects }, .. } => {
+                let unwritten = self.unwritten.as_mut().and_then(|all| all.get_mut(crd));
+                if let Some(unwritten) = unwritten {
+                    unwritten.retain(|object| !objects.contains(object));
+                }
+                self.written.entry(crd.clone()).or_default().extend(objects.iter().cloned());
+            }
             Op::Group { group, op: GroupOp::Tag { tag } } => {
                 self.tagged.insert(group.clone(), tag.surge);
             }
@@ -193,6 +205,15 @@ impl Memory {
         {
             self.surge.remove(group);
         }
+    }
+
+    /// How many objects were written back, of how many.
+    pub(crate) fn written_back(&self) -> (u32, u32) {
+        let count = |all: &BTreeMap<String, BTreeSet<ObjectKey>>| {
+            u32::try_from(all.values().map(BTreeSet::len).sum::<usize>()).unwrap_or(u32::MAX)
+        };
+        let written = count(&self.written);
+        (written, written.saturating_add(self.unwritten.as_ref().map_or(0, count)))
     }
 
     /// Since when `what` is waited for: since now, if it is new.

@@ -10,7 +10,7 @@ use refit_model::{
 use crate::decision::{Decision, Mode, POLL, after};
 use crate::lease::Lease;
 use crate::memory::Memory;
-use crate::{LookId, addon, pin, roll};
+use crate::{LookId, addon, migrate, pin, roll};
 
 /// How long calls may keep failing before the action gives up.
 const TROUBLE_MAX: Period = Period::minutes(10);
@@ -124,8 +124,12 @@ impl Worker {
 }
 
 /// How much of the cluster an action has to see.
-pub(crate) fn scope(action: &Action) -> Scope {
+pub(crate) fn scope(action: &Action, memory: &Memory) -> Scope {
     match &action.kind {
+        // They are listed once.
+        ActionKind::StorageMigration { addon, crds, .. } if memory.unwritten.is_none() => {
+            Scope::Objects { addon: addon.clone(), crds: crds.keys().cloned().collect() }
+        }
         ActionKind::ControlPlaneHop { .. } | ActionKind::TidyUp { pool: None, .. } => {
             Scope::ControlPlane
         }
@@ -134,6 +138,7 @@ pub(crate) fn scope(action: &Action) -> Scope {
         }
         ActionKind::AddonApply { addon, .. }
         | ActionKind::AddonAdopt { addon, .. }
+        | ActionKind::StorageMigration { addon, .. }
         | ActionKind::AddonRemove { addon, .. } => Scope::Addon(addon.clone()),
         ActionKind::PinGroups { .. } | ActionKind::FinishWave { .. } => Scope::Everything,
     }
@@ -180,6 +185,7 @@ pub(crate) fn decide(
         ActionKind::AddonApply { .. }
         | ActionKind::AddonAdopt { .. }
         | ActionKind::AddonRemove { .. } => addon::decide(action, state, memory, mode, now),
+        ActionKind::StorageMigration { .. } => migrate::decide(action, state, memory, mode, now),
         ActionKind::PinGroups { .. } => pin::decide(action, state, memory, mode, now),
         ActionKind::FinishWave { .. } => Decision::end(Outcome::Done),
     }
@@ -191,6 +197,7 @@ pub(crate) fn extent(action: &Action, memory: &Memory) -> (u32, u32) {
     match &action.kind {
         ActionKind::ControlPlaneHop { instances, .. } => (done, (*instances).max(done)),
         ActionKind::NodePoolRoll { nodes, .. } => (done, (*nodes).max(done)),
+        ActionKind::StorageMigration { .. } => memory.written_back(),
         _ => (0, 1),
     }
 }

@@ -192,6 +192,28 @@ impl Api {
         }
     }
 
+    /// Writes an object back as it was read. That it was written since, or is gone, is as good:
+    /// either way it is stored as the apiserver stores it now.
+    pub(crate) async fn put_back(
+        &self,
+        what: &str,
+        path: &str,
+        object: &Value,
+    ) -> Result<(), ProviderError> {
+        let request = Self::request(Method::PUT, path, Some((Body::Object, object)));
+        match self.client.request::<Value>(request).await {
+            Ok(_) => Ok(()),
+            Err(kube::Error::Api(status)) if matches!(status.code, 404 | 409) => Ok(()),
+            Err(error) => {
+                let mut failed = sorted(what, true, &error);
+                if matches!(&error, kube::Error::Api(status) if status.code == 422) {
+                    failed.message.push_str(" (correct the object or delete it, then go on)");
+                }
+                Err(failed)
+            }
+        }
+    }
+
     /// Where a kind is served; none: nowhere. Each group is asked by itself, so that a broken
     /// one hides nothing but its own kinds.
     pub(crate) async fn served(

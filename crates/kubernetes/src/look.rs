@@ -202,6 +202,10 @@ impl Kubernetes {
             Scope::Identity => {}
             Scope::ControlPlane | Scope::Pool(_) => self.look_at_nodes(look, &mut state).await?,
             Scope::Addon(name) => self.look_at_addons(look, Some(name), &mut state).await?,
+            Scope::Objects { addon, crds } => {
+                self.look_at_addons(look, Some(addon), &mut state).await?;
+                self.look_at_objects(addon, crds, &mut state).await?;
+            }
             Scope::Everything => {
                 state.serves = Some(self.version().await?);
                 self.look_at_nodes(look, &mut state).await?;

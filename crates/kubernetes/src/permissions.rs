@@ -19,6 +19,7 @@ use crate::{Kubernetes, NAMESPACE};
 /// How many reviews are asked for at once.
 const TOGETHER: usize = 8;
 const REVIEWS: &str = "/apis/authorization.k8s.io/v1/selfsubjectaccessreviews";
+const CRDS: &str = "apiextensions.k8s.io";
 const RBAC: &str = "rbac.authorization.k8s.io";
 
 /// Verbs on a resource, as a rule of RBAC.
@@ -60,18 +61,21 @@ struct Needs<'a> {
     writes: bool,
     rolls: bool,
     manifests: Vec<&'a Manifest>,
+    /// The CustomResourceDefinitions whose objects are written back.
+    migrates: BTreeSet<&'a str>,
 }
 
 /// What observing and planning take, for a fleet with these add-ons.
 pub fn to_plan(addons: &BTreeMap<AddonName, Addon>) -> Vec<Permission> {
     let manifests = every_manifest(addons);
-    permissions(&Needs { writes: false, rolls: false, manifests })
+    permissions(&Needs { writes: false, rolls: false, manifests, migrates: BTreeSet::new() })
 }
 
 /// What applying takes besides, for a fleet with these add-ons.
 pub fn to_apply(addons: &BTreeMap<AddonName, Addon>) -> Vec<Permission> {
     let manifests = every_manifest(addons);
-    permissions(&Needs { writes: true, rolls: true, manifests })
+    let migrates = addons.values().flat_map(|addon| addon.migrates().into_keys()).collect();
+    permissions(&Needs { writes: true, rolls: true, manifests, migrates })
 }
 
 fn every_manifest(addons: &BTreeMap<AddonName, Addon>) -> Vec<&Manifest> {
@@ -80,7 +84,10 @@ fn every_manifest(addons: &BTreeMap<AddonName, Addon>) -> Vec<&Manifest> {
 }
 
 /// What these actions take, as writes.
-fn of_actions(addons: &BTreeMap<AddonName, Addon>, actions: &[&Action]) -> Vec<Permission> {
+fn of_actions<'a>(
+    addons: &'a BTreeMap<AddonName, Addon>,
+    actions: &[&'a Action],
+) -> Vec<Permission> {
     let mut needs = Needs { writes: true, ..Needs::default() };
     for action in actions {
         needs.rolls |= action.kind.rolls();
@@ -89,6 +96,10 @@ fn of_actions(addons: &BTreeMap<AddonName, Addon>, actions: &[&Action]) -> Vec<P
                 (addon, Some(to))
             }
             ActionKind::AddonRemove { addon, .. } => (addon, None),
+            ActionKind::StorageMigration { crds, .. } => {
+                needs.migrates.extend(crds.keys().map(String::as_str));
+                continue;
+            }
             _ => continue,
         };
         let Some(declared) = addons.get(addon) else { continue };
@@ -126,6 +137,15 @@ fn permissions(needs: &Needs<'_>) -> Vec<Permission> {
         own.push((may("coordination.k8s.io", "leases", &["update", "delete"]), Some(LEASE)));
         if !needs.manifests.is_empty() {
             own.push((may("", "configmaps", &["create", "get", "patch", "delete"]), None));
+        }
+        for crd in &needs.migrates {
+            let (plural, group) = crd.split_once('.').unwrap_or((crd, ""));
+            may(group, plural, &["get", "list", "update"]);
+        }
+        if !needs.migrates.is_empty() {
+            may(CRDS, "customresourcedefinitions", &["get"]);
+            let status = may(CRDS, "customresourcedefinitions/status", &["patch"]);
+            all[status].names.extend(needs.migrates.iter().map(|crd| (*crd).to_owned()));
         }
     } else {
         let cluster = may("", "namespaces", &["get"]);
@@ -383,6 +403,22 @@ mod tests {
             [
                 "patch nodes",
                 "create pods/eviction",
+                "create leases.coordination.k8s.io in kube-system",
+                "delete, update leases.coordination.k8s.io (refit) in kube-system",
+            ]
+        );
+    }
+
+    #[test]
+    fn a_storage_migration_takes_its_objects_and_its_definitions() {
+        let crd = "volumes.acme.example";
+        let needs = Needs { writes: true, migrates: [crd].into(), ..Needs::default() };
+        assert_eq!(
+            said(&permissions(&needs)),
+            [
+                "get, list, update volumes.acme.example",
+                "get customresourcedefinitions.apiextensions.k8s.io",
+                "patch customresourcedefinitions/status.apiextensions.k8s.io (volumes.acme.example)",
                 "create leases.coordination.k8s.io in kube-system",
                 "delete, update leases.coordination.k8s.io (refit) in kube-system",
             ]

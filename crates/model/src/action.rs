@@ -8,9 +8,9 @@ use serde::{Deserialize, Serialize};
 
 use crate::skew::SkewRule;
 use crate::{
-    ActionId, AddonMark, AddonName, AddonVersion, ChannelName, ClusterName, ClusterState, Digest,
-    GroupName, ImageId, InstanceId, KubeVersion, Location, Milestone, Minor, ObjectRef, Period,
-    PoolName, Precheck, ReleaseName, StateGuard, digest_of,
+    ActionId, AddonMark, AddonName, AddonVersion, ChannelName, ClusterName, ClusterState,
+    CrdMigration, Digest, GroupName, ImageId, InstanceId, KubeVersion, Location, Milestone, Minor,
+    ObjectRef, Period, PoolName, Precheck, ReleaseName, StateGuard, digest_of,
 };
 
 /// One guarded transition of a plan.
@@ -129,6 +129,16 @@ pub enum ActionKind {
         /// The field managers whose fields are taken.
         managers: BTreeSet<String>,
     },
+    /// Writes all objects of CustomResourceDefinitions back as they are, so that they are stored in
+    /// the storage version, and no definition has to list an older one any more.
+    StorageMigration {
+        /// The add-on that the definitions are of.
+        addon: AddonName,
+        /// The version that does not list what is stored, and comes next.
+        before: AddonVersion,
+        /// The definitions, by name.
+        crds: BTreeMap<String, CrdMigration>,
+    },
     /// Removes an add-on that refit installed and that no set names any more.
     AddonRemove {
         /// The add-on.
@@ -172,6 +182,9 @@ impl ActionKind {
                 )
             }
             Self::AddonAdopt { addon, to, .. } => format!("adopt {addon} {to}"),
+            Self::StorageMigration { addon, before, .. } => {
+                format!("migrate {addon} before {before}")
+            }
             Self::AddonRemove { addon, .. } => format!("remove {addon}"),
             Self::FinishWave { channel, wave, .. } => format!("wave {channel} {wave}"),
         }
@@ -202,6 +215,7 @@ impl ActionKind {
         match self {
             Self::AddonApply { addon, .. }
             | Self::AddonAdopt { addon, .. }
+            | Self::StorageMigration { addon, .. }
             | Self::AddonRemove { addon, .. } => Some(addon),
             _ => None,
         }
@@ -235,9 +249,22 @@ impl fmt::Display for ActionKind {
                 AddonMark::Foreign { version } => write!(f, "{addon} {version} -> {to}"),
             },
             Self::AddonAdopt { addon, from, to, .. } => write!(f, "{addon} adopt {from} as {to}"),
+            Self::StorageMigration { addon, crds, .. } => {
+                write!(f, "{addon} {}", migration_text(crds))
+            }
             Self::AddonRemove { addon, from, .. } => write!(f, "{addon} remove {from}"),
             Self::FinishWave { channel, wave, .. } => write!(f, "end of wave {wave} of {channel}"),
         }
+    }
+}
+
+/// `migrate 3 CRDs to v1`.
+fn migration_text(crds: &BTreeMap<String, CrdMigration>) -> String {
+    let to: BTreeSet<&str> = crds.values().map(|crd| crd.to.as_str()).collect();
+    let to = to.into_iter().collect::<Vec<_>>().join(", ");
+    match crds.len() {
+        1 => format!("migrate 1 CRD to {to}"),
+        n => format!("migrate {n} CRDs to {to}"),
     }
 }
 
@@ -298,6 +325,9 @@ pub enum Reversibility {
     Reversible,
     /// An apiserver of the earlier minor may not read what the new one has stored.
     ControlPlaneMinor,
+    /// Nothing writes the objects back in an older version. What lists the version that they are
+    /// stored in then reads them.
+    StoredVersions,
     /// These objects, and what lives in them, are gone.
     Deletes {
         /// How many objects.
@@ -341,6 +371,15 @@ pub enum Why {
         minor: Minor,
         /// The API.
         api: String,
+    },
+    /// Objects may be stored in a version that the next version of the add-on does not list.
+    StoredVersion {
+        /// The CustomResourceDefinition.
+        crd: String,
+        /// The version that is stored.
+        stored: String,
+        /// The version of the add-on that does not list it.
+        dropped_by: AddonVersion,
     },
     /// No add-on set names it any more.
     Unlisted,
@@ -439,6 +478,17 @@ pub enum Because {
         /// In relation to what.
         milestone: Milestone,
     },
+    /// An add-on's version does not list a version that objects may be stored in.
+    StoredVersion {
+        /// The add-on.
+        addon: AddonName,
+        /// Its version.
+        version: AddonVersion,
+        /// The CustomResourceDefinition.
+        crd: String,
+        /// The version that is stored.
+        stored: String,
+    },
     /// The same add-on moves step by step, over a version that another one asks for.
     StepByStep,
     /// A cluster changes one thing at a time, so that what breaks has one cause.
@@ -473,6 +523,9 @@ impl fmt::Display for Because {
             }
             Self::Placement { addon, milestone } => {
                 write!(f, "addons/{addon}/addon.toml places it relative to {milestone}")
+            }
+            Self::StoredVersion { addon, version, crd, stored } => {
+                write!(f, "{addon} {version} does not list {stored} of {crd}, which is stored")
             }
             Self::StepByStep => f.write_str("one step after the other"),
             Self::OneAtATime => f.write_str("a cluster changes one thing at a time"),

@@ -7,7 +7,7 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use crate::{
-    AddonName, AddonVersion, ApiUse, Known, ManifestSet, Minor, Suggestion, VersionRange,
+    AddonName, AddonVersion, ApiUse, Crd, Known, ManifestSet, Minor, Suggestion, VersionRange,
     WorkloadRef,
 };
 
@@ -85,6 +85,21 @@ impl Addon {
             && (!self.one_minor_at_a_time || to.is_next_minor_of(from))
     }
 
+    /// The CustomResourceDefinitions whose objects refit may have to write back, by name: of those
+    /// that list every version in every version of the add-on it never has to, unless a copy that
+    /// somebody else installed stores them in an older one.
+    pub fn migrates(&self) -> BTreeMap<&str, &Crd> {
+        let mut listed: BTreeMap<&str, Vec<&Crd>> = BTreeMap::new();
+        for (name, crd) in self.versions.values().flat_map(AddonRelease::crds) {
+            listed.entry(name).or_default().push(crd);
+        }
+        let differ = |all: &[&Crd]| {
+            all.windows(2).any(|pair| !pair[0].versions.keys().eq(pair[1].versions.keys()))
+        };
+        let may = |(_, all): &(&str, Vec<&Crd>)| self.detect.is_some() || differ(all);
+        listed.into_iter().filter(may).map(|(name, all)| (name, all[0])).collect()
+    }
+
     /// The newest version that the catalogue knows, whose range fits, and that the fleet has no
     /// manifests of: what to add, in words.
     pub fn could_add(&self, fits: impl Fn(&VersionRange<Minor>) -> bool) -> Option<String> {
@@ -121,6 +136,11 @@ pub struct AddonRelease {
 }
 
 impl AddonRelease {
+    /// The CustomResourceDefinitions of its manifests, by name.
+    pub fn crds(&self) -> &BTreeMap<String, Crd> {
+        self.manifests.crds()
+    }
+
     /// The objects whose API is not served by apiservers of this minor.
     pub fn unserved(&self, minor: Minor) -> impl Iterator<Item = &ApiUse> {
         self.known.apis.iter().filter(move |api| !api.served.is_in(minor))

@@ -1,6 +1,7 @@
 //! How a call to a cluster is asked for and how it can fail, in words that both the engine and
 //! the providers use.
 
+use std::collections::BTreeSet;
 use std::fmt;
 
 use crate::{AddonName, Period, PoolName};
@@ -18,6 +19,13 @@ pub enum Scope {
     Pool(PoolName),
     /// One add-on.
     Addon(AddonName),
+    /// One add-on, and all objects of these CustomResourceDefinitions of it.
+    Objects {
+        /// The add-on.
+        addon: AddonName,
+        /// The definitions, by name.
+        crds: BTreeSet<String>,
+    },
 }
 
 /// What an error means for what comes next.

@@ -29,6 +29,8 @@ pub enum Work {
     AddonAdopt,
     /// Removing an add-on.
     AddonRemove,
+    /// Writing the objects of an add-on's definitions back.
+    StorageMigration,
 }
 
 impl fmt::Display for Work {
@@ -40,6 +42,7 @@ impl fmt::Display for Work {
             Self::AddonApply => "apply of an add-on",
             Self::AddonAdopt => "adoption of an add-on",
             Self::AddonRemove => "removal of an add-on",
+            Self::StorageMigration => "migration of stored objects",
         })
     }
 }
@@ -56,6 +59,7 @@ impl Work {
             ActionKind::AddonApply { .. } => Some((Self::AddonApply, 1)),
             ActionKind::AddonAdopt { .. } => Some((Self::AddonAdopt, 1)),
             ActionKind::AddonRemove { .. } => Some((Self::AddonRemove, 1)),
+            ActionKind::StorageMigration { .. } => Some((Self::StorageMigration, 1)),
             ActionKind::TidyUp { .. } | ActionKind::FinishWave { .. } => None,
         }
     }
@@ -330,6 +334,9 @@ mod tests {
             findings: Vec::new(),
             critical_path: Period::ZERO,
             measured: Durations::default(),
+            selection: crate::Selection::default(),
+            left_out: std::collections::BTreeSet::new(),
+            now: None,
         };
         plan.actions.sort_by(|a, b| a.id.cmp(&b.id));
         plan

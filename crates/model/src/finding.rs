@@ -88,6 +88,8 @@ pub enum Code {
     RF037,
     /// A lifecycle hook may hold an instance longer than a roll waits for it.
     RF038,
+    /// A CustomResourceDefinition would drop a version that objects may be stored in.
+    RF039,
     /// A wave that comes first is left out, and is not done.
     RF040,
     /// A cluster is frozen, and something waits for the end of that.

@@ -41,6 +41,13 @@ pub enum StateGuard {
         /// The states.
         any_of: BTreeSet<AddonMark>,
     },
+    /// Objects of these CustomResourceDefinitions are stored in no other versions than these.
+    Stored {
+        /// The add-on that they are of.
+        addon: AddonName,
+        /// The versions, by definition.
+        crds: BTreeMap<String, BTreeSet<String>>,
+    },
 }
 
 /// The state of an add-on, as far as a guard asks.
@@ -145,6 +152,7 @@ impl StateGuard {
                 let mark = mark_of(live, addon);
                 if any_of.contains(&mark) { Vec::new() } else { vec![Misfit::Addon(mark)] }
             }
+            Self::Stored { addon, crds } => stored_misfits(live, addon, crds),
         }
     }
 
@@ -159,6 +167,9 @@ impl StateGuard {
                 .zip(image.as_ref())
                 .is_some_and(|(images, image)| images.contains(image)),
             (Self::Addon { any_of, .. }, Misfit::Addon(mark)) => any_of.contains(mark),
+            (Self::Stored { crds, .. }, Misfit::Stored { crd, versions }) => {
+                crds.get(crd).is_some_and(|expected| versions.is_subset(expected))
+            }
             _ => false,
         }
     }
@@ -171,6 +182,7 @@ enum Misfit {
     Machine { instance: InstanceId, versions: BTreeSet<KubeVersion> },
     Launch { group: GroupName, image: Option<ImageId> },
     Addon(AddonMark),
+    Stored { crd: String, versions: BTreeSet<String> },
 }
 
 impl fmt::Display for Misfit {
@@ -187,8 +199,26 @@ impl fmt::Display for Misfit {
                 write!(f, "Auto Scaling group `{group}` launches an unknown image")
             }
             Self::Addon(mark) => mark.fmt(f),
+            Self::Stored { crd, versions } => {
+                write!(f, "objects of {crd} are stored in {}", join(versions, "no version"))
+            }
         }
     }
+}
+
+/// A definition that is not there has nothing stored.
+fn stored_misfits(
+    live: &ClusterState,
+    addon: &AddonName,
+    crds: &BTreeMap<String, BTreeSet<String>>,
+) -> Vec<Misfit> {
+    let seen = live.addons.get(addon).map(|addon| &addon.crds);
+    let misfit = |(crd, wanted): (&String, &BTreeSet<String>)| {
+        let stored = &seen?.get(crd)?.stored;
+        let misfit = || Misfit::Stored { crd: crd.clone(), versions: stored.clone() };
+        (!stored.is_subset(wanted)).then(misfit)
+    };
+    crds.iter().filter_map(misfit).collect()
 }
 
 fn machine_misfits(
@@ -286,6 +316,12 @@ impl fmt::Display for StateGuard {
                 write!(f, "Auto Scaling groups that launch {}", join(&all, "nothing"))
             }
             Self::Addon { any_of, .. } => f.write_str(&join(any_of, "nothing")),
+            Self::Stored { crds, .. } => {
+                let each = crds.iter().map(|(crd, versions)| {
+                    format!("objects of {crd} stored in {}", join(versions, "no version"))
+                });
+                f.write_str(&each.collect::<Vec<_>>().join("; "))
+            }
         }
     }
 }

@@ -12,6 +12,7 @@
 mod action;
 mod addon;
 mod call;
+mod crd;
 mod digest;
 mod durations;
 mod event;
@@ -40,6 +41,7 @@ pub use action::{
 };
 pub use addon::{Addon, AddonRelease, Detection, Milestone, Placement};
 pub use call::{CallError, ErrorClass, Scope};
+pub use crd::{Crd, CrdMigration, CrdState, InvalidCrd, ObjectKey};
 pub use digest::{Digest, digest_of};
 pub use durations::{Durations, History, Measured, Span, Work};
 pub use event::{Recap, RunEvent, RunEventKind, WaitingOn};

@@ -1,12 +1,13 @@
 //! Kubernetes objects as refit handles them: references, manifests, workloads.
 
+use std::collections::BTreeMap;
 use std::fmt;
 
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
-use crate::{Digest, digest_of};
+use crate::{Crd, Digest, digest_of};
 
 /// Which object: group and version, kind, namespace, name.
 #[derive(
@@ -68,6 +69,7 @@ pub struct Manifest {
 pub struct ManifestSet {
     digest: Digest,
     objects: Vec<Manifest>,
+    crds: BTreeMap<String, Crd>,
 }
 
 impl ManifestSet {
@@ -76,12 +78,21 @@ impl ManifestSet {
         objects.sort_by(|a, b| a.object.cmp(&b.object));
         let values: Vec<(&ObjectRef, &Value)> =
             objects.iter().map(|manifest| (&manifest.object, &manifest.value)).collect();
-        Self { digest: digest_of(&values), objects }
+        // One that cannot be read is an error of the files, which `config` reports.
+        let crds = objects.iter().filter_map(|manifest| {
+            Some((manifest.object.name.clone(), Crd::of(&manifest.value).ok()??))
+        });
+        Self { digest: digest_of(&values), crds: crds.collect(), objects }
     }
 
     /// What stands on the ApplySet parent once these objects are applied.
     pub fn digest(&self) -> &Digest {
         &self.digest
+    }
+
+    /// The CustomResourceDefinitions among them, by name.
+    pub fn crds(&self) -> &BTreeMap<String, Crd> {
+        &self.crds
     }
 
     /// The objects, in order.

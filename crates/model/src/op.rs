@@ -11,8 +11,8 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use crate::{
-    AddonName, AddonVersion, Digest, GroupName, ImageId, InstanceId, NodeName, ObjectRef, Period,
-    RunId,
+    AddonName, AddonVersion, Digest, GroupName, ImageId, InstanceId, NodeName, ObjectKey,
+    ObjectRef, Period, RunId,
 };
 
 /// An operation's number in its run, from 1.
@@ -221,6 +221,22 @@ pub enum AddonOp {
         /// What is deleted.
         objects: BTreeSet<ObjectRef>,
     },
+    /// Writes objects of a CustomResourceDefinition back as they are, so that they are stored in
+    /// its storage version. What somebody else writes or deletes meanwhile needs it no more.
+    WriteBack {
+        /// The definition.
+        crd: String,
+        /// Its objects.
+        objects: BTreeSet<ObjectKey>,
+    },
+    /// Tells the apiserver that every object of a CustomResourceDefinition is stored in its
+    /// storage version: `status.storedVersions`.
+    SetStored {
+        /// The definition.
+        crd: String,
+        /// Its storage version; another one is refused.
+        version: String,
+    },
     /// Deletes these members; with none left to delete, the parent.
     Remove {
         /// What is deleted.
@@ -266,6 +282,13 @@ impl fmt::Display for Op {
                 AddonOp::Adopt { .. } => write!(f, "adopt {addon}"),
                 AddonOp::Apply { version, .. } => write!(f, "apply {addon} {version}"),
                 AddonOp::Prune { version, .. } => write!(f, "prune {addon} to {version}"),
+                AddonOp::WriteBack { crd, objects } => match objects.len() {
+                    1 => write!(f, "write 1 object of {crd} back"),
+                    n => write!(f, "write {n} objects of {crd} back"),
+                },
+                AddonOp::SetStored { crd, version } => {
+                    write!(f, "set the stored versions of {crd} to {version}")
+                }
                 AddonOp::Remove { .. } => write!(f, "remove {addon}"),
             },
             Self::HoldLease { .. } => write!(f, "hold the Lease of the cluster"),

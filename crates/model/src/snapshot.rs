@@ -11,8 +11,8 @@ use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
 use crate::{
-    AddonName, ClusterName, Digest, FleetName, GroupName, ImageId, InstanceId, KubeVersion, Minor,
-    NodeName, ObjectRef, Period, RunId, Timestamp, WorkloadRef, Zone,
+    AddonName, ClusterName, CrdState, Digest, FleetName, GroupName, ImageId, InstanceId,
+    KubeVersion, Minor, NodeName, ObjectRef, Period, RunId, Timestamp, WorkloadRef, Zone,
 };
 
 /// Everything that was seen of a fleet.
@@ -31,7 +31,7 @@ pub struct Snapshot {
 
 impl Snapshot {
     /// The version that this code writes. A reader takes the same major and no newer minor.
-    pub const FORMAT: &str = "1.1";
+    pub const FORMAT: &str = "1.2";
 }
 
 /// One cluster: what was seen, or why nothing was.
@@ -432,6 +432,10 @@ pub struct AddonState {
     /// reduced to the fields that refit owns or would own, secrets redacted.
     #[schemars(with = "Vec<(ObjectRef, Value)>")]
     pub live: Vec<(ObjectRef, Value)>,
+    /// Its CustomResourceDefinitions, by name: those that one of its declared versions names, or
+    /// that are members.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub crds: BTreeMap<String, CrdState>,
     /// What keeps its workloads from being rolled out; none: they are.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub not_ready: Option<String>,

@@ -24,6 +24,7 @@ use crate::graph::Graph;
 use crate::hops::{self, Hop};
 use crate::images;
 use crate::knowledge;
+use crate::storage::{self, Migrations};
 use crate::timeline::{self, PoolNow, Step};
 
 use tidying::Tidying;
@@ -146,6 +147,7 @@ pub(crate) fn plan(
         actions: Vec::new(),
         edges: Vec::new(),
         implied: Vec::new(),
+        migrations: Migrations::new(),
     };
     planner.run();
     let blocked = planner.blockers.iter().any(|blocker| blocker.severity.blocks());
@@ -178,6 +180,7 @@ struct ClusterPlanner<'a> {
     actions: Vec<Action>,
     edges: Vec<Edge>,
     implied: Vec<Edge>,
+    migrations: Migrations,
 }
 
 impl ClusterPlanner<'_> {
@@ -216,6 +219,13 @@ impl ClusterPlanner<'_> {
                 return;
             }
         };
+        match storage::migrations(self.fleet, self.state, &way) {
+            Ok(migrations) => self.migrations = migrations,
+            Err(blockers) => {
+                self.blockers.extend(blockers);
+                return;
+            }
+        }
         self.blockers.extend(way.notes.iter().cloned());
         self.check_drains(&way.steps);
         let held = checks::hooks(self.cluster, self.state, &way.steps);

@@ -20,6 +20,7 @@ mod knowledge;
 mod no_way;
 mod parts;
 mod search;
+mod storage;
 mod support;
 mod timeline;
 mod waves;

@@ -14,6 +14,7 @@ use refit_model::{
 use crate::checks::Blocker;
 use crate::parts::{Kind, Parts, Route, beyond};
 use crate::search::Failed;
+use crate::storage::{self, Storage};
 use crate::support::{Rule, Without, release, show_version};
 
 /// How many versions or objects a finding names: of more the first ones are enough to begin with.
@@ -67,6 +68,13 @@ impl Stuck<'_> {
         let core = self.core();
         let Some(pivot) = core.first() else { return self.nodes() };
         let name = addon_of(pivot).clone();
+        let stored = core.iter().find_map(|rule| match rule {
+            Rule::Stored(name) => self.stored(name),
+            _ => None,
+        });
+        if let Some(stored) = stored {
+            return stored;
+        }
         let mut clauses: Vec<String> = Vec::new();
         let mut needs = self.needs(&core);
         clauses.extend(needs.take());
@@ -78,6 +86,13 @@ impl Stuck<'_> {
         let target = &self.cluster.kubernetes.value;
         let evidence = format!("cannot reach {target}: {}", clauses.join("; "));
         Blocker::new(code(&core), evidence, self.hint(&core)).of(name)
+    }
+
+    /// The stored version that is in the way of an add-on.
+    fn stored(&self, name: &AddonName) -> Option<Blocker> {
+        let route = self.route(name)?;
+        let storage = Storage { addon: route.addon, live: route.live };
+        storage::no_way(name, storage, route.start().as_ref(), route.goal.as_ref())
     }
 
     /// Without these rules there would be a way, with them there is none, and each is needed for
@@ -103,6 +118,7 @@ impl Stuck<'_> {
         rules.extend(each(Rule::Apis));
         rules.extend(each(Rule::Kubelets));
         rules.extend(each(Rule::Steps));
+        rules.extend(each(Rule::Stored));
         for route in &own {
             let releases = route.addon.into_iter().flat_map(|addon| addon.versions.values());
             let required: BTreeSet<_> = releases.clone().flat_map(|r| r.requires.keys()).collect();
@@ -220,7 +236,7 @@ impl Stuck<'_> {
             }),
             Rule::Placement(_) => Some(format!("addons/{name}/addon.toml says when {name} moves")),
             Rule::Order(first, then) => Some(format!("{first} comes before {then}")),
-            Rule::Declared(_) | Rule::InTime(_) => None,
+            Rule::Stored(_) | Rule::Declared(_) | Rule::InTime(_) => None,
         }
     }
 
@@ -385,6 +401,7 @@ fn addon_of(rule: &Rule) -> &AddonName {
         | Rule::Requires(name, _)
         | Rule::Conflicts(name, _)
         | Rule::Steps(name)
+        | Rule::Stored(name)
         | Rule::Declared(name) => name,
     }
 }
@@ -394,6 +411,7 @@ fn code(core: &[Rule]) -> Code {
     let codes = core.iter().map(|rule| match rule {
         Rule::Conflicts(..) => Code::RF045,
         Rule::Steps(_) => Code::RF044,
+        Rule::Stored(_) => Code::RF039,
         Rule::Requires(..) => Code::RF019,
         Rule::Order(..) | Rule::Placement(_) => Code::RF026,
         Rule::Apis(_) => Code::RF031,
@@ -401,7 +419,8 @@ fn code(core: &[Rule]) -> Code {
             Code::RF018
         }
     });
-    let order = [Code::RF045, Code::RF044, Code::RF019, Code::RF026, Code::RF031, Code::RF018];
+    let order =
+        [Code::RF039, Code::RF045, Code::RF044, Code::RF019, Code::RF026, Code::RF031, Code::RF018];
     let present: BTreeSet<Code> = codes.collect();
     order.into_iter().find(|code| present.contains(code)).unwrap_or(Code::RF018)
 }

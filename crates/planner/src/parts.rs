@@ -3,8 +3,8 @@
 use std::collections::BTreeSet;
 
 use refit_model::{
-    Addon, AddonMark, AddonName, Cluster, ClusterState, Code, Fleet, KubeVersion, Milestone, Minor,
-    PoolName, skew,
+    Addon, AddonMark, AddonName, AddonState, Cluster, ClusterState, Code, Fleet, KubeVersion,
+    Milestone, Minor, PoolName, skew,
 };
 
 use crate::checks::Blocker;
@@ -17,6 +17,8 @@ use crate::timeline::{self, Phase, PoolNow};
 pub(crate) struct Route<'a> {
     pub(crate) name: AddonName,
     pub(crate) addon: Option<&'a Addon>,
+    /// What was seen of it.
+    pub(crate) live: Option<&'a AddonState>,
     /// What it may be on the way, ascending; what was found is the first.
     pub(crate) versions: Vec<Version>,
     /// What it shall be.
@@ -31,7 +33,8 @@ impl Route<'_> {
     }
 
     pub(crate) fn rules<'r>(&'r self, without: &'r Without) -> Rules<'r> {
-        Rules { name: &self.name, addon: self.addon, without }
+        let (start, live) = (self.start().as_ref(), self.live);
+        Rules { name: &self.name, addon: self.addon, start, live, without }
     }
 }
 
@@ -66,7 +69,7 @@ impl<'a> Parts<'a> {
     pub(crate) fn of(
         fleet: &'a Fleet,
         cluster: &Cluster,
-        state: &ClusterState,
+        state: &'a ClusterState,
         phases: Vec<Phase>,
         pools: &[PoolNow],
     ) -> Result<Self, Vec<Blocker>> {
@@ -354,7 +357,7 @@ fn alike(pools: &[PoolNow]) -> Vec<Pools> {
 fn route<'a>(
     fleet: &'a Fleet,
     cluster: &Cluster,
-    state: &ClusterState,
+    state: &'a ClusterState,
     name: &AddonName,
 ) -> Result<Route<'a>, Blocker> {
     let addon = fleet.addons.get(name);
@@ -399,7 +402,7 @@ fn route<'a>(
         _ => start == goal,
     };
     let versions = on_the_way(addon, &start, &goal, touch);
-    Ok(Route { name: name.clone(), addon, versions, goal, touch })
+    Ok(Route { name: name.clone(), addon, live, versions, goal, touch })
 }
 
 /// The versions from what was found to what is declared. Of more than fit into a search the

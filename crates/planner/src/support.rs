@@ -2,8 +2,9 @@
 
 use std::collections::BTreeSet;
 
-use refit_model::{Addon, AddonName, AddonRelease, AddonVersion, Minor};
+use refit_model::{Addon, AddonName, AddonRelease, AddonState, AddonVersion, Minor};
 
+use crate::storage::Storage;
 use crate::timeline::Phase;
 
 /// What is in the cluster at a time: a version, or nothing.
@@ -42,6 +43,8 @@ pub(crate) enum Rule {
     Conflicts(AddonName, AddonName),
     /// From which versions it may move to which.
     Steps(AddonName),
+    /// What its objects are stored in has to stay listed.
+    Stored(AddonName),
     /// It does not go beyond the version that is declared.
     Declared(AddonName),
 }
@@ -54,6 +57,9 @@ pub(crate) type Without = BTreeSet<Rule>;
 pub(crate) struct Rules<'a> {
     pub(crate) name: &'a AddonName,
     pub(crate) addon: Option<&'a Addon>,
+    /// What was found.
+    pub(crate) start: Option<&'a AddonVersion>,
+    pub(crate) live: Option<&'a AddonState>,
     pub(crate) without: &'a Without,
 }
 
@@ -143,6 +149,12 @@ impl Rules<'_> {
 
     /// Whether the add-on may move from one version to another.
     pub(crate) fn may_step(&self, from: Option<&AddonVersion>, to: Option<&AddonVersion>) -> bool {
+        let storage = Storage { addon: self.addon, live: self.live };
+        if !storage.step_allowed(from, to, self.start)
+            && self.holds(|| Rule::Stored(self.name.clone()))
+        {
+            return false;
+        }
         let (Some(from), Some(to)) = (from, to) else { return true };
         from == to
             || !self.holds(|| Rule::Steps(self.name.clone()))

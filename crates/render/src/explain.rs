@@ -198,6 +198,10 @@ fn bounds(action: &Action) -> String {
 fn undo(reversible: &Reversibility) -> String {
     match reversible {
         Reversibility::Reversible => "by a plan for the earlier state".to_owned(),
+        Reversibility::StoredVersions => {
+            "no: nothing writes the objects back in an older version; what lists the version that they are stored in reads them"
+                .to_owned()
+        }
         Reversibility::ControlPlaneMinor => {
             "not possible: an apiserver of the earlier minor may not read what the new one has \
              stored"

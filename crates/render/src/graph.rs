@@ -159,6 +159,7 @@ fn short(because: &Because) -> String {
         Because::AddonConflict { addon, conflicts } => {
             format!("{addon} conflicts with {conflicts}")
         }
+        Because::StoredVersion { crd, stored, .. } => format!("{crd}: stored in {stored}"),
         Because::Placement { addon, .. } => format!("placed by {addon}"),
         Because::StepByStep => "step by step".to_owned(),
         Because::OneAtATime => "one at a time".to_owned(),

@@ -287,6 +287,7 @@ fn points_of_no_return(page: &mut Page, groups: &[Transition<'_>]) {
     for group in groups {
         let mut minors: Vec<String> = Vec::new();
         let mut deletes: BTreeMap<&AddonName, u32> = BTreeMap::new();
+        let mut migrations: Vec<String> = Vec::new();
         for action in &group.first().actions {
             match (&action.reversible, &action.kind) {
                 (Reversibility::Reversible, _) => continue,
@@ -294,6 +295,7 @@ fn points_of_no_return(page: &mut Page, groups: &[Transition<'_>]) {
                     minors.push(to.to_string());
                 }
                 (Reversibility::ControlPlaneMinor, _) => minors.push(action.kind.to_string()),
+                (Reversibility::StoredVersions, kind) => migrations.push(kind.to_string()),
                 (Reversibility::Deletes { objects }, kind) => {
                     if let Some(addon) = kind.addon() {
                         *deletes.entry(addon).or_default() += *objects;
@@ -309,6 +311,7 @@ fn points_of_no_return(page: &mut Page, groups: &[Transition<'_>]) {
         for (addon, objects) in deletes {
             parts.push(format!("{addon} (deletes {})", count(size(objects), "object")));
         }
+        parts.extend(migrations);
         if !parts.is_empty() {
             entries.push((group, parts.join(", ")));
         }
@@ -347,7 +350,9 @@ fn footer(page: &mut Page, plan: &Plan, groups: &[Transition<'_>]) {
 
 #[cfg(test)]
 mod tests {
-    use refit_model::{AddonMark, Digest, GroupName, ImageId, Location, RollCause, Severity, Why};
+    use refit_model::{
+        AddonMark, CrdMigration, Digest, GroupName, ImageId, Location, RollCause, Severity, Why,
+    };
 
     use super::*;
     use crate::sample::{NARROW, Sample, action, apply, at, hop, roll};
@@ -519,6 +524,37 @@ mod tests {
         Plan e928c38eab4e: 6 clusters, 8 actions,
           critical path ~ 3 h 50 min.
         ");
+    }
+
+    #[test]
+    fn a_storage_migration_is_a_step_of_its_add_on_and_a_point_of_no_return() {
+        let crd = CrdMigration {
+            from: ["v1".to_owned(), "v1beta1".to_owned()].into(),
+            to: "v1".to_owned(),
+        };
+        let crds =
+            ["snapshots", "classes"].map(|name| (format!("{name}.acme.example"), crd.clone()));
+        let kind = ActionKind::StorageMigration {
+            addon: "csi".parse().unwrap(),
+            before: "3.0.0".parse().unwrap(),
+            crds: crds.into(),
+        };
+        let mut migration = action("eu-1", kind);
+        migration.reversible = Reversibility::StoredVersions;
+        let way = vec![
+            action("eu-1", apply("csi", at("1.0.0"), "2.0.0")),
+            migration,
+            action("eu-1", apply("csi", at("2.0.0"), "3.0.0")),
+        ];
+        let sample = Sample::new().cluster("eu-1", "1.34.3", "1.34.3", way);
+        let text = plan_text(&sample.plan, None, Style::default());
+        for part in [
+            "~ csi  1.0.0 -> 2.0.0 -> 3.0.0  migrates 2 CRDs to v1 before 3.0.0",
+            "2. csi migrate 2 CRDs to v1",
+            "Points of no return: 1\n  eu-1  csi migrate 2 CRDs to v1",
+        ] {
+            assert!(text.contains(part), "no `{part}`:\n{text}");
+        }
     }
 
     #[test]

@@ -44,7 +44,8 @@ struct Known {
     /// Without.
     component: String,
     /// What its extent counts; none: nothing worth telling.
-    unit: Option<&'static str>,
+    /// What is counted, and what has done_to_it of it.
+    unit: Option<(&'static str, &'static str)>,
     extent: u32,
     started: Option<Timestamp>,
     running: Option<Running>,
@@ -74,10 +75,10 @@ impl Known {
         let (component, unit, extent) = match &action.kind {
             ActionKind::PinGroups { images: _ } => ("launch images".to_owned(), None, 1),
             ActionKind::ControlPlaneHop { instances, .. } => {
-                ("control-plane".to_owned(), Some("instance"), *instances)
+                ("control-plane".to_owned(), Some(("instance", "replaced")), *instances)
             }
             ActionKind::NodePoolRoll { pool, nodes, .. } => {
-                (pool.to_string(), Some("node"), *nodes)
+                (pool.to_string(), Some(("node", "replaced")), *nodes)
             }
             ActionKind::TidyUp { pool, .. } => {
                 (pool.as_ref().map_or("control-plane", PoolName::as_str).to_owned(), None, 1)
@@ -85,6 +86,9 @@ impl Known {
             ActionKind::AddonApply { addon, .. }
             | ActionKind::AddonAdopt { addon, .. }
             | ActionKind::AddonRemove { addon, .. } => (addon.to_string(), None, 1),
+            ActionKind::StorageMigration { addon, .. } => {
+                (addon.to_string(), Some(("object", "written back")), 0)
+            }
             ActionKind::FinishWave { channel, wave, .. } => {
                 (format!("wave {wave} of {channel}"), None, 1)
             }
@@ -104,12 +108,12 @@ impl Known {
     /// What it does, in words: how far it is, the step, and what it waits for.
     fn message(&self, running: &Running, at: Option<Timestamp>) -> String {
         let mut parts = Vec::new();
-        if let Some(unit) = self.unit
+        if let Some((unit, done_to_it)) = self.unit
             && running.total > 0
-            && !running.step.contains("replaced")
+            && !running.step.contains(done_to_it)
         {
             let units = count(size(running.total), unit);
-            parts.push(format!("{} of {units} replaced", running.done));
+            parts.push(format!("{} of {units} {done_to_it}", running.done));
         }
         if !running.step.trim().is_empty() {
             parts.push(clean(&running.step));

@@ -159,6 +159,7 @@ fn component(kind: &ActionKind) -> Component {
         }
         ActionKind::AddonApply { addon, .. }
         | ActionKind::AddonAdopt { addon, .. }
+        | ActionKind::StorageMigration { addon, .. }
         | ActionKind::AddonRemove { addon, .. } => Component::Addon(addon.clone()),
         ActionKind::FinishWave { .. } => Component::Wave,
     }
@@ -252,6 +253,11 @@ fn add_on(name: &AddonName, actions: &[(usize, &Action)], way: &Way<'_>) -> Line
                 if !managers.is_empty() {
                     line.note(format!("from {}", join(managers, ", ")));
                 }
+            }
+            ActionKind::StorageMigration { addon: _, before, crds } => {
+                let to: BTreeSet<&String> = crds.values().map(|crd| &crd.to).collect();
+                let (crds, to) = (count(crds.len(), "CRD"), join(&to, ", "));
+                line.note(format!("migrates {crds} to {to} before {before}"));
             }
             ActionKind::AddonRemove { addon: _, from: _, objects, kept } => {
                 line.symbol = Symbol::Remove;
@@ -369,6 +375,7 @@ pub(crate) fn summary(way: &Way<'_>, hop: &str) -> Vec<String> {
             ActionKind::TidyUp { .. } => tidied += 1,
             ActionKind::AddonApply { addon, .. }
             | ActionKind::AddonAdopt { addon, .. }
+            | ActionKind::StorageMigration { addon, .. }
             | ActionKind::AddonRemove { addon, .. } => {
                 addons.insert(addon);
             }

@@ -91,6 +91,8 @@ impl ClusterWorld {
                 addon.foreign = None;
                 Ok(())
             }
+            AddonOp::WriteBack { crd, objects } => self.write_back(crd, objects, half),
+            AddonOp::SetStored { crd, version } => self.set_stored(crd, version),
             AddonOp::Remove { objects } => {
                 self.judge_deletes(addons.get(name), name, objects);
                 self.delete_objects(name, objects, half)?;
@@ -137,6 +139,7 @@ impl ClusterWorld {
         live.applied_whole = !half;
         let count = if half { manifests.len() / 2 } else { manifests.len() };
         for manifest in manifests.iter().take(count) {
+            self.define(manifest)?;
             self.apply_object(manifest);
         }
         if half {
@@ -212,6 +215,9 @@ impl ClusterWorld {
 
     pub(crate) fn remove_object(&mut self, key: &str) {
         let Some(gone) = self.objects.remove(key) else { return };
+        if gone.object.kind == "CustomResourceDefinition" {
+            self.crds.remove(&gone.object.name);
+        }
         if let Some(of) = workload_of(&gone.object) {
             if let Some(workload) = self.workloads.get_mut(&of) {
                 workload.deleted = true;
@@ -280,9 +286,7 @@ impl ClusterWorld {
     /// Installs what refit had installed before the world began.
     pub(crate) fn install_at_start(&mut self, addon: &Addon, version: &AddonVersion) {
         let Some(release) = addon.versions.get(version) else { return };
-        for manifest in release.manifests.objects() {
-            self.apply_object(manifest);
-        }
+        self.set_up(release.manifests.objects());
         self.runs(&addon.name, version, release, addon.may_be_unsupported_during_hop);
         let fits = self.addon_misfit(&addon.name).is_none();
         let installed = self.addons.entry(addon.name.clone()).or_default();
@@ -294,13 +298,23 @@ impl ClusterWorld {
         }
     }
 
+    /// Objects that were there before the world began.
+    fn set_up(&mut self, manifests: &[Manifest]) {
+        for manifest in manifests {
+            if self.define(manifest).is_ok() {
+                self.apply_object(manifest);
+                self.people(&manifest.object.name);
+            }
+        }
+    }
+
     /// Installs what somebody else had installed before the world began.
     pub(crate) fn install_foreign(&mut self, addon: &Addon, version: &AddonVersion) {
         let manifests =
             addon.versions.get(version).map(|release| release.manifests.objects().to_vec());
         let manifests = manifests.unwrap_or_else(|| detected_only(addon, version));
+        self.set_up(&manifests);
         for manifest in &manifests {
-            self.apply_object(manifest);
             if let Some(live) = self.objects.get_mut(&object_key(&manifest.object)) {
                 live.applied = None;
             }

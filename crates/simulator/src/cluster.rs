@@ -14,6 +14,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
 use crate::budgets::Budget;
+use crate::crds::CrdWorld;
 use crate::dice::{Concern, Dice, Span};
 use crate::faults::Faults;
 use crate::judge::Judge;
@@ -55,6 +56,9 @@ pub(crate) struct ClusterWorld {
     /// By [`object_key`].
     pub(crate) objects: BTreeMap<String, LiveObject>,
     pub(crate) addons: BTreeMap<AddonName, AddonWorld>,
+    /// The CustomResourceDefinitions, by name.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub(crate) crds: BTreeMap<String, CrdWorld>,
     pub(crate) images: BTreeMap<ImageId, Image>,
     pub(crate) lease: Option<LeaseState>,
     pub(crate) tokens: Tokens,

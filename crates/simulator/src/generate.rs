@@ -45,6 +45,9 @@ fn named<T: std::str::FromStr<Err: std::fmt::Debug>>(text: &str) -> T {
 
 struct Generator {
     rng: Rng,
+    /// For the versions of CustomResourceDefinitions, so that the seeds that came before these
+    /// keep their stories.
+    versions: Rng,
     /// The minor that the fleet is to run.
     goal: u16,
 }
@@ -53,7 +56,7 @@ impl Generator {
     fn new(seed: u64) -> Self {
         let mut rng = Rng::with_seed(mix(seed ^ 0x0f1e_e700));
         let goal = rng.u16(32..=36);
-        Self { rng, goal }
+        Self { rng, versions: Rng::with_seed(mix(seed ^ 0x0057_04ed)), goal }
     }
 
     fn one_in(&mut self, many: u32) -> bool {
@@ -350,6 +353,7 @@ impl Generator {
         let with_secret = self.one_in(4);
         let with_crd = self.one_in(4);
         let count = self.rng.u16(1..=4);
+        let storage = Storage::draw(&mut self.versions, count);
         let mut versions = BTreeMap::new();
         let mut low = first.saturating_sub(self.rng.u16(0..2));
         for step in 0..count {
@@ -380,7 +384,7 @@ impl Generator {
                 replicas,
                 with_budget,
                 with_secret,
-                with_crd: with_crd && step > 0,
+                crd: ((with_crd && step > 0) || storage.moves).then(|| storage.versions(step)),
                 with_extra: self.rng.bool(),
             };
             let manifests = shape.manifests(&version);
@@ -442,15 +446,52 @@ fn image_pattern() -> ImagePattern {
 }
 
 /// What the objects of an add-on look like.
-#[expect(clippy::struct_excessive_bools, reason = "each adds one object")]
 struct Shape<'a> {
     name: &'a str,
     kind: &'a str,
     replicas: u32,
     with_budget: bool,
     with_secret: bool,
-    with_crd: bool,
+    /// The versions of its CustomResourceDefinition; none: it has none.
+    crd: Option<Value>,
     with_extra: bool,
+}
+
+/// When an add-on's definition goes from one version to the next: the step from which the new one
+/// is listed, is stored, and is the only one.
+struct Storage {
+    /// Whether it does.
+    moves: bool,
+    listed: u16,
+    stored: u16,
+    alone: u16,
+}
+
+impl Storage {
+    fn draw(rng: &mut Rng, count: u16) -> Self {
+        let moves = rng.u8(0..3) == 0;
+        if !moves {
+            return Self { moves, listed: 0, stored: 0, alone: 0 };
+        }
+        // Now and then there is no way.
+        if rng.u8(0..8) == 0 {
+            let stored = rng.u16(0..=count);
+            return Self { moves, listed: stored, stored, alone: stored };
+        }
+        let stored = rng.u16(0..count);
+        let alone = rng.u16(stored + 1..=count);
+        Self { moves, listed: rng.u16(0..=stored), stored, alone }
+    }
+
+    fn versions(&self, step: u16) -> Value {
+        let (new, old) = (step >= self.listed, step < self.alone);
+        let is_new = step >= self.stored;
+        let listed = [("v1", new, is_new), ("v1beta1", old, !is_new)];
+        let listed = listed.into_iter().filter(|(_, listed, _)| *listed);
+        listed
+            .map(|(name, _, storage)| json!({ "name": name, "served": true, "storage": storage }))
+            .collect()
+    }
 }
 
 impl Shape<'_> {
@@ -492,9 +533,14 @@ impl Shape<'_> {
             let namespace = Some("kube-system");
             objects.push(manifest("policy/v1", "PodDisruptionBudget", namespace, name, &spec));
         }
-        if self.with_crd {
+        if let Some(versions) = &self.crd {
             let crd = format!("{name}s.acme.example");
-            let spec = json!({ "spec": { "group": "acme.example", "scope": "Namespaced" } });
+            let spec = json!({ "spec": {
+                "group": "acme.example",
+                "scope": "Namespaced",
+                "names": { "plural": format!("{name}s") },
+                "versions": versions,
+            } });
             let api = "apiextensions.k8s.io/v1";
             objects.push(manifest(api, "CustomResourceDefinition", None, &crd, &spec));
         }

@@ -79,6 +79,8 @@ pub enum Rule {
     Seal,
     /// Only members are deleted, and only kinds that may be.
     Deletes,
+    /// Objects are stored in versions that their CustomResourceDefinition tells and lists.
+    StoredVersion,
     /// Nothing is written without the cluster's Lease, where that is asked for.
     Lease,
 }
@@ -174,7 +176,7 @@ impl Judge {
 }
 
 impl ClusterWorld {
-    fn violate(&mut self, rule: Rule, text: String) {
+    pub(crate) fn violate(&mut self, rule: Rule, text: String) {
         if self.judge.told.insert((rule, text.clone())) {
             let (at, cluster) = (self.now, self.name.clone());
             self.judge.found.push(Violation { at, cluster, rule, text });

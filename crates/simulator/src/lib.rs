@@ -13,6 +13,7 @@ mod addons;
 mod budgets;
 mod cluster;
 mod control_plane;
+mod crds;
 mod dice;
 mod edit;
 mod faults;

@@ -27,7 +27,7 @@ fn declared(look: Look<'_>) -> BTreeSet<&GroupName> {
 /// The groups that the look's scope asks for; none: it asks for no machines.
 fn groups_of(look: Look<'_>) -> Option<BTreeSet<&GroupName>> {
     match look.scope {
-        Scope::Identity | Scope::Addon(_) => None,
+        Scope::Identity | Scope::Addon(_) | Scope::Objects { .. } => None,
         Scope::Everything => Some(declared(look)),
         Scope::ControlPlane => Some(look.cluster.control_plane.groups.iter().collect()),
         Scope::Pool(pool) => {
@@ -110,6 +110,15 @@ impl ClusterWorld {
                 let shown = self.show_addon(look.addons.get(name), name);
                 state.addons.insert(name.clone(), shown);
             }
+            Scope::Objects { addon, crds } => {
+                let mut shown = self.show_addon(look.addons.get(addon), addon);
+                for (name, crd) in &mut shown.crds {
+                    if let Some(seen) = self.show_crd(name, crds.contains(name)) {
+                        *crd = seen;
+                    }
+                }
+                state.addons.insert(addon.clone(), shown);
+            }
         }
         state
     }
@@ -122,7 +131,7 @@ impl ClusterWorld {
             groups.flat_map(|group| &group.instances).map(|found| found.id.clone()).collect();
         let is_launched = |id: &InstanceId| launched.contains(id);
         match look.scope {
-            Scope::Identity | Scope::Addon(_) => return,
+            Scope::Identity | Scope::Addon(_) | Scope::Objects { .. } => return,
             Scope::ControlPlane | Scope::Pool(_) => {
                 state.nodes.retain(|_, node| node.instance.as_ref().is_some_and(is_launched));
                 let nodes = &state.nodes;
@@ -399,6 +408,10 @@ impl ClusterWorld {
             .filter_map(|key| self.objects.get(key))
             .map(|live| (live.object.clone(), redact(&live.value)))
             .collect();
+        let definitions = shown.live.iter().filter_map(|(object, _)| {
+            Some((object.name.clone(), self.show_crd(&object.name, false)?))
+        });
+        shown.crds = definitions.collect();
         shown
     }
 }

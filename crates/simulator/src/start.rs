@@ -64,6 +64,7 @@ impl ClusterWorld {
             budgets: BTreeMap::new(),
             objects: BTreeMap::new(),
             addons: BTreeMap::new(),
+            crds: BTreeMap::new(),
             images: BTreeMap::new(),
             lease: None,
             tokens: Tokens::default(),

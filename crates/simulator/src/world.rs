@@ -45,7 +45,7 @@ pub enum WorldFileError {
 
 impl World {
     /// The version that this code writes. A reader takes the same major and no newer minor.
-    pub const FORMAT: &str = "1.1";
+    pub const FORMAT: &str = "1.2";
 
     /// An empty world.
     pub fn new(start: Timestamp, seed: u64) -> Self {
@@ -155,7 +155,10 @@ impl World {
         answer
     }
 
-    fn cluster(&mut self, name: &ClusterName) -> Result<&mut ClusterWorld, ProviderError> {
+    pub(crate) fn cluster(
+        &mut self,
+        name: &ClusterName,
+    ) -> Result<&mut ClusterWorld, ProviderError> {
         self.clusters.get_mut(name).ok_or_else(|| {
             let text = format!("the simulated world has no cluster {name}");
             ProviderError::new(ErrorClass::Permanent, text)

@@ -6,9 +6,9 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use refit_model::{
-    Action, ActionKind, AddonName, AddonVersion, Cluster, ClusterState, Digest, Fleet, GroupName,
-    ImagePattern, ImagePin, KubeVersion, Lifecycle, ObjectRef, Observation, Plan, RollTag,
-    Snapshot,
+    Action, ActionKind, AddonName, AddonVersion, Cluster, ClusterState, CrdMigration, Digest,
+    Fleet, GroupName, ImagePattern, ImagePin, KubeVersion, Lifecycle, ObjectRef, Observation, Plan,
+    RollTag, Snapshot, StateGuard,
 };
 
 use crate::Note;
@@ -56,9 +56,27 @@ fn of_action(
         ActionKind::AddonRemove { addon, objects, .. } => {
             deleted(fleet, state, addon, None, objects)
         }
+        ActionKind::StorageMigration { addon, crds, .. } => migrated(action, addon, crds),
         ActionKind::TidyUp { groups, .. } => tidied(state, action, groups),
         ActionKind::PinGroups { .. } | ActionKind::FinishWave { .. } => Vec::new(),
     }
+}
+
+/// It expects what it says, and leaves the version that it says.
+fn migrated(
+    action: &Action,
+    addon: &AddonName,
+    crds: &BTreeMap<String, CrdMigration>,
+) -> Vec<String> {
+    let guard = |versions: fn(&CrdMigration) -> BTreeSet<String>| StateGuard::Stored {
+        addon: addon.clone(),
+        crds: crds.iter().map(|(name, crd)| (name.clone(), versions(crd))).collect(),
+    };
+    let (expect, ensure) = (guard(|crd| crd.from.clone()), guard(|crd| [crd.to.clone()].into()));
+    if !crds.is_empty() && action.expect == expect && action.ensure == ensure {
+        return Vec::new();
+    }
+    vec![format!("{}: its guards are not what it does", action.kind)]
 }
 
 /// Only where a run has left its mark is anything given back.

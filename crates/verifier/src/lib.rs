@@ -12,6 +12,7 @@ mod launches;
 mod order;
 mod pools;
 mod stages;
+mod storage;
 mod tidying;
 mod waves;
 

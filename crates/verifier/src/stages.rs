@@ -12,6 +12,7 @@ use refit_model::{
 use crate::launches;
 use crate::order::{self, Order};
 use crate::pools;
+use crate::storage;
 
 /// A state that a component is in, from the beginning of one action to the end of another.
 #[derive(Debug)]
@@ -102,6 +103,7 @@ pub(crate) fn check(
     placements(fleet, order, &mut notes);
     one_thing_at_a_time(order, &mut notes);
     implied(plan, order, &mut notes);
+    storage::check(fleet, state, order, &mut notes);
     for (name, own) in &stages.addons {
         addon(fleet, order, &stages, name, own, &mut notes);
     }
@@ -137,7 +139,9 @@ fn stages(
             // Who tidies up leaves every version as it is, and does so where nothing else is done.
             ActionKind::TidyUp { pool: Some(pool), .. } if pools::is_on_delete(cluster, pool) => {}
             ActionKind::TidyUp { .. } => notes.push(format!("{}: it is not blocked", action.kind)),
-            ActionKind::PinGroups { .. } | ActionKind::FinishWave { .. } => {}
+            ActionKind::StorageMigration { .. }
+            | ActionKind::PinGroups { .. }
+            | ActionKind::FinishWave { .. } => {}
         }
     }
     let api_now: Versions =

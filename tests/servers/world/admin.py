@@ -65,6 +65,10 @@ class Admin:
         """By instance, what each apiserver says that it is."""
         return self._cluster.versions()
 
+    def stored(self, key: str) -> Any:
+        """What etcd has under a key, as text; none: nothing."""
+        return self._cluster.stored(key)
+
     def audit_logs(self) -> Any:
         """Of all apiservers that ever ran."""
         return [str(path) for path in self._cluster.audit_logs]

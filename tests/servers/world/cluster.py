@@ -6,6 +6,7 @@ their minors are. Everybody talks to the balancer; only probes and `versions` as
 
 from __future__ import annotations
 
+import base64
 import json
 import subprocess
 import threading
@@ -96,6 +97,13 @@ class Cluster:
                 return bool(json.load(answer)["health"] == "true")
         except OSError:
             return False
+
+    def stored(self, key: str) -> str | None:
+        """What stands in etcd under a key."""
+        asked = json.dumps({"key": base64.b64encode(key.encode()).decode()}).encode()
+        with urllib.request.urlopen(f"{self._etcd}/v3/kv/range", asked, timeout=10) as answer:
+            found = json.load(answer).get("kvs", [])
+        return base64.b64decode(found[0]["value"]).decode() if found else None
 
     def start_apiserver(self, name: str, version: str, address: str) -> ApiServer:
         """An apiserver of that version's minor. It advertises the address of its instance, on

@@ -38,6 +38,8 @@ pub struct Servers {
     /// The directory with the manifests of its add-ons by version: `coredns.yaml`, and
     /// `metrics-server.yaml`.
     pub addons: BTreeMap<String, PathBuf>,
+    /// The CustomResourceDefinitions of external-snapshotter by version, in one file each.
+    pub snapshotter: BTreeMap<String, PathBuf>,
     /// kube-controller-manager of the oldest version.
     pub controller_manager: PathBuf,
     /// kube-scheduler of the oldest version.
@@ -109,6 +111,7 @@ fn build_all(cache: &Path) -> Result<Servers, Error> {
     Ok(Servers {
         apiservers,
         addons,
+        snapshotter: snapshotter(cache)?,
         controller_manager: kubernetes[0].join("kube-controller-manager"),
         scheduler: kubernetes[0].join("kube-scheduler"),
         etcd: etcd.join("server"),
@@ -206,6 +209,44 @@ fn manifests(cache: &Path, server: &str) -> Result<PathBuf, Error> {
         }
         Ok(())
     })
+}
+
+/// The CustomResourceDefinitions that clients of external-snapshotter carry, in every version that
+/// is pinned.
+fn snapshotter(cache: &Path) -> Result<BTreeMap<String, PathBuf>, Error> {
+    const NAME: &str = "snapshotter";
+    const MODULES: [&str; 2] = ["client/v4", "client/v8"];
+    const PARTS: [&str; 3] = ["classes", "contents", "s"];
+    let of = |module: &str| format!("github.com/kubernetes-csi/external-snapshotter/{module}");
+    let module = sources().join(NAME);
+    let pins = [read(&module.join("go.mod"))?, read(&module.join("go.sum"))?];
+    let mut files = BTreeMap::new();
+    let directory = once(cache, NAME, &[&pins[0], &pins[1]], |into| {
+        for each in MODULES.map(of) {
+            let mut command = Command::new("go");
+            command.current_dir(&module).env("GOWORK", "off");
+            let found = run("go mod download", command.args(["mod", "download", "-json", &each]))?;
+            let found: serde_json::Value = serde_json::from_str(&found).map_err(|error| {
+                Error::Build { what: "go mod download".to_owned(), output: error.to_string() }
+            })?;
+            let source = Path::new(found["Dir"].as_str().unwrap_or_default()).join("config/crd");
+            let mut parts = Vec::new();
+            for part in PARTS {
+                let file = format!("snapshot.storage.k8s.io_volumesnapshot{part}.yaml");
+                parts.push(read(&source.join(file))?);
+            }
+            let version = found["Version"].as_str().unwrap_or_default().trim_start_matches('v');
+            let file = into.join(format!("{version}.yaml"));
+            fs::write(&file, parts.join("\n---\n"))
+                .map_err(Error::file(format!("writing {}", file.display())))?;
+        }
+        Ok(())
+    })?;
+    for module in MODULES.map(of) {
+        let version = required(NAME, &module)?.trim_start_matches('v').to_owned();
+        files.insert(version.clone(), directory.join(format!("{version}.yaml")));
+    }
+    Ok(files)
 }
 
 /// Python with the pinned packages, in an environment of its own.

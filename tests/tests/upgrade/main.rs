@@ -9,6 +9,7 @@ mod killed;
 mod permissions;
 mod refused;
 mod stopped;
+mod stored;
 mod tutorial;
 mod watch;
 mod way;

@@ -239,3 +239,40 @@ fn deep_and_many_manifests_are_read_or_refused() {
     files.insert("addons/coredns/1.2.0/many.yaml", objects.join("---\n"));
     assert_eq!(told(&files), "");
 }
+
+/// A definition with these versions.
+fn crd(versions: &str) -> String {
+    format!(
+        "apiVersion: apiextensions.k8s.io/v1\nkind: CustomResourceDefinition\n\
+         metadata: {{name: zones.acme.example}}\nspec:\n  group: acme.example\n  \
+         names: {{plural: zones}}\n  versions:\n{versions}"
+    )
+}
+
+#[test]
+fn a_definition_without_a_storage_version() {
+    let versions = "    - {name: v1, served: true, storage: false}\n";
+    assert_snapshot!(plus("addons/coredns/1.2.0/crd.yaml", &crd(versions)), @r"
+    error: no version of the CustomResourceDefinition has `storage: true`
+     --> addons/coredns/1.2.0/crd.yaml:1:1
+      |
+    1 | apiVersion: apiextensions.k8s.io/v1
+      | ^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^ CustomResourceDefinition zones.acme.example, which no apiserver takes
+      |
+      = help: exactly one version is the storage version
+    ");
+}
+
+#[test]
+fn a_definition_with_two_storage_versions() {
+    let versions = "    - {name: v1, storage: true}\n    - {name: v1beta1, storage: true}\n";
+    assert_snapshot!(plus("addons/coredns/1.2.0/crd.yaml", &crd(versions)), @r"
+    error: 2 versions of the CustomResourceDefinition have `storage: true`: v1, v1beta1
+     --> addons/coredns/1.2.0/crd.yaml:1:1
+      |
+    1 | apiVersion: apiextensions.k8s.io/v1
+      | ^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^ CustomResourceDefinition zones.acme.example, which no apiserver takes
+      |
+      = help: exactly one version is the storage version
+    ");
+}

@@ -91,6 +91,8 @@ impl Kubernetes {
                 self.delete_members(name, addons.get(name), objects).await?;
                 self.seal(name, version, found).await
             }
+            AddonOp::WriteBack { crd, objects } => self.write_back(crd, objects).await,
+            AddonOp::SetStored { crd, version } => self.set_stored(crd, version).await,
             AddonOp::Remove { objects } => {
                 let addon = addons.get(name);
                 self.delete_members(name, addon, objects).await?;

@@ -18,6 +18,7 @@ mod act;
 mod fields;
 mod observe;
 mod ready;
+mod storage;
 
 /// Before the add-on's name in the name of its parent.
 const PARENT_PREFIX: &str = "refit-addon-";

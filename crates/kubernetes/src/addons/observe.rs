@@ -5,8 +5,8 @@ use std::collections::{BTreeMap, BTreeSet};
 use futures::{StreamExt, TryStreamExt};
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::APIGroup;
 use refit_model::{
-    Addon, AddonName, AddonState, ClusterState, Detection, FieldDrift, ForeignCopy, Manifest,
-    ManifestSet, ObjectRef, WorkloadRef, redact,
+    Addon, AddonName, AddonState, ClusterState, CrdState, Detection, FieldDrift, ForeignCopy,
+    Manifest, ManifestSet, ObjectRef, WorkloadRef, redact,
 };
 use refit_provider::{Look, ProviderError};
 use serde::Deserialize;
@@ -63,6 +63,12 @@ impl Live {
     fn find(&self, object: &ObjectRef) -> Option<&Value> {
         let key = identity(object);
         self.members.get(&key).or_else(|| self.others.get(&key)).map(|(_, value)| value)
+    }
+
+    fn crds(&self) -> BTreeMap<String, CrdState> {
+        let all = self.members.values().chain(self.others.values());
+        all.filter_map(|(object, value)| Some((object.name.clone(), CrdState::of(value)?)))
+            .collect()
     }
 }
 
@@ -243,6 +249,7 @@ impl Kubernetes {
             members: seen.members.values().map(project).map(|(object, _)| object).collect(),
             live: seen.members.values().chain(seen.others.values()).map(project).collect(),
             not_ready: seen.members.values().find_map(|(_, value)| ready::waits_for(value)),
+            crds: seen.crds(),
             parent: sealed,
             foreign,
             unreadable: None,

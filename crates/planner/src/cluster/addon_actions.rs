@@ -3,12 +3,13 @@
 use std::collections::BTreeSet;
 
 use refit_model::{
-    Action, ActionKind, AddonMark, AddonName, AddonVersion, Bounds, ObjectRef, Period,
+    Action, ActionKind, AddonMark, AddonName, AddonVersion, Because, Bounds, ObjectRef, Period,
     Reversibility, StateGuard, Why,
 };
 
 use super::{ClusterPlanner, running};
 use crate::addons::Move;
+use crate::storage;
 
 /// What an add-on takes from its apply to its rollout, unless its pods are slow.
 const ADDON_ESTIMATE: Period = Period::minutes(2);
@@ -88,6 +89,19 @@ impl ClusterPlanner<'_> {
             reversible,
             why,
         })
+    }
+
+    /// What migrates the objects that a move would leave without their version.
+    pub(super) fn migration(
+        &self,
+        name: &AddonName,
+        nth: usize,
+        moved: &Move,
+    ) -> Option<(Action, Because)> {
+        let crds = self.migrations.get(&(name.clone(), nth))?;
+        let to = moved.to.as_ref()?;
+        let release = self.fleet.addons.get(name)?.versions.get(to)?;
+        storage::action(&self.cluster.name, name, to, release, crds)
     }
 
     /// What removing an add-on deletes, and what of it is kept.

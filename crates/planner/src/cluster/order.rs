@@ -82,21 +82,28 @@ impl ClusterPlanner<'_> {
     fn build_slot(&mut self, slot: usize, way: &Way) -> Vec<InSlot> {
         let mut ids = Vec::new();
         for (name, nth, moved) in way.in_slot(slot) {
-            if let Some(action) = self.addon_action(name, moved, nth == 0) {
-                ids.push((self.push(action), name.clone(), nth, moved.clone()));
+            let migration = self.migration(name, nth, moved);
+            let Some(action) = self.addon_action(name, moved, nth == 0) else { continue };
+            if let Some((migration, because)) = migration {
+                self.edge(&migration.id, &action.id, because);
+                ids.push((self.push(migration), name.clone(), nth, moved.clone()));
             }
+            ids.push((self.push(action), name.clone(), nth, moved.clone()));
         }
         ids
     }
 
     fn order_within(&mut self, way: &Way, in_slot: &[InSlot]) {
-        let id_of = |(name, nth): &(AddonName, usize)| {
+        // A storage migration comes before its move, and what the move waits for before both.
+        let all_of = |(name, nth): &(AddonName, usize)| {
             let is_it = |(_, other, which, _): &&InSlot| other == name && which == nth;
-            in_slot.iter().find(is_it).map(|(id, ..)| id.clone())
+            in_slot.iter().filter(is_it).map(|(id, ..)| id.clone()).collect::<Vec<_>>()
         };
         for order in &way.orders {
-            if let (Some(first), Some(then)) = (id_of(&order.first), id_of(&order.then)) {
-                self.edge(&first, &then, order.because.clone());
+            if let (Some(first), Some(then)) =
+                (all_of(&order.first).last(), all_of(&order.then).first())
+            {
+                self.edge(first, then, order.because.clone());
             }
         }
     }

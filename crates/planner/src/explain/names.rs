@@ -149,7 +149,8 @@ fn part_of(kind: &ActionKind) -> Option<&str> {
         }
         ActionKind::AddonApply { addon, .. }
         | ActionKind::AddonAdopt { addon, .. }
-        | ActionKind::AddonRemove { addon, .. } => Some(addon.as_str()),
+        | ActionKind::AddonRemove { addon, .. }
+        | ActionKind::StorageMigration { addon, .. } => Some(addon.as_str()),
         ActionKind::PinGroups { .. } | ActionKind::FinishWave { .. } => None,
     }
 }

@@ -55,7 +55,9 @@ impl<'a> Explainer<'a> {
     }
 
     pub(super) fn moves(&self, cluster: &ClusterPlan, addon: &AddonName) -> Vec<&'a Action> {
-        self.of_cluster(cluster, |kind| kind.addon() == Some(addon))
+        self.of_cluster(cluster, |kind| {
+            kind.addon() == Some(addon) && !matches!(kind, ActionKind::StorageMigration { .. })
+        })
     }
 
     /// The stage that an action begins, among the actions on the same component.

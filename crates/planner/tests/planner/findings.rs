@@ -13,6 +13,7 @@ use crate::bench::{
     status, steps, wants,
 };
 use crate::knowledge::{claim, said, source, uses};
+use crate::storage::lists;
 
 const DOCUMENTED: &str = include_str!("../../../../docs/reference/findings.md");
 
@@ -323,6 +324,16 @@ fn cases() -> Vec<Case> {
                 group.hooks.insert("join".to_owned(), hook);
             },
             ..blocked(Code::RF038, "ant-batch-0")
+        },
+        Case {
+            declare: |fleet| {
+                knows(fleet, "csi", &[("1.0.0", ">=1.28"), ("2.0.0", ">=1.28")]);
+                lists(fleet, "1.0.0", &["v1alpha1"]);
+                lists(fleet, "2.0.0", &["v1"]);
+                has(fleet, "csi", "1.0.0");
+                wants(fleet, "csi", "2.0.0");
+            },
+            ..blocked(Code::RF039, "csi")
         },
         Case { change: |bench| emulate(bench), ..blocked(Code::RF036, "control-plane") },
         Case {

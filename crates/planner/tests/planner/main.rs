@@ -16,4 +16,5 @@ mod limits;
 mod on_delete;
 mod optimum;
 mod properties;
+mod storage;
 mod waves;

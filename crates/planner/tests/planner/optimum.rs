@@ -169,8 +169,18 @@ fn addon(
 struct State {
     time: usize,
     pools: Vec<Option<usize>>,
-    addons: Vec<Option<Option<AddonVersion>>>,
+    addons: Vec<Is>,
 }
+
+/// What an add-on is.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+enum Is {
+    AsFound,
+    Moved(Option<AddonVersion>),
+}
+
+/// A state, and the add-ons that lag behind in it.
+type Place = (State, BTreeSet<usize>);
 
 struct Search<'a> {
     instance: &'a Instance,
@@ -198,7 +208,10 @@ impl<'a> Search<'a> {
     }
 
     fn version(&self, state: &State, at: usize) -> Option<AddonVersion> {
-        state.addons[at].clone().unwrap_or_else(|| self.instance.starts[&self.names[at]].clone())
+        match &state.addons[at] {
+            Is::AsFound => self.instance.starts[&self.names[at]].clone(),
+            Is::Moved(version) => version.clone(),
+        }
     }
 
     fn goal(&self, at: usize) -> Option<AddonVersion> {
@@ -230,14 +243,14 @@ impl<'a> Search<'a> {
     fn addon_holds(&self, state: &State, at: usize, servers: &BTreeSet<Minor>, lags: bool) -> bool {
         let Some(version) = self.version(state, at) else { return true };
         let release = &self.fleet.addons[&self.names[at]].versions[&version];
-        let old = state.addons[at].is_none();
+        let old = state.addons[at] == Is::AsFound;
         let supported = servers.iter().all(|minor| release.kubernetes.contains(minor));
         if !(supported || lags || (old && state.time == 0)) {
             return false;
         }
         if let Some(range) = &release.kubelets {
             let beside = servers.iter().all(|minor| range.contains(minor));
-            if !beside && !(old && state.time == 0) {
+            if !(beside || old && state.time == 0) {
                 return false;
             }
             let pools = 0..state.pools.len();
@@ -248,7 +261,7 @@ impl<'a> Search<'a> {
         }
         let there = |other: &AddonName| -> (Option<AddonVersion>, bool) {
             match self.names.iter().position(|name| name == other) {
-                Some(other) => (self.version(state, other), state.addons[other].is_none()),
+                Some(other) => (self.version(state, other), state.addons[other] == Is::AsFound),
                 None => (None, true),
             }
         };
@@ -340,9 +353,11 @@ impl<'a> Search<'a> {
 
     fn cheapest(&self) -> Option<Cost> {
         let last = self.instance.servers.len() - 1;
-        let start =
-            State { time: 0, pools: vec![None; POOLS.len()], addons: vec![None; self.names.len()] };
-        type Place = (State, BTreeSet<usize>);
+        let start = State {
+            time: 0,
+            pools: vec![None; POOLS.len()],
+            addons: vec![Is::AsFound; self.names.len()],
+        };
         let mut best: BTreeMap<Place, Cost> = BTreeMap::new();
         let mut open = BinaryHeap::from([Reverse(((0, 0, 0), start, BTreeSet::new()))]);
         while let Some(Reverse((cost, state, lag))) = open.pop() {
@@ -397,7 +412,7 @@ impl<'a> Search<'a> {
                 .flat_map(|so_far| moves.iter().map(move |to| (so_far, to)))
                 .map(|(so_far, to)| {
                     let mut next = so_far.clone();
-                    next.addons[at] = Some(to.clone());
+                    next.addons[at] = Is::Moved(to.clone());
                     next
                 })
                 .collect();
@@ -412,7 +427,7 @@ impl<'a> Search<'a> {
                     let mut lag = lag.clone();
                     let taken = moved.iter().enumerate().filter(|(bit, _)| some & (1 << bit) != 0);
                     for (_, at) in taken {
-                        mixed.addons[*at] = next.addons[*at].clone();
+                        mixed.addons[*at].clone_from(&next.addons[*at]);
                         lag.remove(at);
                     }
                     self.holds(&mixed, &lag)
@@ -448,11 +463,11 @@ fn cost_of(plan: &Plan) -> Cost {
     (nodes, moves, longest)
 }
 
-#[test]
-fn no_way_is_cheaper_and_none_is_missed() {
+/// Of the instances every fourth, so that all processors have something to do.
+fn no_way_is_cheaper_and_none_is_missed(first: u64) {
     let beginnings = beginnings();
     let (mut ways, mut dead_ends, mut bridged, mut rolled_twice) = (0, 0, 0, 0);
-    for seed in 0..INSTANCES {
+    for seed in (first..INSTANCES).step_by(4) {
         let instance = Instance::new(&beginnings, seed);
         let Bench { fleet, snapshot, options } = &instance.bench;
         let plan = plan(fleet, snapshot, options);
@@ -476,9 +491,28 @@ fn no_way_is_cheaper_and_none_is_missed() {
         rolled_twice += usize::from(least.0 > 5);
     }
     let counts = (ways, dead_ends, bridged, rolled_twice);
-    assert!(ways > 40_000 && dead_ends > 20_000, "{counts:?}");
-    assert!(bridged > 100 && rolled_twice > 10_000, "{counts:?}");
-    println!("{counts:?}");
+    assert!(ways > 10_000 && dead_ends > 5_000, "{counts:?}");
+    assert!(bridged > 20 && rolled_twice > 2_500, "{counts:?}");
+}
+
+#[test]
+fn the_first_quarter_has_no_cheaper_way() {
+    no_way_is_cheaper_and_none_is_missed(0);
+}
+
+#[test]
+fn the_second_quarter_has_no_cheaper_way() {
+    no_way_is_cheaper_and_none_is_missed(1);
+}
+
+#[test]
+fn the_third_quarter_has_no_cheaper_way() {
+    no_way_is_cheaper_and_none_is_missed(2);
+}
+
+#[test]
+fn the_last_quarter_has_no_cheaper_way() {
+    no_way_is_cheaper_and_none_is_missed(3);
 }
 
 #[test]

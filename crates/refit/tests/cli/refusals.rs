@@ -94,7 +94,7 @@ fn snapshots_of_other_fleets_and_what_is_none_are_refused() {
     fleet.write("other.json", &replaced(&seen, r#""fleet": "my-fleet""#, r#""fleet": "another""#));
     fleet.write(
         "newer.json",
-        &replaced(&seen, r#""format-version": "1.1""#, r#""format-version": "2.0""#),
+        &replaced(&seen, r#""format-version": "1.2""#, r#""format-version": "2.0""#),
     );
     fleet.run(&["plan", "--snapshot", "other.json"]).exits(5).says(&["is of the fleet another"]);
     fleet.run(&["plan", "--snapshot", "newer.json"]).exits(1).says(&["has format 2.0"]);

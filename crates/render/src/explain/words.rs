@@ -29,6 +29,9 @@ pub(super) fn why(action: &Action, choice: Option<&Choice>) -> String {
             let there = name_of_there(choice);
             format!("{there} uses {api}, which {minor} on the way does not serve")
         }
+        Why::StoredVersion { crd, stored, dropped_by } => {
+            format!("objects of {crd} may be stored in {stored}, which {dropped_by} does not list")
+        }
         Why::Unlisted => match &action.kind {
             ActionKind::AddonRemove { kept, .. } if !kept.is_empty() => {
                 format!("no add-on set of the cluster names it; kept: {}", join(kept, ", "))

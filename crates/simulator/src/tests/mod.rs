@@ -3,6 +3,7 @@
 mod addons;
 mod bench;
 mod control_plane;
+mod crds;
 mod drive;
 mod groups;
 mod judge;

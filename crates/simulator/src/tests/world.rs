@@ -103,7 +103,7 @@ fn how_often_somebody_asks_the_time_does_not_matter() {
 fn a_newer_format_is_refused() {
     let world = World::new(START.parse().unwrap(), 1);
     let text = String::from_utf8(world.to_bytes()).unwrap();
-    let newer = text.replace("\"format-version\":\"1.1\"", "\"format-version\":\"2.0\"");
+    let newer = text.replace("\"format-version\":\"1.2\"", "\"format-version\":\"2.0\"");
     assert!(matches!(
         World::from_bytes(newer.as_bytes()),
         Err(WorldFileError::Format { found }) if found == "2.0"

@@ -15,6 +15,7 @@ fn kind(because: &Because) -> &'static str {
         Because::AddonDependency { .. } => "add-on dependency",
         Because::AddonConflict { .. } => "add-on conflict",
         Because::Placement { .. } => "placement",
+        Because::StoredVersion { .. } => "stored version",
         Because::StepByStep => "step by step",
         Because::OneAtATime => "one at a time",
         Because::PinFirst => "pin first",

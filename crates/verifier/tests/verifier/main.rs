@@ -6,4 +6,5 @@ mod bench;
 mod contents;
 mod edges;
 mod mutations;
+mod storage;
 mod tidying;

@@ -1,8 +1,8 @@
 //! Plans with one thing changed.
 
 use refit_model::{
-    ActionKind, Bounds, ClusterStatus, Digest, Edge, KubeVersion, Observation, ParallelPools,
-    ServedVersion,
+    Action, ActionKind, Bounds, ClusterStatus, Digest, Edge, KubeVersion, Observation,
+    ParallelPools, ServedVersion,
 };
 use refit_verifier::{Note, verify_again};
 
@@ -115,7 +115,10 @@ fn nothing_goes_back() {
                 *to = old.clone();
             });
         }
-        for at in bench.actions(|action| action.kind.addon().is_some()) {
+        let brings = |action: &Action| {
+            matches!(action.kind, ActionKind::AddonApply { .. } | ActionKind::AddonAdopt { .. })
+        };
+        for at in bench.actions(brings) {
             let notes = bench.notes(|plan| match &mut plan.actions[at].kind {
                 ActionKind::AddonApply { to, .. } | ActionKind::AddonAdopt { to, .. } => {
                     *to = "0.0.1".parse().unwrap();
