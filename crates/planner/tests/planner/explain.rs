@@ -343,7 +343,8 @@ fn without_the_files_what_the_plan_knows_is_told() {
 
 /// The edges of a plan from one action to another.
 fn reasons(plan: &Plan, from: &Action, to: &Action) -> usize {
-    plan.edges.iter().filter(|edge| edge.from == from.id && edge.to == to.id).count()
+    let edges = plan.edges.iter().chain(&plan.implied);
+    edges.filter(|edge| edge.from == from.id && edge.to == to.id).count()
 }
 
 #[test]
@@ -358,8 +359,9 @@ fn every_chain_is_made_of_edges_and_ends_where_nothing_is_waited_for() {
             else {
                 panic!("seed {seed}: {} is an action", action.id)
             };
+            let edges = plan.edges.iter().chain(&plan.implied);
             let incoming: BTreeSet<_> =
-                plan.edges.iter().filter(|edge| edge.to == action.id).map(|e| &e.from).collect();
+                edges.filter(|edge| edge.to == action.id).map(|edge| &edge.from).collect();
             assert_eq!(told.waits_for.len(), incoming.len(), "seed {seed}");
             for wait in &told.waits_for {
                 let mut here = action;
