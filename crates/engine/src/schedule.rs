@@ -77,13 +77,6 @@ impl Schedule {
     /// The actions that can be begun now, the most urgent first, and those that cannot be begun
     /// any more, with the action that is the reason.
     pub(crate) fn look(&self, plan: &Plan) -> (Vec<usize>, Vec<(usize, ActionId)>) {
-        let open = self.open_clusters(plan);
-        let mut opened: BTreeMap<usize, usize> = BTreeMap::new();
-        for cluster in &open {
-            if let Some(wave) = self.wave_of.get(*cluster) {
-                *opened.entry(*wave).or_default() += 1;
-            }
-        }
         let mut ready = Vec::new();
         let mut hopeless = Vec::new();
         for (at, action) in plan.actions.iter().enumerate() {
@@ -112,6 +105,17 @@ impl Schedule {
         for (cluster, pools) in &self.parallel_pools {
             self.pools_in_turn(plan, cluster, pools, &mut ready);
         }
+        // A run that is taken up again may have been farther: a cluster of which nothing runs or
+        // can run waits for an earlier wave again, and is none that is worked on.
+        let mut open = self.open_clusters(plan);
+        open.retain(|cluster| {
+            let can_run = |at: &usize| plan.actions[*at].cluster.as_ref() == Some(*cluster);
+            ready.iter().any(can_run) || self.runs(plan, cluster)
+        });
+        let mut opened: BTreeMap<usize, usize> = BTreeMap::new();
+        for wave in open.iter().filter_map(|cluster| self.wave_of.get(*cluster)) {
+            *opened.entry(*wave).or_default() += 1;
+        }
         // A cluster that nothing of runs yet is opened only as far as its channel allows.
         let mut newly: BTreeSet<&ClusterName> = BTreeSet::new();
         ready.retain(|at| {
@@ -136,6 +140,14 @@ impl Schedule {
             true
         });
         (ready, hopeless)
+    }
+
+    /// Whether something of a cluster runs.
+    fn runs(&self, plan: &Plan, cluster: &ClusterName) -> bool {
+        let mut standing = plan.actions.iter().zip(&self.standing);
+        standing.any(|(action, standing)| {
+            *standing == Standing::Running && action.cluster.as_ref() == Some(cluster)
+        })
     }
 
     /// Leaves as many rolls of a cluster's pools as may run at once, the first declared ones.

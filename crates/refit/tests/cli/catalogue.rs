@@ -113,7 +113,8 @@ fn an_api_that_goes_moves_the_addon_or_blocks_with_its_object() {
     let blocked = fleet.run(&["plan"]).exits(3);
     insta::assert_snapshot!(findings(&blocked), @"
     Findings
-      blocked  RF031  dev-1 metrics-server: Workload kube-system/metrics-server
+      blocked  RF031  dev-1 metrics-server: cannot reach 1.36.4: Workload
+               kube-system/metrics-server
                (addons/metrics-server/0.7.2/metrics-server.yaml:31) uses
                scheduling.k8s.io/v1alpha1, which 1.36 does not serve (gone from 1.36
                on); Workload kube-system/metrics-server
