@@ -12,7 +12,7 @@ use refit_model::{
 };
 
 use crate::checks::Blocker;
-use crate::parts::{Kind, Parts, Route, beyond};
+use crate::parts::{Kind, Parts, Route, newer};
 use crate::search::Failed;
 use crate::storage::{self, Storage};
 use crate::support::{Rule, Without, release, show_version};
@@ -76,10 +76,15 @@ impl Stuck<'_> {
             return stored;
         }
         let mut clauses: Vec<String> = Vec::new();
-        let mut needs = self.needs(&core);
-        clauses.extend(needs.take());
+        let needs = self.needs(&core);
         for rule in &core {
-            clauses.extend(self.clause(rule));
+            match (&needs, rule) {
+                (Some((of, _)), Rule::Kubernetes(name)) if of == name => {}
+                _ => clauses.extend(self.clause(rule)),
+            }
+        }
+        if let Some((_, text)) = needs {
+            clauses.insert(0, text);
         }
         clauses.extend(self.held(&core));
         clauses.dedup();
@@ -165,8 +170,8 @@ impl Stuck<'_> {
         Some((from, self.parts.phases[stuck_at].version.minor()))
     }
 
-    /// What the hop needs of the add-on whose range is in the way.
-    fn needs(&self, core: &[Rule]) -> Option<String> {
+    /// What the hop needs of the add-on whose range is in the way: which one, and in words.
+    fn needs(&self, core: &[Rule]) -> Option<(AddonName, String)> {
         let pivot = core.iter().find_map(|rule| match rule {
             Rule::Kubernetes(name) => Some(name),
             _ => None,
@@ -174,69 +179,74 @@ impl Stuck<'_> {
         let (from, to) = self.hop()?;
         let route = self.route(pivot)?;
         let known = route.addon.into_iter().flat_map(|addon| &addon.versions);
-        let range = |release: &AddonRelease| {
+        let both = |release: &AddonRelease| {
             release.kubernetes.contains(&from) && release.kubernetes.contains(&to)
         };
-        let fitting: Vec<&AddonVersion> =
-            known.filter(|(_, release)| range(release)).map(|(version, _)| version).collect();
-        Some(match fitting.first() {
-            Some(first) => format!(
-                "{from} -> {to} needs {pivot} {first}{}",
-                if fitting.len() > 1 { " or newer" } else { "" }
-            ),
-            None => {
-                format!(
-                    "{from} -> {to} needs a version of {pivot} that supports both, and none does"
-                )
-            }
-        })
+        let mut fitting = known.filter(|(_, release)| both(release)).map(|(version, _)| version);
+        let Some(first) = fitting.next() else {
+            let ranges = self.clause(&Rule::Kubernetes(pivot.clone()))?;
+            let text = format!(
+                "{from} -> {to} needs a version of {pivot} that supports both, and none does: {ranges}"
+            );
+            return Some((pivot.clone(), text));
+        };
+        let newer = if fitting.next().is_some() { " or newer" } else { "" };
+        let there = route.start().as_ref().and_then(|version| {
+            let release = release(route.addon, version)?;
+            Some(format!(" ({version} supports {})", release.kubernetes))
+        });
+        let text =
+            format!("{from} -> {to} needs {pivot} {first}{newer}{}", there.unwrap_or_default());
+        Some((pivot.clone(), text))
     }
 
     /// A rule in words, with the versions that it speaks of.
     fn clause(&self, rule: &Rule) -> Option<String> {
         let name = addon_of(rule);
         let route = self.route(name)?;
-        let of_releases = |say: &dyn Fn(&AddonVersion, &AddonRelease) -> Option<String>| {
+        let of_releases = |say: &dyn Fn(&AddonRelease) -> Option<String>| {
             let known = route.versions.iter().flatten();
-            let mut said: Vec<String> =
-                known.filter_map(|version| say(version, release(route.addon, version)?)).collect();
+            let mut said: Vec<String> = known
+                .filter_map(|version| {
+                    Some(format!("{version} {}", say(release(route.addon, version)?)?))
+                })
+                .collect();
             said.dedup();
             let more = said.len().saturating_sub(SHOWN_MAX);
             said.truncate(SHOWN_MAX);
             if more > 0 {
                 said.push(format!("and {more} more"));
             }
-            (!said.is_empty()).then(|| said.join(", "))
+            (!said.is_empty()).then(|| format!("{name} {}", said.join(", ")))
         };
         match rule {
-            Rule::Kubernetes(_) => of_releases(&|version, release| {
-                Some(format!("{name} {version} supports {}", release.kubernetes))
-            })
-            .or_else(|| {
-                let start = show_version(route.start().as_ref());
-                Some(format!("{name} {start} is installed, and the fleet knows no version of it"))
-            }),
-            Rule::Kubelets(_) => of_releases(&|version, release| {
-                let range = release.kubelets.as_ref()?;
-                Some(format!("{name} {version} supports kubelets {range}"))
+            Rule::Kubernetes(_) => {
+                of_releases(&|release| Some(format!("supports {}", release.kubernetes))).or_else(
+                    || {
+                        let start = show_version(route.start().as_ref());
+                        Some(format!(
+                            "{name} {start} is installed, and the fleet knows no version of it"
+                        ))
+                    },
+                )
+            }
+            Rule::Kubelets(_) => of_releases(&|release| {
+                Some(format!("supports kubelets {}", release.kubelets.as_ref()?))
             }),
             Rule::Apis(_) => self.unserved(route),
-            Rule::Steps(_) => of_releases(&|version, release| {
-                let range = release.upgrade_from.as_ref()?;
-                Some(format!("{name} {version} may only come from {range}"))
+            Rule::Steps(_) => of_releases(&|release| {
+                Some(format!("may only come from {}", release.upgrade_from.as_ref()?))
             })
             .or_else(|| Some(format!("{name} moves one minor at a time"))),
-            Rule::Requires(_, other) => of_releases(&|version, release| {
-                let range = release.requires.get(other)?;
-                Some(format!("{name} {version} requires {other} {range}"))
+            Rule::Requires(_, other) => of_releases(&|release| {
+                Some(format!("requires {other} {}", release.requires.get(other)?))
             }),
-            Rule::Conflicts(_, other) => of_releases(&|version, release| {
-                let range = release.conflicts.get(other)?;
-                Some(format!("{name} {version} conflicts with {other} {range}"))
+            Rule::Conflicts(_, other) => of_releases(&|release| {
+                Some(format!("conflicts with {other} {}", release.conflicts.get(other)?))
             }),
             Rule::Placement(_) => Some(format!("addons/{name}/addon.toml says when {name} moves")),
             Rule::Order(first, then) => Some(format!("{first} comes before {then}")),
-            Rule::Stored(_) | Rule::Declared(_) | Rule::InTime(_) => None,
+            Rule::Stored(_) | Rule::InTime(_) => None,
         }
     }
 
@@ -273,22 +283,18 @@ impl Stuck<'_> {
 
     /// The lowest version beyond the declared one with which there would be a way.
     fn opens(&self, name: &AddonName) -> Option<AddonVersion> {
-        let without = Without::from([Rule::Declared(name.clone())]);
         let at = self.parts.routes().find(|(_, route)| route.name == *name)?.0;
         let Kind::Addon(route) = &self.parts.kinds[at] else { return None };
-        let far = beyond(route);
-        let more = far.versions.len() - route.versions.len();
-        for count in 1..=more {
+        let newer = newer(route);
+        (1..=newer.len()).find_map(|count| {
+            let mut route = route.clone();
+            route.versions.extend(newer[..count].iter().cloned().map(Some));
+            route.goal.clone_from(route.versions.last()?);
+            let opening = route.goal.clone();
             let mut parts = self.parts.clone();
-            let mut wider = far.clone();
-            wider.versions.truncate(route.versions.len() + count);
-            let newest = wider.versions.last().cloned().flatten();
-            parts.kinds[at] = Kind::Addon(wider);
-            if self.is_open(&parts, &without) {
-                return newest;
-            }
-        }
-        None
+            parts.kinds[at] = Kind::Addon(route);
+            opening.filter(|_| self.is_open(&parts, &Without::new()))
+        })
     }
 
     /// What would open a way: a newer declared version of one of the add-ons, a hop that an
@@ -401,8 +407,7 @@ fn addon_of(rule: &Rule) -> &AddonName {
         | Rule::Requires(name, _)
         | Rule::Conflicts(name, _)
         | Rule::Steps(name)
-        | Rule::Stored(name)
-        | Rule::Declared(name) => name,
+        | Rule::Stored(name) => name,
     }
 }
 
@@ -415,9 +420,7 @@ fn code(core: &[Rule]) -> Code {
         Rule::Requires(..) => Code::RF019,
         Rule::Order(..) | Rule::Placement(_) => Code::RF026,
         Rule::Apis(_) => Code::RF031,
-        Rule::Kubernetes(_) | Rule::Kubelets(_) | Rule::InTime(_) | Rule::Declared(_) => {
-            Code::RF018
-        }
+        Rule::Kubernetes(_) | Rule::Kubelets(_) | Rule::InTime(_) => Code::RF018,
     });
     let order =
         [Code::RF039, Code::RF045, Code::RF044, Code::RF019, Code::RF026, Code::RF031, Code::RF018];

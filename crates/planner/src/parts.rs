@@ -3,8 +3,8 @@
 use std::collections::BTreeSet;
 
 use refit_model::{
-    Addon, AddonMark, AddonName, AddonState, Cluster, ClusterState, Code, Fleet, KubeVersion,
-    Milestone, Minor, PoolName, skew,
+    Addon, AddonMark, AddonName, AddonState, AddonVersion, Cluster, ClusterState, Code, Fleet,
+    KubeVersion, Milestone, Minor, PoolName, skew,
 };
 
 use crate::checks::Blocker;
@@ -220,11 +220,8 @@ impl<'a> Parts<'a> {
                 .sum()
         };
         let steps = (0..route.versions.len()).map(step).collect();
-        let declared = without.contains(&Rule::Declared(route.name.clone()));
         let is_done = |(state, version): &(usize, &Version)| {
-            (*version == &route.goal
-                || (declared && route.goal.is_some() && **version > route.goal))
-                && !(*state == 0 && route.touch)
+            *version == &route.goal && !(*state == 0 && route.touch)
         };
         let done = states.clone().filter(is_done).map(|(state, _)| only(state)).sum();
         Part { weight: Weight::Move, lives, lags, opens, steps, done }
@@ -234,7 +231,7 @@ impl<'a> Parts<'a> {
     fn needs_nobody_else(
         &self,
         route: &Route<'a>,
-        version: Option<&refit_model::AddonVersion>,
+        version: Option<&AddonVersion>,
         without: &Without,
     ) -> bool {
         let release = version.and_then(|version| crate::support::release(route.addon, version));
@@ -428,13 +425,9 @@ fn on_the_way(addon: Option<&Addon>, start: &Version, goal: &Version, touch: boo
     versions
 }
 
-/// What a route would be that may go beyond the declared version.
-pub(crate) fn beyond<'a>(route: &Route<'a>) -> Route<'a> {
-    let mut route = route.clone();
-    if let (Some(addon), Some(goal)) = (route.addon, &route.goal) {
-        let newer = addon.versions.keys().filter(|version| *version > goal);
-        let room = STATES_MAX - route.versions.len();
-        route.versions.extend(newer.take(room).cloned().map(Some));
-    }
-    route
+/// The versions beyond the declared one, as far as there is room for them in a search.
+pub(crate) fn newer(route: &Route<'_>) -> Vec<AddonVersion> {
+    let (Some(addon), Some(goal)) = (route.addon, &route.goal) else { return Vec::new() };
+    let room = STATES_MAX - route.versions.len();
+    addon.versions.keys().filter(|version| *version > goal).take(room).cloned().collect()
 }

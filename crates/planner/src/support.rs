@@ -45,8 +45,6 @@ pub(crate) enum Rule {
     Steps(AddonName),
     /// What its objects are stored in has to stay listed.
     Stored(AddonName),
-    /// It does not go beyond the version that is declared.
-    Declared(AddonName),
 }
 
 /// The rules that are left out.

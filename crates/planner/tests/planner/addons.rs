@@ -242,7 +242,7 @@ fn two_that_only_go_together_in_the_same_versions_have_no_way() {
     let found = finding(&plan, Code::RF019);
     assert_eq!(
         found.evidence,
-        "cannot reach 1.33.5: proxy 1.0.0 requires dns <=1.0.0, proxy 1.1.0 requires dns >=1.1.0"
+        "cannot reach 1.33.5: proxy 1.0.0 requires dns <=1.0.0, 1.1.0 requires dns >=1.1.0"
     );
 }
 

@@ -34,6 +34,21 @@ const fn blocked(code: Code, part: &'static str) -> Case {
     Case { code, severity: Severity::Blocked, part, declare: NOTHING, change: UNCHANGED }
 }
 
+/// Add-ons that can be many things on the way, of which the last ones do not go together.
+fn entangle(fleet: &mut Fleet) {
+    let names = ["a", "b", "c", "d", "e", "f"];
+    let versions: Vec<String> = (1..=14).map(|major| format!("{major}.0.0")).collect();
+    let ranges: Vec<(&str, &str)> = versions.iter().map(|v| (v.as_str(), ">=1.28")).collect();
+    for (at, name) in names.iter().enumerate() {
+        knows(fleet, name, &ranges);
+        has(fleet, name, "1.0.0");
+        wants(fleet, name, "14.0.0");
+        let next = names[(at + 1) % names.len()];
+        release(fleet, name, "14.0.0").requires.insert(n(next), n(">=13.0.0"));
+    }
+    release(fleet, "a", "14.0.0").conflicts.insert(n("b"), n(">=13.0.0"));
+}
+
 fn cases() -> Vec<Case> {
     use Severity::{Note, Unknown, Warning};
     vec![
@@ -335,6 +350,27 @@ fn cases() -> Vec<Case> {
             },
             ..blocked(Code::RF039, "csi")
         },
+        Case {
+            declare: |fleet| {
+                knows(fleet, "csi", &[("1.0.0", ">=1.28"), ("3.0.0", ">=1.28")]);
+                fleet.addons.get_mut(&n("csi")).unwrap().one_minor_at_a_time = true;
+                has(fleet, "csi", "1.0.0");
+                wants(fleet, "csi", "3.0.0");
+            },
+            ..blocked(Code::RF044, "csi")
+        },
+        Case {
+            declare: |fleet| {
+                for (name, other) in [("csi", "dns"), ("dns", "csi")] {
+                    knows(fleet, name, &[("1.0.0", ">=1.28"), ("2.0.0", ">=1.28")]);
+                    release(fleet, name, "1.0.0").conflicts.insert(n(other), n("=2.0.0"));
+                    has(fleet, name, "1.0.0");
+                    wants(fleet, name, "2.0.0");
+                }
+            },
+            ..blocked(Code::RF045, "csi")
+        },
+        Case { declare: entangle, ..blocked(Code::RF046, "add-ons") },
         Case { change: |bench| emulate(bench), ..blocked(Code::RF036, "control-plane") },
         Case {
             severity: Unknown,
@@ -786,7 +822,7 @@ fn the_way_without_a_bridge_is_told_with_its_ranges() {
     });
     assert_eq!(
         finding(&bench.plan(), Code::RF018).evidence,
-        "cannot reach 1.33.5: 1.31 -> 1.32 needs a version of dns that supports both, and none does; \
-         dns 1.0.0 supports >=1.28, <=1.31, dns 1.1.0 supports >=1.32",
+        "cannot reach 1.33.5: 1.31 -> 1.32 needs a version of dns that supports both, and none does: \
+         dns 1.0.0 supports >=1.28, <=1.31, 1.1.0 supports >=1.32",
     );
 }

@@ -13,6 +13,7 @@ mod hops;
 mod knowledge;
 mod launches;
 mod limits;
+mod no_way;
 mod on_delete;
 mod optimum;
 mod properties;

@@ -28,8 +28,8 @@ type Cost = (u64, u64, u64);
 
 /// A cluster as it was found and shall be, in the few things that are searched.
 #[derive(Clone)]
-struct Instance {
-    bench: Bench,
+pub(crate) struct Instance {
+    pub(crate) bench: Bench,
     /// What apiservers run, at the beginning and after each hop.
     servers: Vec<BTreeSet<Minor>>,
     /// What nodes are rolled to at each of these times.
@@ -56,7 +56,7 @@ fn version_range(numbers: &mut Numbers) -> String {
 }
 
 /// Fleets whose clusters begin at each of the minors; to take one is cheaper than to make one.
-fn beginnings() -> Vec<Bench> {
+pub(crate) fn beginnings() -> Vec<Bench> {
     (30..=33)
         .map(|minor| {
             let mut fleet = fleet(&[("ant", &format!("1.{minor}.5"), &format!("1.{minor}.5"))]);
@@ -67,7 +67,7 @@ fn beginnings() -> Vec<Bench> {
 }
 
 impl Instance {
-    fn new(beginnings: &[Bench], seed: u64) -> Self {
+    pub(crate) fn new(beginnings: &[Bench], seed: u64) -> Self {
         let mut numbers = Numbers::new(seed);
         let from = numbers.between(30, 33);
         let hops = numbers.between(0, (36 - from).min(4));
