@@ -131,7 +131,8 @@ impl Resolver<'_> {
                 let place = pinned.unwrap_or(sets);
                 reports.push(Diagnostic::error(message).at(file, place, label).hint(hint));
             }
-            reports.extend(candidate.conflicts.iter().filter_map(|(other, range)| {
+            let others = candidate.conflicts.iter().filter(|(other, _)| *other != addon);
+            reports.extend(others.filter_map(|(other, range)| {
                 let found = &cluster.addons.get(other)?.version.value;
                 let pinned = addon_pins.get(addon).or_else(|| addon_pins.get(other));
                 let message =

@@ -350,3 +350,80 @@ path = "../state"
       = help: write a relative path such as "state"
     "#);
 }
+
+#[test]
+fn an_addon_that_conflicts_with_itself() {
+    assert_snapshot!(with(
+        "addons/ingress/addon.toml",
+        r#"requires = { coredns = ">=1.2.0" }"#,
+        r#"conflicts = { ingress = "any" }"#
+    ), @r#"
+    error: ingress conflicts with itself
+     --> addons/ingress/addon.toml:5:15
+      |
+    5 | conflicts = { ingress = "any" }
+      |               ^^^^^^^
+      |
+      = help: remove the conflict; two versions of an add-on are never installed
+    "#);
+}
+
+#[test]
+fn a_conflict_with_an_addon_that_there_is_not() {
+    assert_snapshot!(with(
+        "addons/ingress/addon.toml",
+        r#"requires = { coredns = ">=1.2.0" }"#,
+        r#"conflicts = { core-dns = ">=1.2.0" }"#
+    ), @r#"
+    error: there is no add-on `core-dns`
+     --> addons/ingress/addon.toml:5:15
+      |
+    5 | conflicts = { core-dns = ">=1.2.0" }
+      |               ^^^^^^^^ no such add-on
+      |
+      = help: did you mean `coredns`?
+      = help: add-ons: `coredns`, `ingress`
+      = help: an add-on is declared in `addons/core-dns/addon.toml`
+    "#);
+}
+
+#[test]
+fn a_cluster_with_addons_that_conflict() {
+    assert_snapshot!(with(
+        "addons/ingress/addon.toml",
+        r#"requires = { coredns = ">=1.2.0" }"#,
+        r#"conflicts = { coredns = ">=1.2.0" }"#
+    ), @r#"
+    error: ingress 3.0.0 of a conflicts with coredns >=1.2.0
+     --> clusters/a.toml:5:15
+      |
+    5 | addon-sets = ["base", "more"]
+      |               ^^^^^^^^^^^^^^ the cluster would run coredns 1.2.0
+      |
+      = help: give ingress or coredns another version
+    error: ingress 3.0.0 of b conflicts with coredns >=1.2.0
+     --> clusters/b.toml:5:15
+      |
+    5 | addon-sets = ["base", "more"]
+      |               ^^^^^^^^^^^^^^ the cluster would run coredns 1.2.0
+      |
+      = help: give ingress or coredns another version
+    "#);
+}
+
+#[test]
+fn a_range_of_steps_that_is_none() {
+    assert_snapshot!(with(
+        "addons/ingress/addon.toml",
+        r#"requires = { coredns = ">=1.2.0" }"#,
+        r#"upgrade-from = "2.x.y""#
+    ), @r#"
+    error: cannot read `2.x.y`: write comparators such as `>=1.29, <=1.33`, or `any` by itself
+     --> addons/ingress/addon.toml:5:16
+      |
+    5 | upgrade-from = "2.x.y"
+      |                ^^^^^^^
+      |
+      = help: a range is written as `>=1.2.0, <2.0.0`
+    "#);
+}
