@@ -34,21 +34,6 @@ const fn blocked(code: Code, part: &'static str) -> Case {
     Case { code, severity: Severity::Blocked, part, declare: NOTHING, change: UNCHANGED }
 }
 
-/// Add-ons that can be many things on the way, of which the last ones do not go together.
-fn entangle(fleet: &mut Fleet) {
-    let names = ["a", "b", "c", "d", "e", "f"];
-    let versions: Vec<String> = (1..=14).map(|major| format!("{major}.0.0")).collect();
-    let ranges: Vec<(&str, &str)> = versions.iter().map(|v| (v.as_str(), ">=1.28")).collect();
-    for (at, name) in names.iter().enumerate() {
-        knows(fleet, name, &ranges);
-        has(fleet, name, "1.0.0");
-        wants(fleet, name, "14.0.0");
-        let next = names[(at + 1) % names.len()];
-        release(fleet, name, "14.0.0").requires.insert(n(next), n(">=13.0.0"));
-    }
-    release(fleet, "a", "14.0.0").conflicts.insert(n("b"), n(">=13.0.0"));
-}
-
 fn cases() -> Vec<Case> {
     use Severity::{Note, Unknown, Warning};
     vec![
@@ -370,7 +355,7 @@ fn cases() -> Vec<Case> {
             },
             ..blocked(Code::RF045, "csi")
         },
-        Case { declare: entangle, ..blocked(Code::RF046, "add-ons") },
+        Case { declare: crate::no_way::entangle, ..blocked(Code::RF046, "add-ons") },
         Case { change: |bench| emulate(bench), ..blocked(Code::RF036, "control-plane") },
         Case {
             severity: Unknown,
@@ -810,19 +795,4 @@ fn the_newest_image_of_a_version_is_pinned() {
         .flat_map(|images| images.values().map(|pin| pin.id.clone()))
         .collect();
     assert_eq!(pins, BTreeSet::from([n("ami-newer")]));
-}
-
-#[test]
-fn the_way_without_a_bridge_is_told_with_its_ranges() {
-    let bench = healthy(|fleet| {
-        knows(fleet, "dns", &[("1.0.0", ">=1.28, <=1.31"), ("1.1.0", ">=1.32")]);
-        release(fleet, "dns", "1.1.0").kubelets = Some(n(">=1.30"));
-        has(fleet, "dns", "1.0.0");
-        wants(fleet, "dns", "1.1.0");
-    });
-    assert_eq!(
-        finding(&bench.plan(), Code::RF018).evidence,
-        "cannot reach 1.33.5: 1.31 -> 1.32 needs a version of dns that supports both, and none does: \
-         dns 1.0.0 supports >=1.28, <=1.31, 1.1.0 supports >=1.32",
-    );
 }

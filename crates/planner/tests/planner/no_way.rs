@@ -24,6 +24,21 @@ fn bridge_that_requires() -> Fleet {
     fleet
 }
 
+/// Add-ons that can be many things on the way, of which the last ones do not go together.
+pub(crate) fn entangle(fleet: &mut Fleet) {
+    let names = ["a", "b", "c", "d", "e", "f"];
+    let versions: Vec<String> = (1..=14).map(|major| format!("{major}.0.0")).collect();
+    let ranges: Vec<(&str, &str)> = versions.iter().map(|v| (v.as_str(), ">=1.28")).collect();
+    for (at, name) in names.iter().enumerate() {
+        knows(fleet, name, &ranges);
+        has(fleet, name, "1.0.0");
+        wants(fleet, name, "14.0.0");
+        let next = names[(at + 1) % names.len()];
+        release(fleet, name, "14.0.0").requires.insert(n(next), n(">=13.0.0"));
+    }
+    release(fleet, "a", "14.0.0").conflicts.insert(n("b"), n(">=13.0.0"));
+}
+
 #[test]
 fn a_dead_end_is_derived_and_its_fix_opens_it() {
     let mut fleet = bridge_that_requires();
@@ -121,4 +136,18 @@ fn what_a_hint_asks_to_raise_opens_the_way() {
     assert!(raised_ones > 100, "{raised_ones}");
     let expected = [Code::RF018, Code::RF019, Code::RF026, Code::RF044, Code::RF045];
     assert!(codes.is_superset(&BTreeSet::from(expected)), "{codes:?}");
+}
+
+#[test]
+fn the_way_without_a_bridge_is_told_with_its_ranges() {
+    let mut fleet = fleet(&[("ant", "1.30.2", "1.33.5")]);
+    knows(&mut fleet, "dns", &[("1.0.0", ">=1.28, <=1.31"), ("1.1.0", ">=1.32")]);
+    release(&mut fleet, "dns", "1.1.0").kubelets = Some(n(">=1.30"));
+    has(&mut fleet, "dns", "1.0.0");
+    wants(&mut fleet, "dns", "1.1.0");
+    assert_eq!(
+        finding(&Bench::of(fleet).plan(), Code::RF018).evidence,
+        "cannot reach 1.33.5: 1.31 -> 1.32 needs a version of dns that supports both, and none does: \
+         dns 1.0.0 supports >=1.28, <=1.31, 1.1.0 supports >=1.32",
+    );
 }
