@@ -17,7 +17,7 @@ use serde::Serialize;
 use serde_json::Value;
 
 const FLEETS: u64 = 12;
-const EDITS: u64 = 60;
+const EDITS: u64 = 150;
 
 fn snapshot(fleet: &Fleet, world: &mut World) -> Snapshot {
     let clusters = fleet
@@ -173,7 +173,7 @@ fn plans() {
             }
         });
     }
-    assert!(readable > 15, "only {readable} could be read");
+    assert!(readable > 30, "only {readable} could be read");
 }
 
 #[test]

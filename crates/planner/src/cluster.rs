@@ -18,7 +18,6 @@ use refit_model::{
 };
 
 use crate::Options;
-use crate::addons;
 use crate::checks::{self, Blocker};
 use crate::graph::Graph;
 use crate::hops::{self, Hop};
@@ -26,6 +25,7 @@ use crate::images;
 use crate::knowledge;
 use crate::storage::{self, Migrations};
 use crate::timeline::{self, PoolNow, Step};
+use crate::way;
 
 use tidying::Tidying;
 
@@ -210,8 +210,8 @@ impl ClusterPlanner<'_> {
         self.blockers.extend(deleted);
         self.blockers.extend(checks::emulation(self.state, &hops, &pools, target));
         self.blockers.extend(knowledge::end_of_life(self.fleet, self.cluster, self.now));
-        self.blockers.extend(addons::notes(self.cluster, self.state));
-        let way = match addons::way(self.fleet, self.cluster, self.state, phases, &pools) {
+        self.blockers.extend(way::notes(self.cluster, self.state));
+        let way = match way::way(self.fleet, self.cluster, self.state, phases, &pools) {
             Ok(way) if !self.is_blocked() => way,
             Ok(_) => return,
             Err(blockers) => {

@@ -2,14 +2,13 @@
 //!
 //! [`plan()`] is pure and deterministic. Per cluster it fixes the hops of the control plane
 //! (`hops`), finds the cheapest way of its pools and add-ons along them (`parts`, `search`),
-//! or says why there is none (`no_way`), lays it out (`addons`), and ties the actions together
+//! or says why there is none (`no_way`), lays it out (`way`), and ties the actions together
 //! (`graph`), a reason on every edge. Waves tie clusters together. What stands in the way is a finding,
 //! and blocks its own cluster only.
 //!
 //! The planner does not check itself: `refit-verifier` does, and shares nothing with it but
 //! the vocabulary.
 
-mod addons;
 mod checks;
 mod cluster;
 mod explain;
@@ -24,6 +23,7 @@ mod storage;
 mod support;
 mod timeline;
 mod waves;
+mod way;
 
 use std::collections::{BTreeMap, BTreeSet};
 

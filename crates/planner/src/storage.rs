@@ -13,9 +13,9 @@ use refit_model::{
     ClusterName, ClusterState, Code, CrdMigration, Fleet, Period, Reversibility, StateGuard, Why,
 };
 
-use crate::addons::{Move, Way};
 use crate::checks::Blocker;
 use crate::support::{release, show_version};
+use crate::way::{Move, Way};
 
 /// How long a migration takes, unless there are many objects: a hundred a second.
 const ESTIMATE: Period = Period::minutes(1);

@@ -8,8 +8,8 @@ use refit_model::{
 };
 
 use super::{ClusterPlanner, running};
-use crate::addons::Move;
 use crate::storage;
+use crate::way::Move;
 
 /// What an add-on takes from its apply to its rollout, unless its pods are slow.
 const ADDON_ESTIMATE: Period = Period::minutes(2);

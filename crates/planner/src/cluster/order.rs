@@ -10,8 +10,8 @@ use refit_model::{
 
 use super::ClusterPlanner;
 use super::launches::LatePins;
-use crate::addons::{Move, Way};
 use crate::timeline::Step;
+use crate::way::{Move, Way};
 
 impl ClusterPlanner<'_> {
     /// Turns steps and moves into actions, and ties each slot to the steps around it. Returns

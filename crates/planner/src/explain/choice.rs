@@ -275,23 +275,28 @@ impl<'a> Explainer<'a> {
             if !other.versions.values().any(requires) {
                 continue;
             }
-            // Only one that is there all the time is certain to be in the way.
-            let there = self.there(moved.cluster, name, moved.stage);
-            let [Some(there)] = there.iter().collect::<Vec<_>>()[..] else { continue };
+            let Some(there) = self.all_the_time(moved, name) else { continue };
             let range = other
                 .versions
-                .get(there)
+                .get(&there)
                 .and_then(|release| release.requires.get(&moved.addon.name))
                 .filter(|range| !range.contains(version));
             if let Some(range) = range {
                 why.push(WhyNot::RequiredBy {
                     addon: name.clone(),
-                    version: there.clone(),
+                    version: there,
                     range: range.clone(),
                 });
             }
         }
         why
+    }
+
+    /// The version of another add-on that is there as long as the chosen one is: only that is
+    /// certain to be in the way.
+    fn all_the_time(&self, moved: &Moved<'_>, addon: &AddonName) -> Option<AddonVersion> {
+        let mut there = self.there(moved.cluster, addon, moved.stage).into_iter();
+        there.next().flatten().filter(|_| there.next().is_none())
     }
 
     /// What is there all the time that a version cannot live with.
@@ -305,13 +310,12 @@ impl<'a> Explainer<'a> {
         for (name, other) in
             moved.fleet.addons.iter().filter(|(name, _)| **name != moved.addon.name)
         {
-            let there = self.there(moved.cluster, name, moved.stage);
-            let [Some(there)] = there.iter().collect::<Vec<_>>()[..] else { continue };
-            let theirs = other.versions.get(there).map(|release| &release.conflicts);
-            let ours = release.conflicts.get(name).is_some_and(|range| range.contains(there));
+            let Some(there) = self.all_the_time(moved, name) else { continue };
+            let theirs = other.versions.get(&there).map(|release| &release.conflicts);
+            let ours = release.conflicts.get(name).is_some_and(|range| range.contains(&there));
             let range = theirs.and_then(|conflicts| conflicts.get(&moved.addon.name));
             if ours || range.is_some_and(|range| range.contains(version)) {
-                why.push(WhyNot::Conflicts { addon: name.clone(), version: there.clone() });
+                why.push(WhyNot::Conflicts { addon: name.clone(), version: there });
             }
         }
         why

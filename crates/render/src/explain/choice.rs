@@ -293,6 +293,8 @@ mod tests {
           not 1.3.1  not declared (addons/dns/addon.toml:2), and nothing asks for a step
                      in between
           not 1.4.1  proxy 2.0.0, which is there then, requires dns <=1.4.0
+          not 1.4.2  it and ingress 2.0.0, which is there then, cannot live together
+          not 1.4.3  addons/dns/addon.toml allows no step to it from 1.0.0
           not 1.5.0  newer than what is declared (addons/dns/addon.toml:2)
         ");
         let mut narrow = Page::new(NARROW);
