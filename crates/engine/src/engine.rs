@@ -6,6 +6,7 @@ mod calls;
 mod tests;
 
 use std::collections::{BTreeMap, VecDeque};
+use std::time::Duration;
 
 use refit_model::{
     Action, ActionId, ActionKind, ClusterName, GivingUp, JournalRecord, Op, OpId, OpResult,
@@ -117,10 +118,11 @@ impl Engine {
     }
 
     /// A run that goes on from its journal. What has succeeded stays so; everything else is
-    /// looked at again.
+    /// looked at again. The time in which no process ran it counts for no deadline.
     pub fn resume(plan: Plan, settings: Settings, records: &[JournalRecord]) -> Self {
         let mut engine = Self::new(plan, settings);
         let mut calls: BTreeMap<OpId, (ActionId, ClusterName, Op)> = BTreeMap::new();
+        let mut before = None;
         for record in records {
             match &record.kind {
                 RecordKind::ActionStarted { action } => {
@@ -157,11 +159,17 @@ impl Engine {
                         _ => engine.take_heart(),
                     }
                 }
-                RecordKind::RunContinued { .. } => engine.take_heart(),
+                RecordKind::RunContinued { .. } => {
+                    engine.take_heart();
+                    let paused = record.at.duration_since(before.unwrap_or(record.at));
+                    let paused = Duration::try_from(paused).unwrap_or_default();
+                    engine.memories.values_mut().for_each(|memory| memory.paused(paused));
+                }
                 RecordKind::RunOpened { .. }
                 | RecordKind::StopAsked { .. }
                 | RecordKind::RunClosed { .. } => {}
             }
+            before = Some(record.at);
         }
         engine.open_calls = calls.into_values().map(|(_, cluster, call)| (cluster, call)).collect();
         // Resuming is going on, whether or not the last record says so.

@@ -2,6 +2,7 @@
 //! while it runs.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::time::Duration;
 
 use refit_model::{
     AddonOp, GivingUp, GroupName, GroupOp, InstanceId, NodeName, NodeOp, ObjectKey, Op, Progress,
@@ -64,6 +65,14 @@ impl Memory {
     pub(crate) fn begin_anew(&mut self) {
         let Self { written, tagged, surge, ending, .. } = std::mem::take(self);
         *self = Self { written, tagged, surge, ending, ..Self::default() };
+    }
+
+    /// Takes in that nobody was at it for so long: that time is not the action's.
+    pub(crate) fn paused(&mut self, time: Duration) {
+        let later = |at: &mut Timestamp| *at = at.saturating_add(time).unwrap_or(*at);
+        self.started_at.iter_mut().for_each(later);
+        self.current.iter_mut().for_each(|current| later(&mut current.since));
+        self.healing.iter_mut().for_each(|(_, since)| later(since));
     }
 
     /// Nothing is known of the group's surge any more.
@@ -146,7 +155,9 @@ impl Memory {
             Op::Addon { op: AddonOp::WriteBack { crd, objects }, .. } => {
                 let unwritten = self.unwritten.as_mut().and_then(|all| all.get_mut(crd));
                 if let Some(unwritten) = unwritten {
-                    unwritten.retain(|object| !objects.contains(object));
+                    for object in objects {
+                        unwritten.remove(object);
+                    }
                 }
                 self.written.entry(crd.clone()).or_default().extend(objects.iter().cloned());
             }

@@ -51,15 +51,21 @@ pub(crate) fn decide(
         },
     };
     let left: usize = unwritten.values().map(BTreeSet::len).sum();
-    let until = after(memory.started_at.unwrap_or(now), action.timeout);
+    let batches = batches(addon, unwritten);
+    // However many there are: it fails when it gets no further.
+    let step = format!("{left} left");
+    if !memory.waits.contains_key(&step) {
+        memory.waits.clear();
+    }
+    let until = after(memory.waiting_since(&step, now), action.timeout);
     if now >= until {
         return Decision::fail(
             format!("{left} objects are not written back yet"),
-            vec!["objects are stored in both versions; the next run goes on".to_owned()],
+            vec!["objects are stored in both versions; the next run begins anew".to_owned()],
         );
     }
     if left > 0 {
-        return Decision::act("write objects back", batches(addon, unwritten));
+        return Decision::act("write objects back", batches);
     }
     let to_do = crds.iter().filter(|(name, migration)| {
         live.get(*name).is_some_and(|crd| crd.stored.iter().any(|stored| *stored != migration.to))
@@ -100,10 +106,12 @@ fn found(
 
 fn batches(addon: &AddonName, unwritten: &BTreeMap<String, BTreeSet<ObjectKey>>) -> Vec<Op> {
     let all = unwritten.iter().flat_map(|(crd, objects)| {
-        let objects: Vec<&ObjectKey> = objects.iter().collect();
-        let batches: Vec<BTreeSet<ObjectKey>> =
-            objects.chunks(BATCH).map(|few| few.iter().copied().cloned().collect()).collect();
-        batches.into_iter().map(|objects| AddonOp::WriteBack { crd: crd.clone(), objects })
+        let mut rest = objects.iter();
+        let batches = std::iter::from_fn(move || {
+            let batch: BTreeSet<ObjectKey> = rest.by_ref().take(BATCH).cloned().collect();
+            (!batch.is_empty()).then_some(batch)
+        });
+        batches.map(|objects| AddonOp::WriteBack { crd: crd.clone(), objects })
     });
     all.take(CALLS).map(|op| on(addon, op)).collect()
 }
@@ -212,6 +220,28 @@ mod tests {
         let rest = ops(next(&state(Some(5), &["v1beta1"]), &mut memory, Mode::Go));
         let objects = (3..5).map(key).collect();
         assert_eq!(rest, [AddonOp::WriteBack { crd: CRD.to_owned(), objects }]);
+    }
+
+    /// It may take days, as long as it gets on.
+    #[test]
+    fn it_fails_when_it_gets_no_further() {
+        let both = ["v1", "v1beta1"];
+        let mut memory = Memory { started_at: Some(at(0)), ..Memory::default() };
+        let mut now = 0;
+        let decide_at = |memory: &mut Memory, now| {
+            decide(&migration(), &state(Some(1_200), &both), memory, Mode::Go, at(now)).next
+        };
+        for _ in 0..2 {
+            let first = ops(decide_at(&mut memory, now)).swap_remove(0);
+            memory.settle(&Op::Addon { addon: "csi".parse().unwrap(), op: first });
+            now += 9 * 60;
+        }
+        assert_eq!(ops(decide_at(&mut memory, now)).len(), CALLS, "18 minutes later");
+        let Next::End(Outcome::Failed { reason, .. }) = decide_at(&mut memory, now + 10 * 60)
+        else {
+            panic!("nothing was written for ten minutes");
+        };
+        assert_eq!(reason, "1000 objects are not written back yet");
     }
 
     #[test]

@@ -16,7 +16,7 @@ use serde::de::DeserializeOwned;
 use serde_json::Value;
 use tokio::sync::Mutex;
 
-use crate::error::{is_gone, sorted};
+use crate::error::{is_gone, is_no_object, sorted};
 
 /// Objects per page.
 const PAGE: &str = "500";
@@ -158,6 +158,19 @@ impl Api {
         }
     }
 
+    /// One object of a kind that has to be served, or none if there is none.
+    pub(crate) async fn find_served(
+        &self,
+        what: &str,
+        path: &str,
+    ) -> Result<Option<Value>, ProviderError> {
+        match self.client.request(Self::request(Method::GET, path, None)).await {
+            Ok(found) => Ok(Some(found)),
+            Err(error) if is_no_object(&error) => Ok(None),
+            Err(error) => Err(sorted(what, false, &error)),
+        }
+    }
+
     /// All objects of a list, by pages.
     pub(crate) async fn list<T: DeserializeOwned + Send>(
         &self,
@@ -203,7 +216,8 @@ impl Api {
         let request = Self::request(Method::PUT, path, Some((Body::Object, object)));
         match self.client.request::<Value>(request).await {
             Ok(_) => Ok(()),
-            Err(kube::Error::Api(status)) if matches!(status.code, 404 | 409) => Ok(()),
+            Err(kube::Error::Api(status)) if status.code == 409 => Ok(()),
+            Err(error) if is_no_object(&error) => Ok(()),
             Err(error) => {
                 let mut failed = sorted(what, true, &error);
                 if matches!(&error, kube::Error::Api(status) if status.code == 422) {

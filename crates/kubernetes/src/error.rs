@@ -37,6 +37,8 @@ fn answered(what: &str, lost: ErrorClass, status: &Status) -> ProviderError {
         409 => ErrorClass::Conflict,
         // A list whose pages have expired begins again.
         410 => ErrorClass::Transient,
+        // A path that is not served: by this apiserver, or not yet.
+        404 if !names_an_object(status) => ErrorClass::Transient,
         // Half of the work may be done.
         500 if status.reason == "InternalError" || status.reason.is_empty() => lost,
         408 | 502..=504 => lost,
@@ -68,6 +70,16 @@ fn answered(what: &str, lost: ErrorClass, status: &Status) -> ProviderError {
 /// Whether the apiserver said that there is no such thing.
 pub(crate) fn is_gone(error: &kube::Error) -> bool {
     matches!(error, kube::Error::Api(status) if status.code == 404)
+}
+
+/// Whether the apiserver said that there is no such object, of a kind that it serves. One that
+/// does not serve the kind yet answers with the same code, and knows nothing of objects.
+pub(crate) fn is_no_object(error: &kube::Error) -> bool {
+    matches!(error, kube::Error::Api(status) if status.code == 404 && names_an_object(status))
+}
+
+fn names_an_object(status: &Status) -> bool {
+    status.details.as_ref().is_some_and(|details| !details.name.is_empty())
 }
 
 /// An error and its causes, in one line, none of them twice.
@@ -123,5 +135,23 @@ mod tests {
         assert_eq!(class(403), ErrorClass::Permanent);
         assert_eq!(class(504), ErrorClass::Unknown);
         assert_eq!(class(410), ErrorClass::Transient);
+    }
+
+    #[test]
+    fn a_kind_that_is_not_served_is_no_object_that_is_gone() {
+        let error = |status: serde_json::Value| {
+            kube::Error::Api(Box::new(serde_json::from_value::<Status>(status).unwrap()))
+        };
+        let gone = error(json!({
+            "code": 404, "reason": "NotFound", "message": "volumes.acme.example \"a\" not found",
+            "details": {"name": "a", "group": "acme.example", "kind": "volumes"},
+        }));
+        assert!(is_gone(&gone) && is_no_object(&gone));
+        let text = "the server could not find the requested resource";
+        let unserved =
+            error(json!({"code": 404, "reason": "NotFound", "message": text, "details": {}}));
+        assert!(is_gone(&unserved) && !is_no_object(&unserved));
+        assert_eq!(sorted("list them", false, &unserved).class, ErrorClass::Transient);
+        assert_eq!(sorted("get one", false, &gone).class, ErrorClass::Permanent);
     }
 }

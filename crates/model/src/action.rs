@@ -33,7 +33,7 @@ pub struct Action {
     pub ensure: StateGuard,
     /// What it must never exceed.
     pub bounds: Bounds,
-    /// After how long it has failed.
+    /// After how long it has failed; a storage migration: after how long without any progress.
     pub timeout: Period,
     /// How long it may be expected to take.
     pub estimate: Period,

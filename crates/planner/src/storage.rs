@@ -19,8 +19,8 @@ use crate::way::{Move, Way};
 
 /// How long a migration takes, unless there are many objects: a hundred a second.
 const ESTIMATE: Period = Period::minutes(1);
-/// How long it may take: hundreds of thousands of objects.
-const TIMEOUT: Period = Period::minutes(120);
+/// How long it may be without getting any further.
+const TIMEOUT: Period = Period::minutes(20);
 
 /// What is stored of one definition.
 #[derive(Clone, Debug, PartialEq, Eq)]

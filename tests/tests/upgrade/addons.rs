@@ -1,6 +1,6 @@
 //! Add-ons: a copy that kubectl installed, fields and objects that a version drops, other hands.
 
-use refit_tests::real::{Pool, RealCluster, Spec, wanted};
+use refit_tests::real::{Pool, RealCluster, Spec};
 use serde_json::{Value, json};
 
 use crate::fleet::{Fleet, versions};
@@ -88,11 +88,7 @@ fn merge(cluster: &RealCluster, manager: &str, patch: &Value) {
     assert_eq!(answer["status"], 200, "{answer}");
 }
 
-#[test]
-fn add_ons_of_other_hands() {
-    if !wanted("add_ons_of_other_hands") {
-        return;
-    }
+pub(crate) fn add_ons_of_other_hands() {
     let (cluster, fleet) = start("hands");
     a_copy_of_kubectl_is_adopted(&cluster, &fleet);
     a_version_drops_fields_and_objects(&cluster, &fleet);

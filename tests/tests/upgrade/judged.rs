@@ -4,16 +4,12 @@
 use std::collections::BTreeSet;
 use std::time::Duration;
 
-use refit_tests::real::{Pool, RealCluster, Spec, eventually, wanted};
+use refit_tests::real::{Pool, RealCluster, Spec, eventually};
 use serde_json::json;
 
 use crate::watch::{minor, settings, watched};
 
-#[test]
-fn the_watchers_see_what_is_wrong() {
-    if !wanted("the_watchers_see_what_is_wrong") {
-        return;
-    }
+pub(crate) fn the_watchers_see_what_is_wrong() {
     let spec = Spec::new("rude").pool(Pool::new("general").sizes(1, 3, 6)).fixture("deployments");
     let cluster = RealCluster::start(&spec).expect("the cluster starts");
     deleted_instead_of_evicted(&cluster);

@@ -3,7 +3,7 @@
 use std::process::Child;
 use std::time::{Duration, Instant};
 
-use refit_tests::real::{Pool, RealCluster, Spec, wanted};
+use refit_tests::real::{Pool, RealCluster, Spec};
 
 use crate::fleet::{Fleet, versions};
 use crate::watch::{settings, watched};
@@ -46,11 +46,7 @@ fn start(fleet: &Fleet) -> Child {
 }
 
 /// Again and again at random moments, and the same command each time.
-#[test]
-fn killed_at_random_it_goes_on_and_ends() {
-    if !wanted("killed_at_random_it_goes_on_and_ends") {
-        return;
-    }
+pub(crate) fn killed_at_random_it_goes_on_and_ends() {
     let cluster = cluster("killed");
     let fleet = Fleet::new(&cluster, &["general"]);
     fleet.ask_for(&versions()[1], &[]);
@@ -80,11 +76,7 @@ fn killed_at_random_it_goes_on_and_ends() {
 
 /// The state directory goes with the checkout; another one, on another machine as it were, takes
 /// over once the Lease has run out.
-#[test]
-fn another_checkout_without_the_state_takes_over() {
-    if !wanted("another_checkout_without_the_state_takes_over") {
-        return;
-    }
+pub(crate) fn another_checkout_without_the_state_takes_over() {
     let cluster = cluster("lost");
     let target = versions()[1].clone();
     let before = settings(&cluster, &groups(&cluster));

@@ -3,7 +3,7 @@
 
 use std::collections::BTreeSet;
 
-use refit_tests::real::{Pool, RealCluster, Spec, wanted};
+use refit_tests::real::{Pool, RealCluster, Spec};
 use serde_json::{Value, json};
 
 use crate::fleet::{Fleet, versions};
@@ -36,11 +36,7 @@ fn one_less(objects: &[Value]) -> Vec<(String, String, Vec<Value>)> {
 
 /// Every verb on every resource, taken away one after the other: refit says which it is before it
 /// has written anything.
-#[test]
-fn one_permission_less_fails_before_the_first_write() {
-    if !wanted("one_permission_less_fails_before_the_first_write") {
-        return;
-    }
+pub(crate) fn one_permission_less_fails_before_the_first_write() {
     let cluster = cluster("less");
     let fleet = Fleet::new(&cluster, &["general"]);
     fleet.ask_for(&versions()[1], &[]);
@@ -68,11 +64,7 @@ fn one_permission_less_fails_before_the_first_write() {
 
 /// Each action that writes to the account, refused in turn: the error names it, what was done is
 /// kept, and the same command goes on when it is allowed.
-#[test]
-fn a_refused_action_is_named_and_the_run_goes_on_later() {
-    if !wanted("a_refused_action_is_named_and_the_run_goes_on_later") {
-        return;
-    }
+pub(crate) fn a_refused_action_is_named_and_the_run_goes_on_later() {
     let cluster = cluster("iam");
     let fleet = Fleet::new(&cluster, &["general"]);
     fleet.ask_for(&versions()[1], &[]);
@@ -141,11 +133,7 @@ pub(crate) fn all_was_used(cluster: &RealCluster, fleet: &Fleet, objects: &[Valu
 }
 
 /// The add-ons' kinds are in it too.
-#[test]
-fn the_kinds_of_add_ons_are_granted() {
-    if !wanted("the_kinds_of_add_ons_are_granted") {
-        return;
-    }
+pub(crate) fn the_kinds_of_add_ons_are_granted() {
     let cluster = cluster("kinds");
     let fleet = Fleet::new(&cluster, &["general"]);
     let [first, _] = addons(&fleet);

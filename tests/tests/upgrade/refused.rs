@@ -2,7 +2,7 @@
 
 use std::fs;
 
-use refit_tests::real::{Pool, RealCluster, Spec, wanted};
+use refit_tests::real::{Pool, RealCluster, Spec};
 use serde_json::{Value, json};
 
 use crate::access::every_way_in;
@@ -13,11 +13,7 @@ fn file_of(cluster: &RealCluster) -> String {
     format!("clusters/{}.toml", cluster.name)
 }
 
-#[test]
-fn what_a_plan_foresees() {
-    if !wanted("what_a_plan_foresees") {
-        return;
-    }
+pub(crate) fn what_a_plan_foresees() {
     let spec = Spec::new("bad").pool(Pool::new("general").sizes(1, 2, 4)).fixture("deployments");
     let cluster = RealCluster::start(&spec).expect("the cluster starts");
     let fleet = Fleet::new(&cluster, &["general"]);

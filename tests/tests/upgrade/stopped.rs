@@ -3,7 +3,7 @@
 
 use std::time::Duration;
 
-use refit_tests::real::{Pool, RealCluster, Spec, eventually, wanted};
+use refit_tests::real::{Pool, RealCluster, Spec, eventually};
 use serde_json::{Value, json};
 
 use crate::fleet::{Fleet, Ran, binary, versions};
@@ -42,11 +42,7 @@ fn workers(cluster: &RealCluster) -> Vec<(String, String, bool)> {
         .collect()
 }
 
-#[test]
-fn machines_that_do_not_come() {
-    if !wanted("machines_that_do_not_come") {
-        return;
-    }
+pub(crate) fn machines_that_do_not_come() {
     let (cluster, fleet) = start("come", "deployments");
     let [oldest, next, _] = &versions()[..] else { panic!("three versions") };
     fleet.ask_for(next, &[]);
@@ -118,11 +114,7 @@ fn heal_etcd(cluster: &RealCluster) {
 
 /// Two pods that no budget protects, and that run on the old nodes only: the first one that is
 /// evicted does not come back, and the second is not touched.
-#[test]
-fn a_workload_that_does_not_come_back_stops_the_roll() {
-    if !wanted("a_workload_that_does_not_come_back_stops_the_roll") {
-        return;
-    }
+pub(crate) fn a_workload_that_does_not_come_back_stops_the_roll() {
     let (cluster, fleet) = start("pair", "deployments");
     for (name, _, _) in workers(&cluster).into_iter().take(2) {
         tell(
@@ -177,11 +169,7 @@ fn a_workload_that_does_not_come_back_stops_the_roll() {
 
 /// Throttled, answers lost after the effect, an instance that the group replaces, an operator who
 /// cordons a node and raises desired: it ends all the same, and what others did stays.
-#[test]
-fn a_rough_road_ends() {
-    if !wanted("a_rough_road_ends") {
-        return;
-    }
+pub(crate) fn a_rough_road_ends() {
     let (cluster, fleet) = start("rough", "deployments");
     let next = &versions()[1];
     fleet.ask_for(next, &[]);
@@ -251,11 +239,7 @@ fn a_rough_road_ends() {
 /// A disk that is full when the run has to keep what it is about to do; a role that loses the right
 /// to evict in the middle of a roll. Both times it ends and says so, nodes take pods again, and the
 /// same command goes on.
-#[test]
-fn a_full_disk_and_a_right_that_is_taken_away() {
-    if !wanted("a_full_disk_and_a_right_that_is_taken_away") {
-        return;
-    }
+pub(crate) fn a_full_disk_and_a_right_that_is_taken_away() {
     let (cluster, fleet) = start("taken", "deployments");
     let next = &versions()[1];
     fleet.ask_for(next, &[]);

@@ -8,7 +8,7 @@ use std::collections::BTreeSet;
 use std::process::Stdio;
 use std::time::Duration;
 
-use refit_tests::real::{Pool, RealCluster, Spec, eventually, wanted};
+use refit_tests::real::{Pool, RealCluster, Spec, eventually};
 use serde_json::{Value, json};
 
 use crate::fleet::{Fleet, built, versions};
@@ -128,11 +128,7 @@ fn ask(fleet: &Fleet, version: &str) {
     fleet.ask_for(&versions()[0], &[("snapshotter", version)]);
 }
 
-#[test]
-fn what_is_stored_in_an_old_version_is_migrated() {
-    if !wanted("what_is_stored_in_an_old_version_is_migrated") {
-        return;
-    }
+pub(crate) fn what_is_stored_in_an_old_version_is_migrated() {
     let spec = Spec::new("stored").pool(Pool::new("general").sizes(1, 2, 4));
     let cluster = RealCluster::start(&spec).expect("the cluster starts");
     let fleet = Fleet::new(&cluster, &["general"]);

@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 use std::fs;
 
-use refit_tests::real::{Pool, RealCluster, Spec, wanted};
+use refit_tests::real::{Pool, RealCluster, Spec};
 
 use crate::fleet::{Fleet, built, versions};
 use crate::permissions::all_was_used;
@@ -65,11 +65,7 @@ fn borrowed<'a>(addons: &'a [(&'static str, String)]) -> Vec<(&'static str, &'a 
     addons.iter().map(|(name, version)| (*name, version.as_str())).collect()
 }
 
-#[test]
-fn two_minors_up_and_the_second_plan_is_empty() {
-    if !wanted("two_minors_up_and_the_second_plan_is_empty") {
-        return;
-    }
+pub(crate) fn two_minors_up_and_the_second_plan_is_empty() {
     let cluster = cluster("up");
     let fleet = Fleet::new(&cluster, &POOLS);
     let versions = versions();
@@ -127,11 +123,7 @@ fn two_minors_up_and_the_second_plan_is_empty() {
     all_was_used(&cluster, &fleet, &granted);
 }
 
-#[test]
-fn looking_only_reads() {
-    if !wanted("looking_only_reads") {
-        return;
-    }
+pub(crate) fn looking_only_reads() {
     let spec = Spec::new("look").pool(Pool::new("general")).fixture("deployments");
     let cluster = RealCluster::start(&spec).expect("the cluster starts");
     let fleet = Fleet::new(&cluster, &["general"]);

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use refit_model::{
     CallError, ClusterState, ErrorClass, GivingUp, GroupName, GroupOp, GroupState, NodeOp, Op,
-    OpId, PodOwner, PodState, Progress, RecordKind, RollTag, RunOutcome, Timestamp, Token,
+    OpId, PodOwner, PodState, Progress, Purpose, RecordKind, RollTag, RunOutcome, Timestamp, Token,
 };
 
 use crate::bench::{
@@ -33,6 +33,46 @@ fn a_cancelled_run_goes_on_when_it_is_resumed() {
         matches!(record, RecordKind::Intent { call: Op::Group { op: GroupOp::Tag { .. }, .. }, .. })
     };
     assert!(journaled.iter().any(tags), "{journaled:#?}");
+}
+
+/// Killed on a Friday in the middle of a roll, with an instance half drained, and taken up on the
+/// Monday: nobody was at it in between, so no deadline has passed.
+#[test]
+fn the_time_between_two_processes_counts_for_no_deadline() {
+    let action = roll(1, 0);
+    let victim = pool(3, 0).groups.values().next().unwrap().instances[0].clone();
+    let progress = |progress| RecordKind::Progress { action: action.id.clone(), progress };
+    let chosen = Progress::NodeChosen {
+        instance: victim.id.clone(),
+        node: None,
+        purpose: Purpose::Replace,
+        baseline: BTreeMap::new(),
+    };
+    let mut records = journal(vec![
+        RecordKind::ActionStarted { action: action.id.clone() },
+        progress(chosen),
+        RecordKind::RunContinued { who: "somebody else".to_owned() },
+    ]);
+    let monday = at(3 * 24 * 3600);
+    let last = records.last_mut().unwrap();
+    last.at = monday;
+    let mut engine = Engine::resume(plan(vec![action.clone()]), settings(), &records);
+    let memory = &engine.memories[&action.id];
+    let gone = monday.duration_since(memory.started_at.unwrap());
+    assert!(gone.as_secs() < 60, "{gone}");
+    assert!(memory.current.as_ref().unwrap().since >= memory.started_at.unwrap());
+    let mut world = Lagging::new(pool(3, 0), 0);
+    let (journaled, _) = carry_out_in(&mut engine, &mut world, monday);
+    // In this world no new node comes, so it gives up in the end: after it has tried.
+    let gives_up = |record: &RecordKind| {
+        matches!(record, RecordKind::Progress { progress: Progress::Healing { .. }, .. })
+    };
+    let raises = |record: &RecordKind| {
+        let raise = |op: &GroupOp| matches!(op, GroupOp::RaiseDesired { .. });
+        matches!(record, RecordKind::Intent { call: Op::Group { op, .. }, .. } if raise(op))
+    };
+    let first = |which: &dyn Fn(&RecordKind) -> bool| journaled.iter().position(which).unwrap();
+    assert!(first(&raises) < first(&gives_up), "{journaled:#?}");
 }
 
 /// Whatever an action waits for, a run of which nothing is under way ends, and says that it is

@@ -102,7 +102,7 @@ impl Kubernetes {
         path: String,
     ) -> Result<(), ProviderError> {
         let what = format!("get {object} of {crd}");
-        let Some(value) = self.api.find::<Value>(&what, &path).await? else { return Ok(()) };
+        let Some(value) = self.api.find_served(&what, &path).await? else { return Ok(()) };
         let what = format!("write {object} of {crd} back");
         self.api.put_back(&what, &format!("{path}?fieldManager={MANAGER}"), &value).await
     }
