@@ -4,11 +4,11 @@
 //! Rules are left out one by one for as long as there is still no way; what then remains is
 //! minimal: without any one of them there would be a way.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
 use refit_model::{
     AddonName, AddonRelease, AddonTarget, AddonVersion, ApiUse, Cluster, Code, Fleet, KubeVersion,
-    Minor, PoolName,
+    Milestone, Minor, Placement, PoolName,
 };
 
 use crate::checks::Blocker;
@@ -25,18 +25,15 @@ pub(crate) fn explain(
     fleet: &Fleet,
     cluster: &Cluster,
     parts: &Parts<'_>,
-    failed: Failed,
+    failures: &[Failed],
 ) -> Vec<Blocker> {
-    if let Failed::TooMany(component) = failed {
-        return vec![too_many(parts, &component)];
-    }
-    let problem = parts.problem(&Without::new());
-    let mut blockers = Vec::new();
-    for component in problem.stuck() {
-        let stuck = Stuck { fleet, cluster, parts, component: &component };
-        blockers.push(stuck.explain());
-    }
-    blockers
+    let of_one = |failed: &Failed| match failed {
+        Failed::TooMany(component) => too_many(parts, component),
+        Failed::NoWay(component) => {
+            Stuck { fleet, cluster, parts: parts.only(component), all: parts }.explain()
+        }
+    };
+    failures.iter().map(of_one).collect()
 }
 
 fn too_many(parts: &Parts<'_>, component: &[usize]) -> Blocker {
@@ -59,11 +56,16 @@ fn too_many(parts: &Parts<'_>, component: &[usize]) -> Blocker {
 struct Stuck<'a> {
     fleet: &'a Fleet,
     cluster: &'a Cluster,
-    parts: &'a Parts<'a>,
-    component: &'a [usize],
+    /// Those of the component.
+    parts: Parts<'a>,
+    /// Those of the cluster.
+    all: &'a Parts<'a>,
 }
 
-impl Stuck<'_> {
+/// The declared versions that would open a way, by add-on.
+type Opens<'a> = BTreeMap<&'a AddonName, AddonVersion>;
+
+impl<'a> Stuck<'a> {
     fn explain(&self) -> Blocker {
         let core = self.core();
         let Some(pivot) = core.first() else { return self.nodes() };
@@ -86,11 +88,12 @@ impl Stuck<'_> {
         if let Some((_, text)) = needs {
             clauses.insert(0, text);
         }
-        clauses.extend(self.held(&core));
+        let opens = self.opens(&core);
+        clauses.extend(self.held(&opens));
         clauses.dedup();
         let target = &self.cluster.kubernetes.value;
         let evidence = format!("cannot reach {target}: {}", clauses.join("; "));
-        Blocker::new(code(&core), evidence, self.hint(&core)).of(name)
+        Blocker::new(code(&core), evidence, self.hint(&core, &opens)).of(name)
     }
 
     /// The stored version that is in the way of an add-on.
@@ -101,14 +104,19 @@ impl Stuck<'_> {
     }
 
     /// Without these rules there would be a way, with them there is none, and each is needed for
-    /// that. The plainest rules are left out last.
+    /// that. The plainest rules are left out last. When there is too much to search without some
+    /// of them, those that are not tried yet stay.
     fn core(&self) -> Vec<Rule> {
         let mut rules = self.rules();
         let mut without = Without::new();
         for rule in rules.clone().into_iter().rev() {
             without.insert(rule.clone());
-            if self.is_open(self.parts, &without) {
+            let open = is_open(&self.parts, &without);
+            if open != Some(false) {
                 without.remove(&rule);
+            }
+            if open.is_none() {
+                break;
             }
         }
         rules.retain(|rule| !without.contains(rule));
@@ -133,25 +141,31 @@ impl Stuck<'_> {
             rules.extend(clashes.iter().map(of).map(|(own, other)| Rule::Conflicts(own, other)));
         }
         rules.extend(each(Rule::Placement));
-        for one in &own {
-            let others = own.iter().filter(|two| two.name != one.name);
-            rules.extend(others.map(|two| Rule::Order(one.name.clone(), two.name.clone())));
+        for route in &own {
+            let Some(addon) = route.addon else { continue };
+            let Placement { before, after } = &addon.placement;
+            let addons = |side: &BTreeSet<Milestone>| -> Vec<AddonName> {
+                let named = side.iter().filter_map(|milestone| match milestone {
+                    Milestone::Addon(name) => Some(name.clone()),
+                    Milestone::ControlPlane | Milestone::Nodes => None,
+                });
+                named.collect()
+            };
+            let own = || route.name.clone();
+            rules.extend(addons(before).into_iter().map(|other| Rule::Order(own(), other)));
+            rules.extend(addons(after).into_iter().map(|other| Rule::Order(other, own())));
         }
+        let mut seen = BTreeSet::new();
+        rules.retain(|rule| seen.insert(rule.clone()));
         rules
     }
 
     fn routes(&self) -> impl Iterator<Item = &Route<'_>> {
-        self.parts.routes().filter(|(at, _)| self.component.contains(at)).map(|(_, route)| route)
+        self.parts.routes().map(|(_, route)| route)
     }
 
     fn route(&self, name: &AddonName) -> Option<&Route<'_>> {
         self.routes().find(|route| route.name == *name)
-    }
-
-    /// Whether the component has a way without some rules.
-    fn is_open(&self, parts: &Parts<'_>, without: &Without) -> bool {
-        let stuck = parts.problem(without).stuck();
-        !stuck.iter().flatten().any(|part| self.component.contains(part))
     }
 
     /// The first hop that the component does not get past, whatever it were to become after.
@@ -164,7 +178,7 @@ impl Stuck<'_> {
             for part in &mut problem.parts {
                 part.done = u128::MAX;
             }
-            problem.stuck().iter().flatten().any(|part| self.component.contains(part))
+            !problem.failures().is_empty()
         })?;
         let from = *self.parts.phases[stuck_at - 1].api_servers.first()?;
         Some((from, self.parts.phases[stuck_at].version.minor()))
@@ -179,18 +193,21 @@ impl Stuck<'_> {
         let (from, to) = self.hop()?;
         let route = self.route(pivot)?;
         let known = route.addon.into_iter().flat_map(|addon| &addon.versions);
+        // None goes back for it.
+        let mut known = known.filter(|(version, _)| route.start().as_ref() <= Some(version));
         let both = |release: &AddonRelease| {
             release.kubernetes.contains(&from) && release.kubernetes.contains(&to)
         };
-        let mut fitting = known.filter(|(_, release)| both(release)).map(|(version, _)| version);
-        let Some(first) = fitting.next() else {
+        let Some((first, _)) = known.by_ref().find(|(_, release)| both(release)) else {
             let ranges = self.clause(&Rule::Kubernetes(pivot.clone()))?;
             let text = format!(
                 "{from} -> {to} needs a version of {pivot} that supports both, and none does: {ranges}"
             );
             return Some((pivot.clone(), text));
         };
-        let newer = if fitting.next().is_some() { " or newer" } else { "" };
+        let newer: Vec<bool> = known.map(|(_, release)| both(release)).collect();
+        let newer =
+            if !newer.is_empty() && newer.iter().all(|fits| *fits) { " or newer" } else { "" };
         let there = route.start().as_ref().and_then(|version| {
             let release = release(route.addon, version)?;
             Some(format!(" ({version} supports {})", release.kubernetes))
@@ -268,52 +285,45 @@ impl Stuck<'_> {
         (!shown.is_empty()).then(|| format!("{}{more}", shown.join("; ")))
     }
 
-    /// The declared versions that hold the add-ons back which the core speaks of.
-    fn held(&self, core: &[Rule]) -> Vec<String> {
-        let mut named: BTreeSet<&AddonName> = BTreeSet::new();
-        for rule in core {
-            named.insert(addon_of(rule));
-            if let Rule::Requires(_, other) | Rule::Conflicts(_, other) = rule {
-                named.insert(other);
-            }
-        }
-        let targets = named.into_iter().filter(|name| self.opens(name).is_some());
-        targets.filter_map(|name| Some(declared(name, self.cluster.addons.get(name)?))).collect()
+    /// The declared versions that hold add-ons back.
+    fn held(&self, opens: &Opens<'_>) -> Vec<String> {
+        let targets = opens.keys();
+        targets.filter_map(|name| Some(declared(name, self.cluster.addons.get(*name)?))).collect()
     }
 
-    /// The lowest version beyond the declared one with which there would be a way.
-    fn opens(&self, name: &AddonName) -> Option<AddonVersion> {
-        let at = self.parts.routes().find(|(_, route)| route.name == *name)?.0;
-        let Kind::Addon(route) = &self.parts.kinds[at] else { return None };
+    /// By add-on that the core speaks of, the lowest version beyond the declared one with which
+    /// there would be a way.
+    fn opens<'c>(&self, core: &'c [Rule]) -> Opens<'c> {
+        let opens = named(core).into_iter().filter_map(|name| Some((name, self.opening(name)?)));
+        opens.collect()
+    }
+
+    fn opening(&self, name: &AddonName) -> Option<AddonVersion> {
+        let (at, route) = self.parts.routes().find(|(_, route)| route.name == *name)?;
+        let (in_all, _) = self.all.routes().find(|(_, route)| route.name == *name)?;
         let newer = newer(route);
         (1..=newer.len()).find_map(|count| {
             let mut route = route.clone();
             route.versions.extend(newer[..count].iter().cloned().map(Some));
             route.goal.clone_from(route.versions.last()?);
-            let opening = route.goal.clone();
-            let mut parts = self.parts.clone();
-            parts.kinds[at] = Kind::Addon(route);
-            opening.filter(|_| self.is_open(&parts, &Without::new()))
+            let with = |parts: &Parts<'a>, at: usize| {
+                let mut parts = parts.clone();
+                parts.kinds[at] = Kind::Addon(route.clone());
+                parts.problem(&Without::new()).failures()
+            };
+            // A newer version may be bound to add-ons that the older ones have nothing to do with.
+            let opens = with(&self.parts, at).is_empty()
+                && !with(self.all, in_all).iter().any(|failed| failed.parts().contains(&in_all));
+            route.goal.filter(|_| opens)
         })
     }
 
     /// What would open a way: a newer declared version of one of the add-ons, a hop that an
     /// add-on may lag behind, or a version to add.
-    fn hint(&self, core: &[Rule]) -> String {
+    fn hint(&self, core: &[Rule], opens: &Opens<'_>) -> String {
         let mut hints = Vec::new();
-        let names: BTreeSet<&AddonName> = core
-            .iter()
-            .flat_map(|rule| match rule {
-                Rule::Requires(own, other)
-                | Rule::Conflicts(own, other)
-                | Rule::Order(own, other) => vec![own, other],
-                rule => vec![addon_of(rule)],
-            })
-            .collect();
-        for name in &names {
-            if let (Some(version), Some(target)) =
-                (self.opens(name), self.cluster.addons.get(*name))
-            {
+        for (name, version) in opens {
+            if let Some(target) = self.cluster.addons.get(*name) {
                 let at = &target.version.at;
                 hints.push(format!("raise {name} to {version} ({at})"));
             }
@@ -322,7 +332,7 @@ impl Stuck<'_> {
         if let (true, Some(pivot)) = (hints.is_empty(), pivot) {
             hints.push(self.to_add(pivot));
             let late = Rule::InTime(addon_of(pivot).clone());
-            if self.is_open(self.parts, &Without::from([late])) {
+            if is_open(&self.parts, &Without::from([late])) == Some(true) {
                 hints.push(
                     "let it move right after a hop, with `may-be-unsupported-during-hop = true` in its addon.toml"
                         .to_owned(),
@@ -334,7 +344,7 @@ impl Stuck<'_> {
             hints.push(if order {
                 "loosen `before` or `after` in one of their addon.toml".to_owned()
             } else {
-                let names: Vec<&str> = names.iter().map(|name| name.as_str()).collect();
+                let names: Vec<&str> = named(core).iter().map(|name| name.as_str()).collect();
                 format!("add a version of {} that goes with both", names.join(" or of "))
             });
         }
@@ -371,7 +381,7 @@ impl Stuck<'_> {
     fn nodes(&self) -> Blocker {
         let mut runs: BTreeSet<&KubeVersion> = BTreeSet::new();
         let mut names: Vec<&str> = Vec::new();
-        for (_, pools) in self.parts.pools().filter(|(at, _)| self.component.contains(at)) {
+        for (_, pools) in self.parts.pools() {
             runs.extend(&pools.runs);
             names.extend(pools.names.iter().map(PoolName::as_str));
         }
@@ -384,6 +394,28 @@ impl Stuck<'_> {
         )
         .of(names.join(", "))
     }
+}
+
+/// Whether there is a way without some of the rules; none: that is too much to search.
+fn is_open(parts: &Parts<'_>, without: &Without) -> Option<bool> {
+    let failures = parts.problem(without).failures();
+    if failures.iter().any(|failed| matches!(failed, Failed::NoWay(_))) {
+        return Some(false);
+    }
+    failures.is_empty().then_some(true)
+}
+
+/// The add-ons that rules speak of.
+fn named(core: &[Rule]) -> BTreeSet<&AddonName> {
+    fn other(rule: &Rule) -> Option<&AddonName> {
+        match rule {
+            Rule::Requires(_, other) | Rule::Conflicts(_, other) | Rule::Order(_, other) => {
+                Some(other)
+            }
+            _ => None,
+        }
+    }
+    core.iter().map(addon_of).chain(core.iter().filter_map(other)).collect()
 }
 
 fn declared(name: &AddonName, target: &AddonTarget) -> String {

@@ -38,7 +38,7 @@ impl Route<'_> {
     }
 }
 
-/// Pools that run the same, and so can make the same way.
+/// Pools that run the same minors, and so can make the same way.
 #[derive(Clone, Debug)]
 pub(crate) struct Pools {
     pub(crate) names: BTreeSet<PoolName>,
@@ -60,6 +60,8 @@ pub(crate) enum Kind<'a> {
 pub(crate) struct Parts<'a> {
     pub(crate) phases: Vec<Phase>,
     pub(crate) kinds: Vec<Kind<'a>>,
+    /// All add-ons of the cluster.
+    names: BTreeSet<AddonName>,
     loose: BTreeSet<Minor>,
     target: KubeVersion,
 }
@@ -73,12 +75,13 @@ impl<'a> Parts<'a> {
         phases: Vec<Phase>,
         pools: &[PoolNow],
     ) -> Result<Self, Vec<Blocker>> {
-        let mut kinds: Vec<Kind<'a>> = alike(pools).into_iter().map(Kind::Pools).collect();
+        let mut kinds: Vec<Kind<'a>> =
+            alike(pools, &cluster.kubernetes.value).into_iter().map(Kind::Pools).collect();
         let installed = state.addons.iter().filter(|(_, addon)| addon.parent.is_some());
-        let names: BTreeSet<&AddonName> =
-            cluster.addons.keys().chain(installed.map(|(name, _)| name)).collect();
+        let names: BTreeSet<AddonName> =
+            cluster.addons.keys().chain(installed.map(|(name, _)| name)).cloned().collect();
         let mut blockers = Vec::new();
-        for name in names {
+        for name in &names {
             match route(fleet, cluster, state, name) {
                 Ok(route) => kinds.push(Kind::Addon(route)),
                 Err(blocker) => blockers.push(blocker),
@@ -88,7 +91,13 @@ impl<'a> Parts<'a> {
             return Err(blockers);
         }
         let target = cluster.kubernetes.value.clone();
-        Ok(Self { phases, kinds, loose: timeline::loose(state), target })
+        Ok(Self { phases, kinds, names, loose: timeline::loose(state), target })
+    }
+
+    /// Some of the parts by themselves.
+    pub(crate) fn only(&self, parts: &[usize]) -> Self {
+        let kinds = parts.iter().map(|part| self.kinds[*part].clone()).collect();
+        Self { kinds, ..self.clone() }
     }
 
     pub(crate) fn routes(&self) -> impl Iterator<Item = (usize, &Route<'a>)> {
@@ -236,10 +245,7 @@ impl<'a> Parts<'a> {
     ) -> bool {
         let release = version.and_then(|version| crate::support::release(route.addon, version));
         release.is_none_or(|release| {
-            let mut missing = release
-                .requires
-                .keys()
-                .filter(|other| !self.routes().any(|(_, route)| route.name == **other));
+            let mut missing = release.requires.keys().filter(|other| !self.names.contains(*other));
             missing.all(|other| route.rules(without).goes_with(version, other, None))
         })
     }
@@ -327,16 +333,24 @@ fn clashes<A, B>(
     }
 }
 
-/// Pools that run the same make the same way, so they are one part.
-fn alike(pools: &[PoolNow]) -> Vec<Pools> {
+/// Pools that run the same minors make the same way, so they are one part.
+fn alike(pools: &[PoolNow], target: &KubeVersion) -> Vec<Pools> {
+    // Rules speak of minors; beside them counts whether there is anything to do.
+    let minors = |runs: &BTreeSet<KubeVersion>| -> BTreeSet<Minor> {
+        runs.iter().map(KubeVersion::minor).collect()
+    };
+    let is_there = |runs: &BTreeSet<KubeVersion>| runs.iter().all(|v| v.same_release(target));
     let mut found: Vec<Pools> = Vec::new();
     for pool in pools {
         let same = |p: &&mut Pools| {
-            p.runs == pool.runs && p.forced == pool.forced && p.stays == pool.stays
+            minors(&p.runs) == minors(&pool.runs)
+                && is_there(&p.runs) == is_there(&pool.runs)
+                && (p.forced, p.stays) == (pool.forced, pool.stays)
         };
         if let Some(same) = found.iter_mut().find(same) {
             same.names.insert(pool.name.clone());
             same.nodes = same.nodes.saturating_add(pool.nodes);
+            same.runs.extend(pool.runs.iter().cloned());
         } else {
             found.push(Pools {
                 names: BTreeSet::from([pool.name.clone()]),

@@ -189,6 +189,8 @@ pub(crate) fn no_way(
             reached.push(Some(version));
         }
     }
+    // It may be there already, with other manifests.
+    let again = goal.filter(|_| start == goal).map(|goal| (start, goal));
     let beyond = versions.iter().find(|version| !reached.contains(&Some(**version)));
     let last = reached.last().copied().flatten();
     let blocked = beyond.map(|beyond| (last, *beyond)).or_else(|| {
@@ -196,7 +198,7 @@ pub(crate) fn no_way(
         let mut upward = pairs.filter(|(from, to)| from.is_none_or(|from| from < *to));
         upward.find(|(from, to)| !storage.step_allowed(*from, Some(to), start))
     });
-    let (from, to) = blocked?;
+    let (from, to) = blocked.or(again)?;
     match storage.step(from, release(storage.addon, to)?, start) {
         Step::Never { crd, version } => Some(dropped(name, &crd, &version, Some(to))),
         _ => None,

@@ -64,7 +64,7 @@ pub(crate) fn way(
     let parts = Parts::of(fleet, cluster, state, phases, pools)?;
     match parts.problem(&Without::new()).solve() {
         Ok(events) => Ok(lay_out(&parts, events)),
-        Err(failed) => Err(no_way::explain(fleet, cluster, &parts, failed)),
+        Err(failures) => Err(no_way::explain(fleet, cluster, &parts, &failures)),
     }
 }
 

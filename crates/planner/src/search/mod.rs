@@ -9,15 +9,19 @@
 //! The cost is lexicographic: nodes that are replaced, moves of add-ons, then how many moves
 //! have to wait for each other ([`rounds`]). Parts that have nothing to do with each other are
 //! searched apart ([`Problem::components`]), those that do are searched together by A*
-//! ([`cheapest`]), led by what each part would cost alone.
+//! ([`cheapest`]), led by what each part would cost alone, and as long as they can get in each
+//! other's way ([`settled`]).
 //!
 //! Nothing in here knows what an add-on or a version is: `crate::parts` does.
 
 mod cheapest;
+mod layers;
 mod rounds;
+mod settled;
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use cheapest::Component;
 pub(crate) use rounds::{Event, What};
 
 /// A set of a part's states: bit `s` stands for state `s`.
@@ -123,28 +127,49 @@ pub(crate) enum Failed {
     TooMany(Vec<usize>),
 }
 
+impl Failed {
+    pub(crate) fn parts(&self) -> &[usize] {
+        let (Self::NoWay(parts) | Self::TooMany(parts)) = self;
+        parts
+    }
+}
+
 impl Problem {
     /// The events of the cheapest way, by phase and in order; those of parts that have nothing
-    /// to do with each other stand side by side.
-    pub(crate) fn solve(&self) -> Result<Vec<Vec<Event>>, Failed> {
+    /// to do with each other stand side by side. If there is none, what each component without a
+    /// way failed by.
+    pub(crate) fn solve(&self) -> Result<Vec<Vec<Event>>, Vec<Failed>> {
         let components = self.components();
-        let mut costs = Vec::new();
+        let components: Vec<_> = components.iter().map(|c| Component::of(self, c)).collect();
+        let (mut ways, mut failures) = (Vec::new(), Vec::new());
         for component in &components {
-            costs.push(self.cheapest(component)?);
+            match component.cheapest() {
+                Ok(way) => ways.push(way),
+                Err(failed) => failures.push(failed),
+            }
         }
-        Ok(self.in_rounds(&components, &costs))
+        if failures.is_empty() { Ok(self.in_rounds(&components, &ways)) } else { Err(failures) }
     }
 
-    /// The components that have no way.
-    pub(crate) fn stuck(&self) -> Vec<Vec<usize>> {
-        let mut components = self.components();
-        components.retain(|component| self.cheapest(component).is_err());
-        components
+    /// What components failed by.
+    pub(crate) fn failures(&self) -> Vec<Failed> {
+        let components = self.components().into_iter();
+        components.filter_map(|c| Component::of(self, &c).cheapest().err()).collect()
     }
 
-    fn clash(&self, a: (usize, usize), b: (usize, usize)) -> bool {
-        let ((one, at), (two, with)) = if a.0 < b.0 { (a, b) } else { (b, a) };
-        self.clashes.get(&(one, two)).is_some_and(|clashes| has(clashes[at], with))
+    /// By state of the one part, the states of the other that it cannot live with; none: they
+    /// have nothing to do with each other.
+    fn foes(&self, one: usize, other: usize) -> Option<Vec<States>> {
+        let table = self.clashes.get(&(one.min(other), one.max(other)))?;
+        if one < other {
+            return Some(table.clone());
+        }
+        let states = 0..self.parts[one].steps.len();
+        let foes = |state: usize| {
+            let rows = table.iter().enumerate();
+            rows.filter(|(_, row)| has(**row, state)).map(|(at, _)| only(at)).sum()
+        };
+        Some(states.map(foes).collect())
     }
 
     /// The parts that are bound to each other, directly or over others.
@@ -165,13 +190,5 @@ impl Problem {
             components.entry(find(&root, part)).or_default().push(part);
         }
         components.into_values().collect()
-    }
-
-    /// Whether a part's turn has come: what is to be done before it is.
-    fn is_its_turn(&self, part: usize, states: &[u8], component: &[usize]) -> bool {
-        self.orders.iter().filter(|(_, then)| *then == part).all(|(first, _)| {
-            let at = component.iter().position(|other| other == first);
-            at.is_none_or(|at| has(self.parts[*first].done, usize::from(states[at])))
-        })
     }
 }

@@ -7,11 +7,16 @@
 //!
 //! A phase has one *slot* for rounds, and one more for each kind of pool that some add-on may
 //! have to wait for; every slot ends with the rolls of nodes.
+//!
+//! To find the fewest rounds takes trying. Where it would take too long, the changes stay in the
+//! order in which the cheapest way was found ([`layers`](super::layers)): then nothing but the
+//! number of rounds may be higher than it must.
 
+use std::cell::Cell;
 use std::collections::BTreeMap;
 
-use super::cheapest::state;
-use super::{Cost, NEVER, Problem, Weight, from_highest, has};
+use super::cheapest::{Cheapest, Component, Config, state};
+use super::{Cost, NEVER, Part, Problem, Weight, from_highest, has, only};
 
 /// Something that changes in a phase.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -31,12 +36,8 @@ pub(crate) enum What {
     Roll(usize),
 }
 
-/// How many ways to spread rounds over phases are tried. With ten phases and five rounds there
-/// are two thousand.
-const SPREADS_MAX: usize = 20_000;
-
-/// How many states a schedule of one component looks at before it gives up a spread.
-const LOOKS_MAX: usize = 100_000;
+/// How many steps are made to find the fewest rounds of a cluster: some tenths of a second.
+const STEPS_MAX: usize = 200_000;
 
 /// The slots of all phases, phase by phase.
 #[derive(Clone, Copy, Debug)]
@@ -68,87 +69,73 @@ impl Slots {
 }
 
 impl Problem {
-    /// The events of each component in the fewest rounds, for the costs that they have at least.
-    pub(super) fn in_rounds(&self, components: &[Vec<usize>], costs: &[Cost]) -> Vec<Vec<Event>> {
-        let slots = Slots { phases: self.phases, each: 1 + self.bound_pools(components) };
-        let moves: usize = costs.iter().map(|cost| moves_in(*cost)).sum();
+    /// The events of each component's cheapest way, in the fewest rounds.
+    pub(super) fn in_rounds(
+        &self,
+        components: &[Component<'_>],
+        ways: &[Cheapest],
+    ) -> Vec<Vec<Event>> {
+        let slots = Slots { phases: self.phases, each: 1 + bound_pools(components) };
+        let moves: usize = ways.iter().map(|way| moves_in(way.cost)).sum();
         let order = slots.by_preference();
-        let mut tried = 0;
+        let steps = Cell::new(STEPS_MAX);
         for count in 0..=moves {
             let mut rounds = vec![0_usize; slots.count()];
             let mut found = None;
             spread(&mut rounds, &order, count, &mut |rounds| {
-                tried += 1;
-                found = self.spread_over(components, costs, slots, rounds);
-                found.is_some() || tried >= SPREADS_MAX
+                let each = components.iter().zip(ways);
+                found = each.map(|(c, way)| c.schedule(way.cost, slots, rounds, &steps)).collect();
+                found.is_some() || steps.get() == 0
             });
-            if let Some(found) = found {
-                return found;
-            }
-            if tried >= SPREADS_MAX {
-                break;
+            match found {
+                Some(found) => return found,
+                None if steps.get() == 0 => break,
+                None => {}
             }
         }
-        // Every component by itself: each of its moves may be a round of its own.
-        let each = components.iter().zip(costs).map(|(component, cost)| {
-            let free = vec![moves_in(*cost); slots.count()];
-            self.schedule(component, *cost, slots, &free).unwrap_or_default()
-        });
-        each.collect()
+        components.iter().zip(ways).map(|(component, way)| component.layered(way)).collect()
     }
+}
 
-    /// How many kinds of pools are bound to add-ons in one component at most.
-    fn bound_pools(&self, components: &[Vec<usize>]) -> usize {
-        let pools = |component: &&Vec<usize>| {
-            component.iter().filter(|part| self.parts[**part].weight != Weight::Move).count()
-        };
-        components
-            .iter()
-            .filter(|component| component.len() > 1)
-            .map(|c| pools(&c))
-            .max()
-            .unwrap_or(0)
-    }
+/// How many kinds of pools are bound to add-ons in one component at most.
+fn bound_pools(components: &[Component<'_>]) -> usize {
+    let pools = |component: &Component<'_>| {
+        component.parts.iter().filter(|bound| bound.part.weight != Weight::Move).count()
+    };
+    components.iter().filter(|c| c.parts.len() > 1).map(pools).max().unwrap_or(0)
+}
 
-    fn spread_over(
-        &self,
-        components: &[Vec<usize>],
-        costs: &[Cost],
-        slots: Slots,
-        rounds: &[usize],
-    ) -> Option<Vec<Vec<Event>>> {
-        let each = components.iter().zip(costs);
-        each.map(|(component, cost)| self.schedule(component, *cost, slots, rounds)).collect()
-    }
-
-    /// The events of one component, with at most so many rounds in each slot.
+impl Component<'_> {
+    /// The events at a cost, with at most so many rounds in each slot; none: there are none, or no
+    /// more steps may be made.
     fn schedule(
         &self,
-        component: &[usize],
         cost: Cost,
         slots: Slots,
         rounds: &[usize],
+        steps: &Cell<usize>,
     ) -> Option<Vec<Event>> {
-        let alone = component.iter().map(|part| self.alone_in(*part, slots, rounds)).collect();
+        steps.set(steps.get().saturating_sub(self.parts.len()));
+        let alone = self.parts.iter().map(|bound| bound.part.alone_in(slots, rounds)).collect();
         let mut schedule = Schedule {
-            problem: self,
-            component,
+            component: self,
             slots,
             rounds,
             cost,
             alone,
             failed: BTreeMap::new(),
             events: Vec::new(),
-            looks: 0,
+            steps,
         };
-        let start = vec![0; component.len()];
+        let start = vec![0; self.parts.len()];
         schedule.go(0, rounds[0], &start, 0).then_some(schedule.events)
     }
+}
 
+impl Part {
     /// By slot, rounds that are left in it, and state: what the part would cost from there on.
-    fn alone_in(&self, part: usize, slots: Slots, rounds: &[usize]) -> Vec<Vec<Vec<Cost>>> {
-        let part = &self.parts[part];
-        let states = part.steps.len();
+    fn alone_in(&self, slots: Slots, rounds: &[usize]) -> Vec<Vec<Vec<Cost>>> {
+        let states = self.steps.len();
         let mut left: Vec<Vec<Vec<Cost>>> =
             rounds.iter().map(|rounds| vec![vec![NEVER; states]; rounds + 1]).collect();
         for slot in (0..slots.count()).rev() {
@@ -156,23 +143,23 @@ impl Problem {
             for rest in 0..=rounds[slot] {
                 for state in (0..states).rev() {
                     let mut best = NEVER;
-                    if has(part.lives[phase], state) {
+                    if has(self.lives[phase], state) {
                         best = if slot + 1 == slots.count() {
-                            if has(part.done, state) { 0 } else { NEVER }
-                        } else if slots.ends_phase(slot) && !part.survives(phase + 1, state) {
+                            if has(self.done, state) { 0 } else { NEVER }
+                        } else if slots.ends_phase(slot) && !self.survives(phase + 1, state) {
                             NEVER
                         } else {
                             left[slot + 1][rounds[slot + 1]][state]
                         };
                     }
-                    let after = match part.weight {
+                    let after = match self.weight {
                         Weight::Move => rest.checked_sub(1),
                         Weight::Nodes(_) => Some(rest),
                     };
                     if let Some(after) = after {
-                        for to in from_highest(part.next(phase, state)) {
+                        for to in from_highest(self.next(phase, state)) {
                             let rest = left[slot][after][to];
-                            best = best.min(rest.saturating_add(part.weight.cost()));
+                            best = best.min(rest.saturating_add(self.weight.cost()));
                         }
                     }
                     left[slot][rest][state] = best;
@@ -212,37 +199,54 @@ fn spread(
 
 /// A search for the events of one component, depth first.
 struct Schedule<'a> {
-    problem: &'a Problem,
-    component: &'a [usize],
+    component: &'a Component<'a>,
     slots: Slots,
     rounds: &'a [usize],
     cost: Cost,
     alone: Vec<Vec<Vec<Vec<Cost>>>>,
     /// What did not lead anywhere, and how little had been spent.
-    failed: BTreeMap<(usize, usize, Vec<u8>), Cost>,
+    failed: BTreeMap<(usize, usize, Config), Cost>,
     events: Vec<Event>,
-    looks: usize,
+    /// How many steps may still be made.
+    steps: &'a Cell<usize>,
+}
+
+/// A round that is being decided on, part by part.
+struct Round<'a> {
+    slot: usize,
+    /// How many rounds the slot has after it.
+    left: usize,
+    before: &'a [u8],
+    after: Config,
+    spent: Cost,
+    /// By part, what it and those after it cost at least.
+    least: Vec<Cost>,
 }
 
 impl Schedule<'_> {
+    /// Whether one more step may be made.
+    fn may_step(&self) -> bool {
+        self.steps.set(self.steps.get().saturating_sub(1));
+        self.steps.get() > 0
+    }
+
     /// Whether there is a way on from here, whose events are then kept.
     fn go(&mut self, slot: usize, left: usize, config: &[u8], spent: Cost) -> bool {
         let each = config.iter().zip(&self.alone);
         let rest = each
             .map(|(state, alone)| alone[slot][left][usize::from(*state)])
             .fold(0, Cost::saturating_add);
-        if spent.saturating_add(rest) > self.cost || self.looks > LOOKS_MAX {
+        if spent.saturating_add(rest) > self.cost || !self.may_step() {
             return false;
         }
         let key = (slot, left, config.to_vec());
         if self.failed.get(&key).is_some_and(|least| *least <= spent) {
             return false;
         }
-        self.looks += 1;
-        let lags = self.problem.lags(self.component, self.slots.phase(slot), config);
+        let lags = self.component.lags(self.slots.phase(slot), config);
         let found = (!lags && self.leave(slot, config, spent))
-            || (left > 0 && self.round(slot, left, config, &mut config.to_vec(), spent, 0))
-            || (!lags && self.roll(slot, config, spent));
+            || (left > 0 && self.begin_round(slot, left - 1, config, spent))
+            || (!lags && self.roll(slot, config, spent, 0));
         if !found {
             self.failed.insert(key, spent);
         }
@@ -251,105 +255,120 @@ impl Schedule<'_> {
 
     /// Goes on to the next slot, or ends.
     fn leave(&mut self, slot: usize, config: &[u8], spent: Cost) -> bool {
-        let (problem, component) = (self.problem, self.component);
         let phase = self.slots.phase(slot);
         if slot + 1 == self.slots.count() {
-            return problem.is_end(component, phase, config);
+            return self.component.is_end(phase, config);
         }
         let stays = !self.slots.ends_phase(slot);
-        (stays || problem.may_hop(component, phase, config))
+        (stays || self.component.may_hop(phase, config))
             && self.go(slot + 1, self.rounds[slot + 1], config, spent)
     }
 
-    /// Decides for each part from `at` on whether it moves in this round.
-    fn round(
-        &mut self,
+    /// The states that a part may be in after a round: what it is, then others.
+    fn options(
+        &self,
         slot: usize,
-        left: usize,
         before: &[u8],
-        after: &mut Vec<u8>,
-        spent: Cost,
         at: usize,
-    ) -> bool {
-        let problem = self.problem;
-        let Some(index) = self.component.get(at).copied() else {
-            return self.end_round(slot, left, before, after, spent);
-        };
-        let now = usize::from(before[at]);
-        let part = &problem.parts[index];
-        let moves =
-            part.weight == Weight::Move && problem.is_its_turn(index, before, self.component);
+    ) -> impl Iterator<Item = usize> + use<> {
+        let (part, now) = (self.component.parts[at].part, usize::from(before[at]));
+        let moves = part.weight == Weight::Move && self.component.is_its_turn(at, before);
         let targets = if moves { part.next(self.slots.phase(slot), now) } else { 0 };
-        for to in std::iter::once(now).chain(from_highest(targets)) {
-            if self.alone[at][slot][left - 1][to] == NEVER {
+        std::iter::once(now).chain(from_highest(targets))
+    }
+
+    /// What a part costs from here on if it is in a state after a round.
+    fn priced(&self, round: &Round<'_>, at: usize, to: usize) -> Cost {
+        let moved = to != usize::from(round.before[at]);
+        let weight = if moved { self.component.parts[at].part.weight.cost() } else { 0 };
+        self.alone[at][round.slot][round.left][to].saturating_add(weight)
+    }
+
+    fn begin_round(&mut self, slot: usize, left: usize, before: &[u8], spent: Cost) -> bool {
+        let after = before.to_vec();
+        let mut round =
+            Round { slot, left, before, after, spent, least: vec![0; before.len() + 1] };
+        for at in (0..before.len()).rev() {
+            let prices = self.options(slot, before, at).map(|to| self.priced(&round, at, to));
+            let cheapest = prices.min().unwrap_or(NEVER);
+            round.least[at] = round.least[at + 1].saturating_add(cheapest);
+        }
+        self.round(&mut round, 0, spent)
+    }
+
+    /// Decides for each part from `at` on whether it moves in this round. `sure` is what is spent,
+    /// and what the parts before it cost at least.
+    fn round(&mut self, round: &mut Round<'_>, at: usize, sure: Cost) -> bool {
+        if sure.saturating_add(round.least[at]) > self.cost || !self.may_step() {
+            return false;
+        }
+        if at == round.before.len() {
+            return self.end_round(round);
+        }
+        let now = usize::from(round.before[at]);
+        for to in self.options(round.slot, round.before, at) {
+            let price = self.priced(round, at, to);
+            if price == NEVER || !self.goes_with(round, at, now, to) {
                 continue;
             }
-            let goes = (0..at).all(|other| {
-                let there = [before[other], after[other]].map(usize::from);
-                let both = [now, to];
-                both.iter().all(|here| {
-                    there.iter().all(|there| {
-                        (*here == now && *there == usize::from(before[other]))
-                            || !problem.clash((index, *here), (self.component[other], *there))
-                    })
-                })
-            });
-            if goes {
-                after[at] = state(to);
-                let cost = if to == now { spent } else { spent + part.weight.cost() };
-                if self.round(slot, left, before, after, cost, at + 1) {
-                    return true;
-                }
+            round.after[at] = state(to);
+            if self.round(round, at + 1, sure.saturating_add(price)) {
+                return true;
             }
         }
-        after[at] = before[at];
+        round.after[at] = round.before[at];
         false
     }
 
-    fn end_round(
-        &mut self,
-        slot: usize,
-        left: usize,
-        before: &[u8],
-        after: &[u8],
-        spent: Cost,
-    ) -> bool {
-        let moved: Vec<(usize, usize)> = self
-            .component
-            .iter()
-            .zip(before.iter().zip(after))
-            .filter(|(_, (before, after))| before != after)
-            .map(|(part, (_, after))| (*part, usize::from(*after)))
-            .collect();
+    /// Whether a part can be in a state after the round, and in the one before it until then, with
+    /// what the parts before it do.
+    fn goes_with(&self, round: &Round<'_>, at: usize, now: usize, to: usize) -> bool {
+        let bound = &self.component.parts[at];
+        (0..at).all(|other| {
+            let [was, will_be] =
+                [round.before[other], round.after[other]].map(|state| only(usize::from(state)));
+            let new = if will_be == was { 0 } else { will_be };
+            !bound.clash(now, other, new) && (to == now || !bound.clash(to, other, was | new))
+        })
+    }
+
+    fn end_round(&mut self, round: &Round<'_>) -> bool {
+        let Round { slot, left, before, after, spent, .. } = round;
+        let parts = self.component.parts.iter().zip(before.iter().zip(after));
+        let moved: Vec<_> = parts.filter(|(_, (before, after))| before != after).collect();
         if moved.is_empty() {
             return false;
         }
-        self.note(slot, What::Round(moved));
-        self.go(slot, left - 1, after, spent) || self.undo()
+        let cost: Cost = moved.iter().map(|(bound, _)| bound.part.weight.cost()).sum();
+        let moved = moved.iter().map(|(bound, (_, to))| (bound.index, usize::from(**to))).collect();
+        self.note(*slot, What::Round(moved));
+        self.go(*slot, *left, after, spent + cost) || self.undo()
     }
 
-    /// Ends the slot's rounds with the roll of pools, and goes on to the next slot, or ends.
-    fn roll(&mut self, slot: usize, config: &[u8], spent: Cost) -> bool {
-        let problem = self.problem;
+    /// Ends the slot's rounds with the roll of pools, and goes on to the next slot, or ends. In
+    /// which order pools are rolled in a slot makes no difference.
+    fn roll(&mut self, slot: usize, config: &[u8], spent: Cost, first: usize) -> bool {
         let phase = self.slots.phase(slot);
-        for (at, index) in self.component.iter().enumerate() {
-            let part = &problem.parts[*index];
-            let pool = part.weight != Weight::Move;
-            if !pool || !problem.is_its_turn(*index, config, self.component) {
+        for at in first..config.len() {
+            let bound = &self.component.parts[at];
+            let pool = bound.part.weight != Weight::Move;
+            if !pool || !self.component.is_its_turn(at, config) {
                 continue;
             }
-            for to in from_highest(part.next(phase, usize::from(config[at]))) {
-                let clashes = self.component.iter().zip(config).any(|(other, state)| {
-                    other != index && problem.clash((*index, to), (*other, usize::from(*state)))
-                });
-                let cost = spent + part.weight.cost();
-                if clashes || cost > self.cost {
+            for to in from_highest(bound.part.next(phase, usize::from(config[at]))) {
+                let mut others = self.component.open(config);
+                let clashes = others.any(|(other, state, _)| bound.clash(to, other, only(state)));
+                let cost = spent + bound.part.weight.cost();
+                if clashes || cost > self.cost || !self.may_step() {
                     continue;
                 }
                 let mut next = config.to_vec();
                 next[at] = state(to);
-                self.note(slot, What::Roll(*index));
-                if self.leave(slot, &next, cost) || self.roll(slot, &next, cost) || self.undo() {
+                self.note(slot, What::Roll(bound.index));
+                if self.leave(slot, &next, cost)
+                    || self.roll(slot, &next, cost, at + 1)
+                    || self.undo()
+                {
                     return true;
                 }
             }

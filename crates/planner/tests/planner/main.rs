@@ -11,6 +11,7 @@ mod explain;
 mod findings;
 mod hops;
 mod knowledge;
+mod large;
 mod launches;
 mod limits;
 mod no_way;

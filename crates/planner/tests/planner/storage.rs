@@ -184,6 +184,11 @@ fn an_edited_version_that_drops_what_is_stored_is_no_repair() {
     stored.storage = "v1beta1".to_owned();
     let plan = bench.plan();
     assert_eq!(codes(&plan), [Code::RF039].into());
+    let finding = &plan.findings[0];
+    assert!(
+        finding.evidence.ends_with("stored in v1beta1, which 1.0.0 does not list"),
+        "{finding:?}"
+    );
 }
 
 #[test]
