@@ -1,5 +1,5 @@
-//! Writes what is generated from types and data: `schemas/`, `docs/reference/files.md` and
-//! `docs/reference/catalogue.md`.
+//! Writes what is generated from types and data: `schemas/`, and of `docs/reference` `files.md`,
+//! `rules.md` and `catalogue.md`.
 
 use std::error::Error;
 use std::fs;
@@ -15,6 +15,7 @@ fn main() -> Result<(), Box<dyn Error>> {
     }
     fs::create_dir_all(root.join("docs/reference"))?;
     fs::write(root.join("docs/reference/files.md"), refit_config::reference())?;
+    fs::write(root.join("docs/reference/rules.md"), refit_config::rules())?;
     fs::write(root.join("docs/reference/catalogue.md"), refit_catalogue::page())?;
     Ok(())
 }

@@ -11,6 +11,7 @@ mod manifests;
 mod raw;
 mod reference;
 mod resolve;
+mod rules;
 mod schema;
 mod shape;
 mod starter;
@@ -23,5 +24,6 @@ pub use files::{
 };
 pub use load::{Loaded, load};
 pub use reference::reference;
+pub use rules::rules;
 pub use schema::schemas;
 pub use starter::starter;

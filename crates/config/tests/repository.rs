@@ -56,6 +56,11 @@ fn schemas_and_reference_are_current() {
         text_of(&path) == refit_config::reference(),
         "docs/reference/files.md is not current: run `cargo regenerate`"
     );
+    let path = repository().join("docs/reference/rules.md");
+    assert!(
+        text_of(&path) == refit_config::rules(),
+        "docs/reference/rules.md is not current: run `cargo regenerate`"
+    );
     let path = repository().join("docs/reference/catalogue.md");
     assert!(
         text_of(&path) == refit_catalogue::page(),

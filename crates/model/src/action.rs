@@ -351,12 +351,33 @@ pub enum Why {
         /// Where it was written.
         at: Location,
     },
+    /// It is the newest version that the cluster's `max-version` allows.
+    Capped {
+        /// `max-version`.
+        max: String,
+        /// Where it was written.
+        at: Location,
+    },
     /// The skew policy asks for it on the way.
     Skew {
         /// The rule.
         rule: SkewRule,
         /// The minor that cannot be reached without it.
         before: Minor,
+    },
+    /// An add-on moves on the way to a version that does not support what the nodes run.
+    AddonKubelets {
+        /// The add-on.
+        addon: AddonName,
+        /// The version that it moves to.
+        version: AddonVersion,
+        /// The kubelets that it supports.
+        supports: String,
+    },
+    /// The file of an add-on that moves on the way has it move after the nodes.
+    AddonAfterNodes {
+        /// The add-on.
+        addon: AddonName,
     },
     /// The version that is there does not support a minor on the way.
     AddonRange {
@@ -380,6 +401,13 @@ pub enum Why {
         stored: String,
         /// The version of the add-on that does not list it.
         dropped_by: AddonVersion,
+    },
+    /// It is a version on the way to the declared one.
+    Bridge {
+        /// The declared version.
+        to: AddonVersion,
+        /// Where it was written.
+        at: Location,
     },
     /// No add-on set names it any more.
     Unlisted,

@@ -220,6 +220,11 @@ pub enum WhyPatch {
         /// Whether by a pin of the cluster.
         pinned: bool,
     },
+    /// It is the newest version that the cluster's `max-version` allows.
+    Capped {
+        /// Where that was written.
+        at: Location,
+    },
     /// It is the newest of its minor in `available` of `[kubernetes]`.
     Newest,
     /// An earlier run has begun to bring it.
@@ -259,6 +264,11 @@ pub enum WhyNotLater {
     },
     /// No hop comes after it.
     Last,
+    /// An add-on that moves after it needs its nodes to be rolled.
+    ForAddon {
+        /// The add-on.
+        addon: AddonName,
+    },
     /// Nothing forces it: no rule would be broken by a later roll.
     Free {
         /// The hop that comes after it.
@@ -402,6 +412,18 @@ pub enum WhyNot {
     NoStep {
         /// What is there.
         from: AddonVersion,
+    },
+    /// It does not list the version that objects are stored in.
+    DropsStored {
+        /// The CustomResourceDefinition.
+        crd: String,
+        /// The version that objects are stored in.
+        stored: String,
+    },
+    /// No step leads from it to the version that comes next.
+    NoStepOn {
+        /// That version.
+        to: AddonVersion,
     },
     /// It is not what is declared, and nothing asks for a version in between.
     NotDeclared,

@@ -104,6 +104,8 @@ pub enum Code {
     RF045,
     /// Add-ons are bound to each other in too many ways to be searched.
     RF046,
+    /// Parts that a plan is not about are not what the files say.
+    RF047,
 }
 
 impl fmt::Display for Code {

@@ -29,6 +29,7 @@ mod period;
 mod plan;
 mod quantity;
 mod range;
+mod rules;
 mod schedule;
 mod selection;
 pub mod skew;
@@ -73,8 +74,9 @@ pub use plan::{
 };
 pub use quantity::{IntOrPercent, InvalidQuantity};
 pub use range::{InvalidRange, VersionRange};
+pub use rules::RuleSource;
 pub use schedule::Schedule;
-pub use selection::Selection;
+pub use selection::{Only, Selection};
 pub use snapshot::{
     AddonState, ApplySetParent, BudgetState, ClusterIdentity, ClusterState, ControlPlaneMember,
     FieldDrift, ForeignCopy, GroupState, ImageState, InstanceState, KubeProxy, LeaseState,

@@ -59,9 +59,10 @@ impl FromStr for Freeze {
         if text.is_empty() {
             return Err(InvalidFreeze::Empty);
         }
-        let rest = match text.strip_prefix("until") {
-            Some(rest) if rest.is_empty() || rest.starts_with(char::is_whitespace) => rest.trim(),
-            _ => return Ok(Self { until: None, reason: text.to_owned() }),
+        let (word, rest) = text.split_at(text.find(char::is_whitespace).unwrap_or(text.len()));
+        let rest = match word.eq_ignore_ascii_case("until").then_some(rest) {
+            Some(rest) => rest.trim(),
+            None => return Ok(Self { until: None, reason: text.to_owned() }),
         };
         let (day, reason) = rest.split_once(',').unwrap_or((rest, ""));
         let day = day.trim();
@@ -135,7 +136,8 @@ mod tests {
         let open = freeze("peak season").unwrap();
         assert_eq!(open.to_string(), "without an end: peak season");
         assert_eq!(freeze("untilted").unwrap().until, None);
-        for text in ["until", "until tomorrow", "until 2027-02-30, x", "until 2027-01-04 peak"] {
+        assert_eq!(freeze("Until 2027-01-04, x"), freeze("until 2027-01-04, x"));
+        for text in ["until", "Until tomorrow", "until 2027-02-30, x", "until 2027-01-04 peak"] {
             assert!(matches!(freeze(text), Err(InvalidFreeze::NoDay(_))), "{text}");
         }
         assert!(freeze("until 2027-01-04T09:00, x").is_err(), "a time would be ignored");

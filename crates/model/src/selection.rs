@@ -1,6 +1,8 @@
-//! Which clusters of a fleet a plan is about.
+//! Which clusters of a fleet a plan is about, and which of their parts.
 
 use std::collections::BTreeSet;
+use std::fmt;
+use std::str::FromStr;
 
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
@@ -8,7 +10,42 @@ use serde::{Deserialize, Serialize};
 use crate::fleet::glob;
 use crate::{ChannelName, ClusterName};
 
-/// Which clusters of a fleet a plan is about. Without anything in it: all of them.
+/// The only kind of parts that a plan changes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "kebab-case")]
+pub enum Only {
+    /// Control planes.
+    ControlPlane,
+    /// Nodes of pools.
+    Nodes,
+    /// Add-ons.
+    AddOns,
+}
+
+impl Only {
+    /// All kinds.
+    pub const ALL: [Self; 3] = [Self::ControlPlane, Self::Nodes, Self::AddOns];
+}
+
+impl fmt::Display for Only {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.pad(match self {
+            Self::ControlPlane => "control-plane",
+            Self::Nodes => "nodes",
+            Self::AddOns => "add-ons",
+        })
+    }
+}
+
+impl FromStr for Only {
+    type Err = String;
+    fn from_str(text: &str) -> Result<Self, String> {
+        let known = Self::ALL.into_iter().find(|only| only.to_string() == text);
+        known.ok_or_else(|| "write `control-plane`, `nodes` or `add-ons`".to_owned())
+    }
+}
+
+/// Which clusters of a fleet a plan is about, and which of their parts. Without anything in it: all.
 ///
 /// A cluster is taken when a name fits it (or none is given), its channel is named (or none is),
 /// and nothing excludes it.
@@ -24,13 +61,16 @@ pub struct Selection {
     /// Names of clusters that are not taken, with `*` for anything.
     #[serde(default, skip_serializing_if = "BTreeSet::is_empty")]
     pub exclude: BTreeSet<String>,
+    /// The only kind of parts that is changed; none: all.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub only: Option<Only>,
 }
 
 impl Selection {
     /// Whether nothing is left out.
     pub fn is_everything(&self) -> bool {
-        let Self { clusters, channels, exclude } = self;
-        clusters.is_empty() && channels.is_empty() && exclude.is_empty()
+        let Self { clusters, channels, exclude, only } = self;
+        clusters.is_empty() && channels.is_empty() && exclude.is_empty() && only.is_none()
     }
 
     /// Whether a cluster of that name and channel is taken.
@@ -64,6 +104,7 @@ mod tests {
             clusters: set(&["eu-*", "us-1"]),
             channels: BTreeSet::from(["stable".parse().unwrap()]),
             exclude: set(&["*-9"]),
+            only: None,
         };
         assert!(!some.is_everything());
         assert!(takes(&some, "eu-1", "stable") && takes(&some, "us-1", "stable"));

@@ -5,6 +5,7 @@ mod frozen;
 mod launches;
 mod machines;
 mod on_delete;
+mod only;
 mod order;
 mod pins;
 mod tidying;
@@ -12,9 +13,9 @@ mod tidying;
 use std::collections::BTreeSet;
 
 use refit_model::{
-    Action, ActionId, Because, Cluster, ClusterIdentity, ClusterState, Code, Edge, Finding, Fleet,
-    GroupName, ImagePolicy, InstanceId, InstanceState, KubeVersion, Lifecycle, NodeName, NodePool,
-    RollTag, Severity, Timestamp, UpdateStrategy, Why,
+    Action, ActionId, Because, Capped, Cluster, ClusterIdentity, ClusterState, Code, Edge, Finding,
+    Fleet, GroupName, ImagePolicy, InstanceId, InstanceState, KubeVersion, Lifecycle, NodeName,
+    NodePool, Only, RollTag, Severity, Timestamp, UpdateStrategy, Why,
 };
 
 use crate::Options;
@@ -24,7 +25,7 @@ use crate::hops::{self, Hop};
 use crate::images;
 use crate::knowledge;
 use crate::storage::{self, Migrations};
-use crate::timeline::{self, PoolNow, Step};
+use crate::timeline::{PoolNow, Step};
 use crate::way;
 
 use tidying::Tidying;
@@ -191,9 +192,18 @@ impl ClusterPlanner<'_> {
             return;
         }
         let live = running(self.state);
-        let hops = match hops::find(self.fleet, self.cluster, &live) {
+        let found = if self.changes(Only::ControlPlane) {
+            hops::find(self.fleet, self.cluster, &live)
+        } else {
+            Ok(Vec::new())
+        };
+        let mut hops = match found {
             // Nothing to do but to tidy up after a run that did not end.
-            Ok(hops) if hops.is_empty() && self.left_behind(&self.cluster.control_plane.groups) => {
+            Ok(hops)
+                if hops.is_empty()
+                    && self.changes(Only::ControlPlane)
+                    && self.left_behind(&self.cluster.control_plane.groups) =>
+            {
                 vec![Hop { from: live.clone(), to: self.cluster.kubernetes.value.clone() }]
             }
             Ok(hops) => hops,
@@ -202,16 +212,16 @@ impl ClusterPlanner<'_> {
                 return;
             }
         };
-        self.check(&live, &hops);
-        let pools = self.pools_now();
+        let pools = self.pools_now(&live);
         let target = &self.cluster.kubernetes.value;
-        let phases = timeline::phases(self.state, &live, &hops, target);
+        let way = self.way(&live, &mut hops, &pools);
+        self.check(&live, &hops);
         let deleted = self.on_delete(&hops);
         self.blockers.extend(deleted);
         self.blockers.extend(checks::emulation(self.state, &hops, &pools, target));
         self.blockers.extend(knowledge::end_of_life(self.fleet, self.cluster, self.now));
         self.blockers.extend(way::notes(self.cluster, self.state));
-        let way = match way::way(self.fleet, self.cluster, self.state, phases, &pools) {
+        let way = match way {
             Ok(way) if !self.is_blocked() => way,
             Ok(_) => return,
             Err(blockers) => {
@@ -227,13 +237,16 @@ impl ClusterPlanner<'_> {
             }
         }
         self.blockers.extend(way.notes.iter().cloned());
+        self.blockers.extend(self.left_undone(&hops, &pools, &way));
         self.check_drains(&way.steps);
         let held = checks::hooks(self.cluster, self.state, &way.steps);
         self.blockers.extend(held);
         let first = self.pin_too_new(&live);
         let on_the_way = self.launches_too_old(&live, &way.steps);
         let last = self.build(&way, on_the_way);
-        self.pin_stale(&last);
+        if self.rolls_nodes(&live) {
+            self.pin_stale(&last);
+        }
         self.tidy_on_delete();
         self.pin_first(first);
         let mut graph = Graph::default();
@@ -296,7 +309,8 @@ impl ClusterPlanner<'_> {
             .flat_map(|group| &group.instances)
     }
 
-    fn pools_now(&mut self) -> Vec<PoolNow> {
+    fn pools_now(&mut self, live: &BTreeSet<KubeVersion>) -> Vec<PoolNow> {
+        let rolls = self.rolls_nodes(live);
         let mut found = Vec::new();
         for pool in &self.cluster.pools {
             let nodes = self.nodes_of(pool);
@@ -322,7 +336,7 @@ impl ClusterPlanner<'_> {
                 name: pool.name.clone(),
                 runs,
                 nodes,
-                stays: pool.update == UpdateStrategy::OnDelete,
+                stays: pool.update == UpdateStrategy::OnDelete || !rolls,
                 forced: asked || self.wants_newer_image(pool) || self.left_behind(&pool.groups),
             });
         }
@@ -410,7 +424,9 @@ impl ClusterPlanner<'_> {
     /// The reason that a declared version gives.
     fn declared(&self) -> Why {
         let target = &self.cluster.kubernetes;
-        if target.pinned {
+        if let Some(Capped { max, .. }) = &self.cluster.capped {
+            Why::Capped { max: max.value.to_string(), at: max.at.clone() }
+        } else if target.pinned {
             Why::Pin { at: target.at.clone() }
         } else {
             Why::Release { release: self.cluster.release.clone(), at: target.at.clone() }

@@ -28,9 +28,9 @@ mod way;
 use std::collections::{BTreeMap, BTreeSet};
 
 use refit_model::{
-    Cluster, ClusterName, ClusterPlan, ClusterStatus, Code, Durations, Edge, Finding, Fleet,
-    Observation, ParallelPools, Plan, PoolName, Selection, Severity, Snapshot, Subject, Timestamp,
-    Work, digest_of,
+    Cluster, ClusterName, ClusterPlan, ClusterStatus, Code, Digest, Durations, Edge, Finding,
+    Fleet, Observation, ParallelPools, Plan, PoolName, Selection, Severity, Snapshot, Subject,
+    Timestamp, Work, digest_of,
 };
 
 pub use crate::explain::{UnknownName, WhyUnknown, explain};
@@ -52,6 +52,8 @@ pub struct Options {
     pub now: Option<Timestamp>,
     /// What earlier runs took: estimates follow it.
     pub durations: Durations,
+    /// The snapshot's digest, where it is known; none: it is computed.
+    pub snapshot_digest: Option<Digest>,
     /// The version of refit, for the plan to carry.
     pub made_with: String,
 }
@@ -139,7 +141,7 @@ pub fn plan(fleet: &Fleet, snapshot: &Snapshot, options: &Options) -> Plan {
         taken_at: snapshot.taken_at,
         now: options.now,
         config_digest: fleet.digest.clone(),
-        snapshot_digest: digest_of(snapshot),
+        snapshot_digest: options.snapshot_digest.clone().unwrap_or_else(|| digest_of(snapshot)),
         selection: options.selection.clone(),
         left_out: left_out.into_iter().map(|cluster| cluster.name.clone()).collect(),
         clusters,

@@ -74,6 +74,7 @@ impl<'a> Parts<'a> {
         state: &'a ClusterState,
         phases: Vec<Phase>,
         pools: &[PoolNow],
+        stay: &BTreeSet<AddonName>,
     ) -> Result<Self, Vec<Blocker>> {
         let mut kinds: Vec<Kind<'a>> =
             alike(pools, &cluster.kubernetes.value).into_iter().map(Kind::Pools).collect();
@@ -82,7 +83,12 @@ impl<'a> Parts<'a> {
             cluster.addons.keys().chain(installed.map(|(name, _)| name)).cloned().collect();
         let mut blockers = Vec::new();
         for name in &names {
-            match route(fleet, cluster, state, name) {
+            let found = if stay.contains(name) {
+                Ok(staying(fleet, cluster, state, name))
+            } else {
+                route(fleet, cluster, state, name)
+            };
+            match found {
                 Ok(route) => kinds.push(Kind::Addon(route)),
                 Err(blocker) => blockers.push(blocker),
             }
@@ -364,6 +370,34 @@ fn alike(pools: &[PoolNow], target: &KubeVersion) -> Vec<Pools> {
     found
 }
 
+/// An add-on that stays as it is.
+fn staying<'a>(
+    fleet: &'a Fleet,
+    cluster: &Cluster,
+    state: &'a ClusterState,
+    name: &AddonName,
+) -> Route<'a> {
+    let declared = cluster.addons.get(name).map(|target| target.version.value.clone());
+    let start = start(&AddonMark::of(state, name), declared.as_ref());
+    Route {
+        name: name.clone(),
+        addon: fleet.addons.get(name),
+        live: state.addons.get(name),
+        versions: vec![start.clone()],
+        goal: start,
+        touch: false,
+    }
+}
+
+/// What is there. A foreign copy of which nobody knows the version counts as what is declared.
+fn start(mark: &AddonMark, declared: Option<&AddonVersion>) -> Version {
+    match mark {
+        AddonMark::Absent => None,
+        AddonMark::At { version, .. } | AddonMark::Drifted { version, .. } => Some(version.clone()),
+        AddonMark::Foreign { version } => version.parse().ok().or_else(|| declared.cloned()),
+    }
+}
+
 /// What an add-on may be on its way, or what about it alone stands in the way.
 fn route<'a>(
     fleet: &'a Fleet,
@@ -388,11 +422,7 @@ fn route<'a>(
         )
         .of(name));
     }
-    let start: Version = match &mark {
-        AddonMark::Absent => None,
-        AddonMark::At { version, .. } | AddonMark::Drifted { version, .. } => Some(version.clone()),
-        AddonMark::Foreign { version } => version.parse().ok().or_else(|| goal.clone()),
-    };
+    let start = start(&mark, goal.as_ref());
     if let (Some(start), Some(goal)) = (&start, &goal)
         && start > goal
     {

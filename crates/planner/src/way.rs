@@ -53,15 +53,16 @@ impl Way {
     }
 }
 
-/// Works out the cheapest way of a cluster, or why there is none.
+/// Works out the cheapest way of a cluster, or why there is none. Some add-ons stay as they are.
 pub(crate) fn way(
     fleet: &Fleet,
     cluster: &Cluster,
     state: &ClusterState,
     phases: Vec<Phase>,
     pools: &[PoolNow],
+    stay: &BTreeSet<AddonName>,
 ) -> Result<Way, Vec<Blocker>> {
-    let parts = Parts::of(fleet, cluster, state, phases, pools)?;
+    let parts = Parts::of(fleet, cluster, state, phases, pools, stay)?;
     match parts.problem(&Without::new()).solve() {
         Ok(events) => Ok(lay_out(&parts, events)),
         Err(failures) => Err(no_way::explain(fleet, cluster, &parts, &failures)),

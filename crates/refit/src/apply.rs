@@ -37,10 +37,9 @@ pub(crate) fn apply(directory: &Path, options: &Apply, printer: &Printer) -> Res
     let selection = selected(&fleet, &options.planning.selecting)?;
     let selection = match &saved {
         Some(_) if !selection.is_everything() => {
-            return Err(Failure::new(Exit::Usage, "a saved plan knows which clusters it is about")
-                .hint(
-                    "leave out `--cluster`, `--channel` and `--exclude`, or plan again with them",
-                ));
+            return Err(Failure::new(Exit::Usage, "a saved plan knows what it is about").hint(
+                "leave out `--cluster`, `--channel`, `--exclude` and `--only`, or plan again with them",
+            ));
         }
         Some(saved) => saved.plan.selection.clone(),
         None => selection,
@@ -195,7 +194,7 @@ impl Session<'_> {
 
     /// What earlier runs took.
     fn measured(&self) -> Durations {
-        commands::measured(&state_directory(self.directory, &self.fleet))
+        commands::measured(&state_directory(self.directory, &self.fleet), None)
     }
 
     async fn look(&self) -> Snapshot {
@@ -425,7 +424,10 @@ impl Session<'_> {
     async fn second_plan(&self) -> Result<(), Failure> {
         let Made { plan, snapshot: _ } = self.make(&Planning::default()).await?;
         let text = if plan.is_empty() {
-            "The second plan is empty: nothing is left to do.".to_owned()
+            match self.selection.only {
+                None => "The second plan is empty: nothing is left to do.".to_owned(),
+                Some(only) => format!("The second plan with `--only {only}` is empty."),
+            }
         } else {
             let count = plan.actions.len();
             let actions =

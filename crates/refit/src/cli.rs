@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use clap::builder::styling::{AnsiColor, Effects, Styles};
 use clap::{Args, Parser, Subcommand, ValueEnum, ValueHint};
-use refit_model::{ChannelName, ClusterName, FleetName, Period, PoolName, Timestamp};
+use refit_model::{ChannelName, ClusterName, FleetName, Only, Period, PoolName, Timestamp};
 
 const STYLES: Styles = Styles::styled()
     .header(AnsiColor::Green.on_default().effects(Effects::BOLD))
@@ -253,6 +253,9 @@ pub(crate) struct Selecting {
         value_delimiter = ','
     )]
     pub(crate) exclude: Vec<String>,
+    /// Change nothing but these parts: `control-plane`, `nodes` or `add-ons`
+    #[arg(long, value_name = "PARTS", env = "REFIT_ONLY", hide_env_values = true)]
+    pub(crate) only: Option<Only>,
 }
 
 /// What both `plan` and `apply` take.
@@ -343,7 +346,8 @@ pub(crate) struct PlanSource {
 }
 
 /// What decides what is planned, and says nothing where the plan is a saved one.
-const DECIDES: [&str; 4] = ["snapshot", "replace", "refresh_images", "now"];
+const DECIDES: [&str; 8] =
+    ["snapshot", "replace", "refresh_images", "now", "cluster", "channel", "exclude", "only"];
 
 #[derive(Debug, Args)]
 #[command(after_help = "Examples:

@@ -43,7 +43,7 @@ pub(crate) fn state_directory(directory: &Path, fleet: &Fleet) -> PathBuf {
 /// # Errors
 /// When an option fits nothing, or nothing is left.
 pub(crate) fn selected(fleet: &Fleet, selecting: &Selecting) -> Result<Selection, Failure> {
-    let Selecting { cluster, channel, exclude } = selecting;
+    let Selecting { cluster, channel, exclude, only } = selecting;
     for (option, patterns) in [("cluster", cluster), ("exclude", exclude)] {
         for pattern in patterns {
             if !fleet.clusters.keys().any(|name| Selection::fits(pattern, name)) {
@@ -62,6 +62,7 @@ pub(crate) fn selected(fleet: &Fleet, selecting: &Selecting) -> Result<Selection
         clusters: cluster.iter().cloned().collect(),
         channels: channel.iter().cloned().collect::<BTreeSet<ChannelName>>(),
         exclude: exclude.iter().cloned().collect(),
+        only: *only,
     };
     let mut clusters = fleet.clusters.values();
     if !selection.is_everything() && !clusters.any(|c| selection.takes(&c.name, &c.channel)) {
@@ -88,11 +89,12 @@ fn fits_nothing<'a>(
 
 /// The selection as options of a command, each with a space before it; quoted for a shell.
 pub(crate) fn as_options(selection: &Selection) -> String {
-    let Selection { clusters, channels, exclude } = selection;
+    let Selection { clusters, channels, exclude, only } = selection;
     let quoted =
         |text: &String| if text.contains('*') { format!("'{text}'") } else { text.clone() };
     let clusters = clusters.iter().map(|name| format!(" --cluster {}", quoted(name)));
     let channels = channels.iter().map(|name| format!(" --channel {name}"));
     let exclude = exclude.iter().map(|name| format!(" --exclude {}", quoted(name)));
-    clusters.chain(channels).chain(exclude).collect()
+    let only = only.iter().map(|only| format!(" --only {only}"));
+    clusters.chain(channels).chain(exclude).chain(only).collect()
 }

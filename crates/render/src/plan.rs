@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use refit_model::{
-    ActionKind, AddonName, ChannelName, ClusterName, ClusterStatus, Fleet, KubeVersion, Plan,
+    ActionKind, AddonName, ChannelName, ClusterName, ClusterStatus, Fleet, KubeVersion, Only, Plan,
     ReleaseName, Reversibility,
 };
 
@@ -240,12 +240,21 @@ fn standing(page: &mut Page, plan: &Plan) {
     if !current.is_empty() && !plan.is_empty() {
         page.blank();
         page.line(2, 4)
-            .words(Paint::Good, &format!("{} up to date", count(current.len(), "cluster")));
+            .words(Paint::Good, &format!("{} {}", count(current.len(), "cluster"), done(plan)));
     }
 }
 
 /// The clusters that the plan is not about. Nobody looked whether something is to be done there.
 fn left_out(page: &mut Page, plan: &Plan) {
+    if let Some(only) = plan.selection.only {
+        let kept = match only {
+            Only::ControlPlane => "nodes and add-ons stay",
+            Only::Nodes => "control planes and add-ons stay",
+            Only::AddOns => "control planes and nodes stay",
+        };
+        page.blank();
+        page.line(2, 4).words(Paint::Change, &format!("--only {only}: {kept} as they are"));
+    }
     if plan.left_out.is_empty() {
         return;
     }
@@ -253,6 +262,14 @@ fn left_out(page: &mut Page, plan: &Plan) {
     let clusters = count(plan.left_out.len(), "cluster");
     page.line(2, 4).words(Paint::Change, &format!("{clusters} left out:")).space(1);
     page.names(Paint::Plain, plan.left_out.iter().map(ClusterName::as_str), NAME_LINES, "");
+}
+
+/// What a cluster is that nothing is planned for.
+fn done(plan: &Plan) -> &'static str {
+    match plan.selection.only {
+        None => "up to date",
+        Some(_) => "with nothing to do",
+    }
 }
 
 fn nothing_to_do(page: &mut Page, plan: &Plan) {
@@ -263,6 +280,7 @@ fn nothing_to_do(page: &mut Page, plan: &Plan) {
     let text = match (blocked, current) {
         (0, 0) if frozen > 0 => "No changes.".to_owned(),
         (0, 0) => "No changes. The plan has no cluster.".to_owned(),
+        (0, _) if plan.selection.only.is_some() => "No changes.".to_owned(),
         (0, _) => format!("No changes. {} {run} what the files say.", count(current, "cluster")),
         (_, 0) => format!("Nothing can be done: {} blocked.", are(blocked)),
         _ => format!(

@@ -226,8 +226,15 @@ fn node_pool(pool: &PoolName, actions: &[(usize, &Action)]) -> Line {
             }
             RollCause::LeftBehind => line.note(TIDY_UP),
         }
-        if let Why::Skew { rule: _, before } = &action.why {
-            line.note(format!("{to} before control plane {before} (skew policy)"));
+        match &action.why {
+            Why::Skew { rule: _, before } => {
+                line.note(format!("{to} before control plane {before} (skew policy)"));
+            }
+            Why::AddonKubelets { addon, version, .. } => {
+                line.note(format!("{to} before {addon} {version}, which needs it"));
+            }
+            Why::AddonAfterNodes { addon } => line.note(format!("{to} before {addon}")),
+            _ => {}
         }
         if from.iter().any(|from| from > to) {
             line.note("downgrade");

@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use refit_model::{
     Action, ActionId, ActionKind, Addon, AddonMark, AddonName, AddonVersion, Bounds, Cluster,
-    ClusterState, Fleet, KubeProxy, KubeVersion, Milestone, Minor, NodePool, Plan, PoolName,
+    ClusterState, Fleet, KubeProxy, KubeVersion, Milestone, Minor, NodePool, Only, Plan, PoolName,
     ServedVersion, VersionRange, skew,
 };
 
@@ -111,8 +111,26 @@ pub(crate) fn check(
         bounds(cluster, state, action, &mut notes);
     }
     pools::check(cluster, plan, order, &mut notes);
-    reaches(cluster, state, &stages, &mut notes);
+    match plan.selection.only {
+        None => reaches(cluster, state, &stages, &mut notes),
+        Some(only) => changes_only(only, order, &mut notes),
+    }
     notes
+}
+
+/// Whether nothing but one kind of parts is changed. Groups may be pinned for them.
+fn changes_only(only: Only, order: &Order<'_>, notes: &mut Vec<String>) {
+    for action in order.actions() {
+        let kind = match &action.kind {
+            ActionKind::ControlPlaneHop { .. } => Some(Only::ControlPlane),
+            ActionKind::NodePoolRoll { .. } => Some(Only::Nodes),
+            kind if kind.addon().is_some() => Some(Only::AddOns),
+            _ => None,
+        };
+        if kind.is_some_and(|kind| kind != only) {
+            notes.push(format!("{}: the plan is about {only} only", action.kind));
+        }
+    }
 }
 
 fn stages(

@@ -3,6 +3,8 @@
 use std::collections::BTreeSet;
 use std::path::{Component, Path, PathBuf};
 
+use refit_model::Code;
+
 use crate::{assert_none, root, text_of, tracked, tracked_with};
 
 /// A line of Markdown: its number, its text, and whether it stands in a block of code.
@@ -233,6 +235,15 @@ fn every_finding_is_documented() {
     let documented = documented_codes(&text_of("docs/reference/findings.md"));
     let mut problems = difference("is not in docs/reference/findings.md", &known, &documented);
     problems.extend(difference("is documented and does not exist", &documented, &known));
+    let listed: BTreeSet<String> = Code::ALL.iter().map(ToString::to_string).collect();
+    problems.extend(difference("is not in Code::ALL", &known, &listed));
+    let page = text_of("docs/reference/findings.md");
+    for code in Code::ALL {
+        let heading = format!("### {code}: {}", code.title());
+        if !page.lines().any(|line| line == heading) {
+            problems.push(format!("docs/reference/findings.md has no line `{heading}`"));
+        }
+    }
     assert_none(&problems);
 }
 

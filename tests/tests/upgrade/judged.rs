@@ -41,7 +41,7 @@ fn is_calm(cluster: &RealCluster) {
 fn deleted_instead_of_evicted(cluster: &RealCluster) {
     let pods = cluster.list("/api/v1/namespaces/shop/pods?labelSelector=app%3Dweb");
     let pods = pods.expect("pods are listed");
-    let found = wrong(cluster, "budget", 8, || {
+    let found = wrong(cluster, "budget", 20, || {
         for pod in pods.iter().take(3) {
             let name = pod["metadata"]["name"].as_str().expect("a pod has a name");
             let path = format!("/api/v1/namespaces/shop/pods/{name}");
@@ -76,7 +76,7 @@ fn the_target_group_is_forgotten(cluster: &RealCluster) {
     let [group, ..] = cluster.control_plane_groups();
     let instance =
         cluster.group(&group).expect("it is there")["Instances"][0]["InstanceId"].clone();
-    let found = wrong(cluster, "target", 8, || {
+    let found = wrong(cluster, "target", 20, || {
         let wish = json!({ "InstanceId": instance, "ShouldDecrementDesiredCapacity": false });
         let done = cluster.aws("autoscaling", "TerminateInstanceInAutoScalingGroup", &wish);
         done.expect("it can be terminated");

@@ -160,8 +160,9 @@ impl ClusterPlanner<'_> {
             return Why::Drift { fields };
         }
         let goal = target.version.value == *moved.to.as_ref().unwrap_or(&target.version.value);
-        if !goal && let Some(why) = self.forced_by(name, moved) {
-            return why;
+        if !goal {
+            let (to, at) = (target.version.value.clone(), target.version.at.clone());
+            return self.forced_by(name, moved).unwrap_or(Why::Bridge { to, at });
         }
         if target.version.pinned {
             Why::Pin { at: target.version.at.clone() }

@@ -2,13 +2,13 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use refit_model::skew::SkewRule;
 use refit_model::{
-    Action, ActionId, ActionKind, Bounds, Code, GroupName, ImageId, InstanceId, KubeVersion, Minor,
+    Action, ActionId, ActionKind, Bounds, Code, GroupName, ImageId, InstanceId, KubeVersion,
     NodeName, NodePool, Period, Reversibility, RollCause, RollTag, StateGuard, Why,
 };
 
 use super::ClusterPlanner;
+use super::order::Early;
 use crate::checks::Blocker;
 use crate::hops::Hop;
 use crate::images;
@@ -68,7 +68,7 @@ impl ClusterPlanner<'_> {
         &mut self,
         pool: &NodePool,
         to: &KubeVersion,
-        before: Option<Minor>,
+        early: Option<Early<'_>>,
     ) -> Option<ActionId> {
         let images = match images::pins(self.state, &pool.groups, &pool.image, to) {
             Ok(images) => images,
@@ -81,7 +81,7 @@ impl ClusterPlanner<'_> {
         let nodes = u32::try_from(names.len()).unwrap_or(u32::MAX);
         let from: BTreeSet<KubeVersion> = self.runs_before(pool, to, &names);
         let asked = self.options.replace.contains(&(self.cluster.name.clone(), pool.name.clone()));
-        let cause = if before.is_some() || from.iter().any(|from| !from.same_release(to)) {
+        let cause = if early.is_some() || from.iter().any(|from| !from.same_release(to)) {
             RollCause::Version
         } else if asked {
             RollCause::Asked
@@ -113,6 +113,13 @@ impl ClusterPlanner<'_> {
             *images = wanted_images;
         }
         let expect = machines(&groups, &from, BTreeSet::new());
+        let why = match (early, cause) {
+            (Some(early), _) => self.why_early(early, &from),
+            (None, RollCause::Version) => self.declared(),
+            (None, RollCause::NewerImage) => Why::NewerImage,
+            (None, RollCause::Asked) => Why::Asked,
+            (None, RollCause::LeftBehind) => Why::LeftBehind,
+        };
         let kind = ActionKind::NodePoolRoll {
             pool: pool.name.clone(),
             from,
@@ -143,13 +150,7 @@ impl ClusterPlanner<'_> {
                     .plus(pool.node_interval)
                     .times(nodes.max(1)),
                 reversible: Reversibility::Reversible,
-                why: match (before, cause) {
-                    (Some(before), _) => Why::Skew { rule: SkewRule::Kubelet, before },
-                    (None, RollCause::Version) => self.declared(),
-                    (None, RollCause::NewerImage) => Why::NewerImage,
-                    (None, RollCause::Asked) => Why::Asked,
-                    (None, RollCause::LeftBehind) => Why::LeftBehind,
-                },
+                why,
             }),
         )
     }

@@ -2,7 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use refit_model::skew::SkewRule;
+use refit_model::skew::{self, SkewRule};
 use refit_model::{
     ActionId, ActionKind, AddonName, AddonVersion, Because, KubeVersion, Milestone, Minor,
     Placement, PoolName, VersionRange, Why,
@@ -41,7 +41,7 @@ impl ClusterPlanner<'_> {
                 }
                 break;
             };
-            let Some(Ends { first, last }) = self.build_step(step) else { continue };
+            let Some(Ends { first, last }) = self.build_step(way, slot, step) else { continue };
             for (id, name, _, moved) in last_of_each(&in_slot) {
                 for begins in &first {
                     let because = self.because_before(name, moved, step);
@@ -110,7 +110,7 @@ impl ClusterPlanner<'_> {
 
     /// The actions of a step. Pools follow each other as they are declared, or, where several may
     /// be rolled at once, do not wait for each other: then whoever applies the plan counts them.
-    fn build_step(&mut self, step: &Step) -> Option<Ends> {
+    fn build_step(&mut self, way: &Way, slot: usize, step: &Step) -> Option<Ends> {
         match step {
             Step::Hop(hop) => {
                 let id = self.control_plane_hop(hop)?;
@@ -119,7 +119,8 @@ impl ClusterPlanner<'_> {
             Step::Roll { pools, to, before } => {
                 let mut rolls: Vec<ActionId> = Vec::new();
                 for pool in self.cluster.pools.iter().filter(|pool| pools.contains(&pool.name)) {
-                    rolls.extend(self.pool_roll(pool, to, *before));
+                    let early = before.map(|before| Early { way, slot, before });
+                    rolls.extend(self.pool_roll(pool, to, early));
                 }
                 if self.cluster.max_parallel_pools > 1 {
                     return (!rolls.is_empty()).then(|| Ends { first: rolls.clone(), last: rolls });
@@ -214,6 +215,47 @@ impl ClusterPlanner<'_> {
             Because::Placement { addon: name.clone(), milestone }
         } else {
             Because::OneAtATime
+        }
+    }
+}
+
+/// A roll on the way: the slot before it, and the minor of the next hop.
+#[derive(Clone, Copy)]
+pub(super) struct Early<'w> {
+    way: &'w Way,
+    slot: usize,
+    before: Minor,
+}
+
+impl ClusterPlanner<'_> {
+    /// What asks for a roll on the way: the skew policy, or an add-on that moves after it.
+    pub(super) fn why_early(&self, roll: Early<'_>, from: &BTreeSet<KubeVersion>) -> Why {
+        let Early { way, slot, before } = roll;
+        let end = self.cluster.kubernetes.value.minor();
+        let skew = Why::Skew { rule: SkewRule::Kubelet, before };
+        if from.iter().any(|kubelet| !skew::kubelet_fits(kubelet.minor(), end)) {
+            return skew;
+        }
+        let later = way.moves.iter().filter(|(_, moves)| moves.iter().any(|m| m.slot > slot));
+        for (name, moves) in later.clone() {
+            let to = moves.iter().filter(|moved| moved.slot > slot).find_map(|m| m.to.as_ref());
+            let addon = self.fleet.addons.get(name);
+            let known = addon.zip(to).and_then(|(addon, to)| Some((to, addon.versions.get(to)?)));
+            if let Some((to, release)) = known
+                && let Some(range) = &release.kubelets
+                && from.iter().any(|kubelet| !range.contains(&kubelet.minor()))
+            {
+                let (addon, supports) = (name.clone(), range.to_string());
+                return Why::AddonKubelets { addon, version: to.clone(), supports };
+            }
+        }
+        let waits = |name: &&AddonName| {
+            let addon = self.fleet.addons.get(*name);
+            addon.is_some_and(|addon| addon.placement.after.contains(&Milestone::Nodes))
+        };
+        match later.map(|(name, _)| name).find(waits) {
+            Some(addon) => Why::AddonAfterNodes { addon: addon.clone() },
+            None => skew,
         }
     }
 }

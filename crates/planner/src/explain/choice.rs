@@ -18,6 +18,8 @@ struct Moved<'a> {
     addon: &'a Addon,
     from: Option<AddonVersion>,
     chosen: AddonVersion,
+    /// What comes after the chosen version.
+    next: Option<AddonVersion>,
     stage: Stage,
     lives: Lives,
     declared: Option<DeclaredVersion>,
@@ -56,6 +58,7 @@ impl<'a> Explainer<'a> {
             (Why::Pin { at }, _) if *to == cluster.to => {
                 WhyPatch::Declared { at: at.clone(), pinned: true }
             }
+            (Why::Capped { at, .. }, _) if *to == cluster.to => WhyPatch::Capped { at: at.clone() },
             _ if from.contains(to) => WhyPatch::HalfDone,
             (_, Some(fleet)) if fleet.newest_patch(to.minor()) == Some(to) => WhyPatch::Newest,
             _ => return None,
@@ -93,6 +96,9 @@ impl<'a> Explainer<'a> {
         roll: &Action,
         from: &BTreeSet<KubeVersion>,
     ) -> WhyNotLater {
+        if let Why::AddonKubelets { addon, .. } | Why::AddonAfterNodes { addon } = &roll.why {
+            return WhyNotLater::ForAddon { addon: addon.clone() };
+        }
         let Some(at) = self.order.place(&roll.id) else { return WhyNotLater::Last };
         let hops = self.hops(cluster);
         let comes_after = |hop: &&&Action| {
@@ -121,7 +127,9 @@ impl<'a> Explainer<'a> {
     ) -> Option<Moved<'a>> {
         let fleet = self.fleet?;
         let (from, chosen) = ends_of(&action.kind);
-        let stage = self.stage_of(action, &self.moves(cluster, name));
+        let moves = self.moves(cluster, name);
+        let stage = self.stage_of(action, &moves);
+        let after = moves.iter().skip_while(|other| other.id != action.id).nth(1);
         let target = fleet.clusters.get(&cluster.name)?.addons.get(name);
         let declared = target.map(|target| DeclaredVersion {
             version: target.version.value.clone(),
@@ -135,6 +143,7 @@ impl<'a> Explainer<'a> {
             addon: fleet.addons.get(name)?,
             from,
             chosen: chosen?,
+            next: after.and_then(|next| ends_of(&next.kind).1),
             stage,
             lives: self.lives(cluster, stage),
             declared,
@@ -182,11 +191,7 @@ impl<'a> Explainer<'a> {
         why.extend(self.unsupported(moved, release));
         why.extend(self.unmet(moved, version, release));
         why.extend(self.conflicts(moved, version, release));
-        if let Some(there) = moved.from.as_ref().filter(|there| *there < version)
-            && !moved.addon.may_step(there, version)
-        {
-            why.push(WhyNot::NoStep { from: there.clone() });
-        }
+        why.extend(no_step(moved, version, release));
         let reason = match declared {
             // That it is there is no reason to leave it there.
             _ if !why.is_empty() && why != [WhyNot::IsThere] => return why,
@@ -320,6 +325,36 @@ impl<'a> Explainer<'a> {
         }
         why
     }
+}
+
+/// What speaks against the step to a version, or from it to what comes next.
+fn no_step(moved: &Moved<'_>, version: &AddonVersion, release: &AddonRelease) -> Vec<WhyNot> {
+    let mut why = Vec::new();
+    if let Some(there) = moved.from.as_ref().filter(|there| *there < version) {
+        if !moved.addon.may_step(there, version) {
+            why.push(WhyNot::NoStep { from: there.clone() });
+        }
+        let before = moved.addon.versions.get(there);
+        if let Some((crd, stored)) = before.and_then(|before| dropped(before, release)) {
+            why.push(WhyNot::DropsStored { crd, stored });
+        }
+    }
+    if let Some(next) = moved.next.as_ref().filter(|next| version < *next) {
+        let drops = |next: &AddonRelease| dropped(release, next).is_some();
+        if !moved.addon.may_step(version, next) || moved.addon.versions.get(next).is_some_and(drops)
+        {
+            why.push(WhyNot::NoStepOn { to: next.clone() });
+        }
+    }
+    why
+}
+
+/// The definition of which a version stores objects in a version that another one does not list.
+fn dropped(from: &AddonRelease, to: &AddonRelease) -> Option<(String, String)> {
+    from.crds().iter().find_map(|(name, crd)| {
+        let dropped = to.crds().get(name).is_some_and(|to| !to.lists(&crd.storage));
+        dropped.then(|| (name.clone(), crd.storage.clone()))
+    })
 }
 
 /// What a version supports, and who says so.

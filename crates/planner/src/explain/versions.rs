@@ -5,7 +5,7 @@ use std::collections::BTreeSet;
 
 use refit_model::{
     Action, ActionKind, AddonMark, AddonName, AddonVersion, ClusterPlan, Code, KubeVersion, Lives,
-    Minor, PoolName,
+    Minor, PoolName, UpdateStrategy,
 };
 
 use super::Explainer;
@@ -112,7 +112,10 @@ impl<'a> Explainer<'a> {
         };
         let mut names: BTreeSet<&'a PoolName> = rolled.iter().filter_map(pool_of).collect();
         let declared = self.fleet.and_then(|fleet| fleet.clusters.get(&cluster.name));
-        names.extend(declared.into_iter().flat_map(|declared| &declared.pools).map(|p| &p.name));
+        // What nodes run that somebody else replaces, the plan does not say.
+        let pools = declared.into_iter().flat_map(|declared| &declared.pools);
+        let replaced = pools.filter(|pool| pool.update != UpdateStrategy::OnDelete);
+        names.extend(replaced.map(|pool| &pool.name));
         let of = |name: &PoolName| {
             rolled.iter().filter(|action| pool_of(action) == Some(name)).copied().collect()
         };

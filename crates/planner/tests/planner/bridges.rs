@@ -1,9 +1,10 @@
 //! Versions in between that only another add-on asks for.
 
-use refit_model::{ClusterStatus, Code, Fleet};
+use refit_model::{ActionKind, ClusterStatus, Code, Fleet, Why};
 
 use crate::bench::{
-    Bench, ant, codes, edges, finding, fleet, has, knows, n, release, requires, status, wants,
+    Bench, ant, codes, edges, finding, fleet, has, knows, minor, n, release, requires, status,
+    wants,
 };
 
 /// `proxy` from 1 to 3 beside `dns` from 1 to 3; what requires what is the test's.
@@ -107,4 +108,24 @@ fn without_a_bridge_the_finding_says_what_would_be_one() {
     assert_eq!(codes(&plan).len(), 1);
     let found = finding(&plan, Code::RF019);
     assert_eq!(found.hint, "add a version of dns or of proxy that goes with both");
+}
+
+/// The skew policy would let the nodes be rolled once, at the end; an add-on does not.
+#[test]
+fn a_roll_that_an_add_on_needs_says_so() {
+    let mut fleet = fleet(&[("ant", "1.31.5", "1.33.5")]);
+    ant(&mut fleet).pools.truncate(1);
+    knows(&mut fleet, "dns", &[("1.0.0", "<=1.32"), ("2.0.0", ">=1.32")]);
+    has(&mut fleet, "dns", "1.0.0");
+    wants(&mut fleet, "dns", "2.0.0");
+    release(&mut fleet, "dns", "2.0.0").kubelets = Some(n(">=1.32"));
+    let plan = Bench::of(fleet.clone()).plan();
+    let rolls: Vec<&Why> = plan
+        .actions
+        .iter()
+        .filter(|action| matches!(&action.kind, ActionKind::NodePoolRoll { to, .. } if to.minor() == minor(32)))
+        .map(|action| &action.why)
+        .collect();
+    let (addon, version, supports) = (n("dns"), n("2.0.0"), ">=1.32".to_owned());
+    assert_eq!(rolls, [&Why::AddonKubelets { addon, version, supports }]);
 }

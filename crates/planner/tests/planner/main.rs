@@ -5,6 +5,7 @@
 mod addons;
 mod bench;
 mod bridges;
+mod cases;
 mod determinism;
 mod edges;
 mod explain;
@@ -16,6 +17,7 @@ mod launches;
 mod limits;
 mod no_way;
 mod on_delete;
+mod only;
 mod optimum;
 mod properties;
 mod storage;

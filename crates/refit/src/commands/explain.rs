@@ -78,7 +78,7 @@ fn asked(
     let names = refit_planner::needed(&fleet, &selection);
     let saved = snapshot.as_deref();
     let snapshot = gather(directory, &fleet, &names, saved, reaching, *parallelism)?;
-    let durations = measured(&state_directory(directory, &fleet));
+    let durations = measured(&state_directory(directory, &fleet), saved);
     let Made { plan, snapshot: _ } = make(&fleet, snapshot, planning, selection, durations)?;
     Ok(Asked { plan, fleet: Some(fleet) })
 }

@@ -5,7 +5,7 @@ use std::path::Path;
 
 use refit_model::{
     ClusterName, Durations, Fleet, History, Plan, SavedPlan, Selection, Snapshot, UpdateStrategy,
-    readable,
+    digest_of, readable,
 };
 use refit_planner::Options;
 use refit_runtime::Observers;
@@ -167,16 +167,18 @@ pub(crate) fn make(
     durations: Durations,
 ) -> Result<Made, Failure> {
     check_replaced(fleet, planning, &selection)?;
+    let digest = digest_of(&snapshot);
     let options = Options {
         durations,
         replace: planning.replace.iter().cloned().collect(),
         selection,
         refresh_images: planning.refresh_images,
         now: planning.now,
+        snapshot_digest: Some(digest.clone()),
         made_with: env!("CARGO_PKG_VERSION").to_owned(),
     };
     let plan = refit_planner::plan(fleet, &snapshot, &options);
-    let notes = refit_verifier::verify(fleet, &snapshot, &plan);
+    let notes = refit_verifier::verify_known(fleet, &snapshot, &digest, &plan);
     if notes.is_empty() { Ok(Made { plan, snapshot }) } else { Err(refused(&notes)) }
 }
 
@@ -184,10 +186,14 @@ pub(crate) fn make(
 /// what it does now, and reading takes time.
 const RUNS_MAX: usize = 20;
 
-/// What the newest runs took. A store that cannot be read has nothing to say here: whoever needs
-/// it says what is wrong with it.
-pub(crate) fn measured(state: &Path) -> Durations {
+/// What the newest runs took; nothing for a plan from a saved snapshot, which is the same
+/// everywhere. A store that cannot be read has nothing to say here: whoever needs it says what is
+/// wrong with it.
+pub(crate) fn measured(state: &Path, snapshot: Option<&Path>) -> Durations {
     let mut history = History::default();
+    if snapshot.is_some() {
+        return history.durations();
+    }
     let runs = refit_store::read_runs(state).map(|list| list.runs).unwrap_or_default();
     for summary in runs.iter().take(RUNS_MAX) {
         let Ok(journal) = refit_store::read_run(state, &summary.run) else { continue };
@@ -259,7 +265,7 @@ pub(crate) fn plan(
     let saved = options.snapshot.as_deref();
     let reaching = &options.reaching;
     let snapshot = gather(directory, &fleet, &names, saved, reaching, options.parallelism)?;
-    let durations = measured(&state_directory(directory, &fleet));
+    let durations = measured(&state_directory(directory, &fleet), saved);
     let Made { plan, snapshot } = make(&fleet, snapshot, &options.planning, selection, durations)?;
     let saved = SavedPlan::new(plan);
     if let Some(path) = &options.output {

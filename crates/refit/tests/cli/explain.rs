@@ -124,6 +124,9 @@ fn what_decides_a_plan_goes_with_no_saved_one() {
             &["--replace", "dev-1/workers"],
             &["--refresh-images"],
             &["--now", "2026-11-21T09:00:00Z"],
+            &["--cluster", "dev-1"],
+            &["--channel", "dev"],
+            &["--exclude", "dev-1"],
         ] {
             fleet.run(&[command, option].concat()).exits(64).says(&["cannot be used with"]);
         }
@@ -183,4 +186,12 @@ fn what_earlier_runs_took_decides_how_long_a_plan_takes() {
     // The same journals give the same plan.
     let third = fleet.run(&[&again[..], &["--format", "json"]].concat()).exits(0).json();
     assert_eq!(second["digest"], third["digest"]);
+    // And a snapshot gives the same plan with and without them.
+    fleet.run(&["observe", "-o", "s.json"]).exits(0);
+    let from = [&again[..], &["--snapshot", "s.json", "--format", "json"]].concat();
+    let with = fleet.run(&from).exits(0).json();
+    std::fs::remove_dir_all(fleet.path().join(".refit/runs")).unwrap();
+    let without = fleet.run(&from).exits(0).json();
+    assert!(with["plan"]["measured"].is_null());
+    assert_eq!(with["digest"], without["digest"]);
 }

@@ -57,6 +57,33 @@ fn options_narrow_each_other_and_have_variables() {
 }
 
 #[test]
+fn one_kind_of_parts_is_planned_applied_and_done() {
+    let fleet = Fleet::quickstart();
+    let only = ["plan", "--only", "add-ons", "--cluster", "dev-eu-1"];
+    let shown = fleet.run(&only).exits(0).shows(&[
+        "--only add-ons: control planes and nodes stay as they are",
+        "RF047",
+        "left undone by `--only add-ons`: the control plane stays at ",
+    ]);
+    assert!(!shown.stdout.contains("rolled"), "{}", shown.stdout);
+    fleet
+        .run(&["plan", "--only", "addons"])
+        .exits(64)
+        .says(&["`control-plane`, `nodes` or `add-ons`"]);
+
+    let before = runs(&fleet, "dev-eu-1");
+    let apply = ["--auto-approve", "--cluster", "dev-eu-1"];
+    fleet.apply(&[&apply[..], &["--only", "add-ons"]].concat()).exits(0);
+    assert_eq!(runs(&fleet, "dev-eu-1"), before);
+    fleet.run(&[&only[..], &["--detailed-exitcode"]].concat()).exits(0).shows(&["No changes."]);
+    for part in ["control-plane", "nodes", "add-ons", "control-plane", "nodes"] {
+        fleet.apply(&[&apply[..], &["--only", part]].concat()).exits(0);
+    }
+    fleet.apply(&apply).exits(0);
+    fleet.run(&["plan", "--cluster", "dev-eu-1", "--detailed-exitcode"]).exits(0);
+}
+
+#[test]
 fn a_wave_that_is_left_out_and_not_done_is_warned_of() {
     let fleet = Fleet::quickstart();
     let later = ["plan", "--exclude", "prod-eu-1", "--channel", "stable"];
@@ -95,7 +122,7 @@ fn what_fits_nothing_is_wrong_usage() {
     }
     fleet.run(&["plan", "-o", "next.plan"]).exits(0);
     let saved = ["apply", "next.plan", "--cluster", "dev-eu-1"];
-    fleet.run(&saved).exits(64).says(&["a saved plan knows which clusters it is about"]);
+    fleet.run(&saved).exits(64).says(&["a saved plan knows what it is about"]);
 }
 
 #[test]

@@ -27,6 +27,7 @@ fn patch(page: &mut Page, action: &Action, why: &WhyPatch, others: &[KubeVersion
     let text = match why {
         WhyPatch::Declared { at, pinned: false } => format!("it is declared ({at})"),
         WhyPatch::Declared { at, pinned: true } => format!("a pin of the cluster says so ({at})"),
+        WhyPatch::Capped { at } => format!("it is the newest that `max-version` allows ({at})"),
         WhyPatch::Newest => {
             format!("it is the newest {minor} in `available` of `[kubernetes]` (fleet.toml)")
         }
@@ -63,6 +64,9 @@ fn moment(page: &mut Page, pool: &PoolName, earlier: Option<&WhyNotEarlier>, lat
             "not later: no hop comes after it; nodes are rolled as late and as seldom as the skew \
              policy allows"
                 .to_owned()
+        }
+        WhyNotLater::ForAddon { addon } => {
+            format!("not later: {addon} moves after it, and waits for the nodes")
         }
         WhyNotLater::Free { hop } => format!(
             "not later: no rule asks for it, but it was planned before {} and the order is part of \
@@ -153,6 +157,10 @@ fn reason(why: &WhyNot, choice: &AddonChoice, support: &Support) -> String {
         WhyNot::NoStep { from } => {
             format!("addons/{}/addon.toml allows no step to it from {from}", choice.addon)
         }
+        WhyNot::DropsStored { crd, stored } => {
+            format!("objects of {crd} are stored in {stored}, which it does not list")
+        }
+        WhyNot::NoStepOn { to } => format!("no step leads from it to {to}, which comes next"),
         WhyNot::NotDeclared => match &choice.declared {
             Some(declared) => {
                 format!("not declared ({}), and nothing asks for a step in between", declared.at)
@@ -226,7 +234,8 @@ mod tests {
             there: there.iter().map(|version| n(version)).collect(),
         };
         let (addon, version, range) = (n("proxy"), n("2.0.0"), n("<=1.4.0"));
-        let others: [(&str, Vec<WhyNot>); 11] = [
+        let drops = WhyNot::DropsStored { crd: "zones.dns".into(), stored: "v1beta1".into() };
+        let others: [(&str, Vec<WhyNot>); 12] = [
             ("0.9.0", vec![WhyNot::Older { there: n("1.0.0") }]),
             ("1.0.0", vec![WhyNot::IsThere, WhyNot::ApiServers { minors: of(&["1.33"]) }]),
             ("1.1.0", vec![WhyNot::Kubelets { minors: of(&["1.28", "1.29"]) }, not_served]),
@@ -237,6 +246,7 @@ mod tests {
             ("1.4.1", vec![WhyNot::RequiredBy { addon, version, range }]),
             ("1.4.2", vec![WhyNot::Conflicts { addon: n("ingress"), version: n("2.0.0") }]),
             ("1.4.3", vec![WhyNot::NoStep { from: n("1.0.0") }]),
+            ("1.4.4", vec![drops, WhyNot::NoStepOn { to: n("1.5.0") }]),
             ("1.5.0", vec![WhyNot::Newer]),
         ];
         AddonChoice {
@@ -295,6 +305,8 @@ mod tests {
           not 1.4.1  proxy 2.0.0, which is there then, requires dns <=1.4.0
           not 1.4.2  it and ingress 2.0.0, which is there then, cannot live together
           not 1.4.3  addons/dns/addon.toml allows no step to it from 1.0.0
+          not 1.4.4  objects of zones.dns are stored in v1beta1, which it does not list; no
+                     step leads from it to 1.5.0, which comes next
           not 1.5.0  newer than what is declared (addons/dns/addon.toml:2)
         ");
         let mut narrow = Page::new(NARROW);

@@ -18,6 +18,15 @@ pub(super) fn why(action: &Action, choice: Option<&Choice>) -> String {
     match &action.why {
         Why::Release { release, at } => format!("release {release} asks for it ({at})"),
         Why::Pin { at } => format!("a pin of the cluster asks for it ({at})"),
+        Why::Capped { max, at } => {
+            format!("the newest version that `max-version = \"{max}\"` allows ({at})")
+        }
+        Why::AddonKubelets { addon, version, supports } => {
+            format!("{addon} {version}, which comes after it, supports kubelets {supports}")
+        }
+        Why::AddonAfterNodes { addon } => {
+            format!("addons/{addon}/addon.toml has {addon} move after the nodes")
+        }
         Why::Skew { rule, before } => {
             format!("the skew policy asks for it before the control plane goes to {before}: {rule}")
         }
@@ -31,6 +40,9 @@ pub(super) fn why(action: &Action, choice: Option<&Choice>) -> String {
         }
         Why::StoredVersion { crd, stored, dropped_by } => {
             format!("objects of {crd} may be stored in {stored}, which {dropped_by} does not list")
+        }
+        Why::Bridge { to, at } => {
+            format!("it is a version on the way to {to}, which is declared ({at})")
         }
         Why::Unlisted => match &action.kind {
             ActionKind::AddonRemove { kept, .. } if !kept.is_empty() => {

@@ -1,0 +1,130 @@
+//! A plan about one kind of parts only: the others stay as they are, and what that leaves undone is
+//! told.
+
+use std::collections::BTreeSet;
+
+use refit_model::{AddonMark, AddonName, Code, KubeVersion, Minor, Only, Severity, skew};
+
+use super::ClusterPlanner;
+use crate::checks::Blocker;
+use crate::hops::Hop;
+use crate::timeline::{self, PoolNow};
+use crate::way::{self, Way};
+
+/// How many names are listed.
+const SHOWN: usize = 5;
+
+impl ClusterPlanner<'_> {
+    /// Whether a plan may change parts of a kind.
+    pub(super) fn changes(&self, kind: Only) -> bool {
+        self.options.selection.only.is_none_or(|only| only == kind)
+    }
+
+    /// Whether nodes may be rolled: when the plan is about nothing but them, as soon as every
+    /// apiserver can take what is declared.
+    pub(super) fn rolls_nodes(&self, live: &BTreeSet<KubeVersion>) -> bool {
+        let target = self.cluster.kubernetes.value.minor();
+        match self.options.selection.only {
+            None => true,
+            Some(only) => only == Only::Nodes && live.iter().all(|v| v.minor() == target),
+        }
+    }
+
+    /// The cheapest way, or why there is none. Where the plan is not about everything, as much of it
+    /// as there is a way for: as many hops as pools and add-ons let, or as many add-ons.
+    pub(super) fn way(
+        &self,
+        live: &BTreeSet<KubeVersion>,
+        hops: &mut Vec<Hop>,
+        pools: &[PoolNow],
+    ) -> Result<Way, Vec<Blocker>> {
+        let target = &self.cluster.kubernetes.value;
+        let try_with = |hops: &[Hop], stay: &BTreeSet<AddonName>| {
+            let phases = timeline::phases(self.state, live, hops, target);
+            way::way(self.fleet, self.cluster, self.state, phases, pools, stay)
+        };
+        let mut stay = BTreeSet::new();
+        match self.options.selection.only {
+            None => return try_with(hops, &stay),
+            Some(Only::ControlPlane | Only::Nodes) => stay = self.all_addons(),
+            Some(Only::AddOns) => {}
+        }
+        loop {
+            let fits = pools.iter().all(|pool| hops.iter().all(|hop| takes(hop, pool)));
+            let found = if fits { try_with(hops, &stay) } else { Err(Vec::new()) };
+            let Err(blockers) = found else { return found };
+            if hops.pop().is_some() {
+                continue;
+            }
+            let all = self.all_addons();
+            if stay == all {
+                return Err(blockers);
+            }
+            let named = blockers.iter().filter_map(|blocker| blocker.part.as_ref()?.parse().ok());
+            let before = stay.len();
+            stay.extend(named.filter(|name| all.contains(name)));
+            if stay.len() == before {
+                stay = all;
+            }
+        }
+    }
+
+    fn all_addons(&self) -> BTreeSet<AddonName> {
+        self.cluster.addons.keys().chain(self.state.addons.keys()).cloned().collect()
+    }
+
+    /// What the plan leaves undone because of what it is about.
+    pub(super) fn left_undone(
+        &self,
+        hops: &[Hop],
+        pools: &[PoolNow],
+        way: &Way,
+    ) -> Option<Blocker> {
+        let only = self.options.selection.only?;
+        let target = &self.cluster.kubernetes.value;
+        let live = super::running(self.state);
+        let mut left: Vec<String> = Vec::new();
+        let reached = hops.last().map(|hop| &hop.to).or(live.first());
+        if let Some(reached) = reached.filter(|reached| !reached.same_release(target)) {
+            left.push(format!("the control plane stays at {reached}"));
+        }
+        let old = pools.iter().filter(|pool| {
+            pool.stays && pool.runs.iter().any(|version| !version.same_release(target))
+        });
+        left.extend(listed("nodes of", &old.map(|pool| pool.name.as_str()).collect::<Vec<_>>()));
+        let undone = self.cluster.addons.iter().filter(|(name, wanted)| {
+            let last = way.moves.get(*name).and_then(|moves| moves.last());
+            let wanted = &wanted.version.value;
+            match (last, AddonMark::of(self.state, name)) {
+                (Some(moved), _) => moved.to.as_ref() != Some(wanted),
+                (None, AddonMark::At { version, .. }) => version != *wanted,
+                (None, _) => true,
+            }
+        });
+        let removed = self.state.addons.iter().filter(|(name, addon)| {
+            let stays = !way.moves.contains_key(*name);
+            addon.parent.is_some() && stays && !self.cluster.addons.contains_key(*name)
+        });
+        let names = undone.map(|(name, _)| name).chain(removed.map(|(name, _)| name));
+        left.extend(listed("add-ons", &names.map(AddonName::as_str).collect::<Vec<_>>()));
+        let evidence = format!("left undone by `--only {only}`: {}", left.join("; "));
+        let blocker = Blocker::new(Code::RF047, evidence, "plan again without it");
+        (!left.is_empty()).then(|| blocker.weighing(Severity::Note))
+    }
+}
+
+/// Whether apiservers of a hop's minor can take what a pool that stays runs.
+fn takes(hop: &Hop, pool: &PoolNow) -> bool {
+    let mut runs: Vec<Minor> = pool.runs.iter().map(KubeVersion::minor).collect();
+    runs.retain(|minor| !skew::kubelet_fits(*minor, hop.to.minor()));
+    !pool.stays || runs.is_empty()
+}
+
+fn listed(what: &str, names: &[&str]) -> Option<String> {
+    let more = match names.len().saturating_sub(SHOWN) {
+        0 => String::new(),
+        more => format!(" and {more} more"),
+    };
+    let shown = names.iter().take(SHOWN).copied().collect::<Vec<_>>().join(", ");
+    (!names.is_empty()).then(|| format!("{what} {shown}{more}"))
+}
