@@ -190,7 +190,7 @@ fn what_earlier_runs_took_decides_how_long_a_plan_takes() {
     fleet.run(&["observe", "-o", "s.json"]).exits(0);
     let from = [&again[..], &["--snapshot", "s.json", "--format", "json"]].concat();
     let with = fleet.run(&from).exits(0).json();
-    std::fs::remove_dir_all(fleet.path().join(".refit/runs")).unwrap();
+    std::fs::remove_dir_all(fleet.file("state/runs")).unwrap();
     let without = fleet.run(&from).exits(0).json();
     assert!(with["plan"]["measured"].is_null());
     assert_eq!(with["digest"], without["digest"]);

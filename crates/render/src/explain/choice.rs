@@ -305,8 +305,8 @@ mod tests {
           not 1.4.1  proxy 2.0.0, which is there then, requires dns <=1.4.0
           not 1.4.2  it and ingress 2.0.0, which is there then, cannot live together
           not 1.4.3  addons/dns/addon.toml allows no step to it from 1.0.0
-          not 1.4.4  objects of zones.dns are stored in v1beta1, which it does not list; no
-                     step leads from it to 1.5.0, which comes next
+          not 1.4.4  objects of zones.dns are stored in v1beta1, which it does not list;
+                     no step leads from it to 1.5.0, which comes next
           not 1.5.0  newer than what is declared (addons/dns/addon.toml:2)
         ");
         let mut narrow = Page::new(NARROW);
