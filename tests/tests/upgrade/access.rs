@@ -1,23 +1,25 @@
-//! The ways in to a cluster that a kubeconfig can name: several files, a plugin that makes the
-//! token, proxies.
+//! The ways in to a cluster: several kubeconfigs, a plugin that makes the token, a pod's service
+//! account, proxies.
 
 use std::fs;
 use std::io::{Read, Write, copy};
 use std::net::{Shutdown, TcpListener, TcpStream};
+use std::process::Command;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::thread;
 
-use refit_tests::real::RealCluster;
+use refit_tests::real::{RealCluster, say};
 use serde_json::{Value, json};
 
-use crate::fleet::{Fleet, Ran};
+use crate::fleet::{Fleet, Ran, binary};
 
 pub(crate) fn every_way_in(cluster: &RealCluster, fleet: &Fleet) {
     let text = fs::read_to_string(&cluster.kubeconfig_refit).expect("there is a kubeconfig");
     let kubeconfig: Value = serde_saphyr::from_str(&text).expect("it is YAML");
     several_files(fleet, &kubeconfig);
     a_plugin(fleet, &kubeconfig);
+    in_a_pod(fleet, &kubeconfig);
     for (scheme, greet) in [("http", connect as Greet), ("socks5", socks as Greet)] {
         let (port, passed) = proxy(greet);
         let mut kubeconfig = kubeconfig.clone();
@@ -69,6 +71,35 @@ fn a_plugin(fleet: &Fleet, kubeconfig: &Value) {
     fleet.write("kubeconfig", &kubeconfig.to_string());
     let plan = fleet.run(&["plan", "--kubeconfig", "kubeconfig"]).exits(3);
     plan.says(&["RF001", "no-such-plugin"]);
+}
+
+/// Without a kubeconfig, as in a pod: what a service account has stands at a place of the kubelet's
+/// choosing, which only a mount namespace of its own can have.
+fn in_a_pod(fleet: &Fleet, kubeconfig: &Value) {
+    const ENTER: [&str; 2] = ["--map-root-user", "--mount"];
+    let may_enter = Command::new("unshare").args(ENTER).arg("true").output();
+    if !may_enter.is_ok_and(|done| done.status.success()) {
+        say("a run in a pod is LEFT OUT, because `unshare` may not make a mount namespace");
+        return;
+    }
+    let server = kubeconfig["clusters"][0]["cluster"].clone();
+    let address = server["server"].as_str().expect("the cluster has an address");
+    let (host, port) =
+        address.trim_start_matches("https://").rsplit_once(':').expect("it has a port");
+    let authority = server["certificate-authority"].as_str().expect("it has an authority");
+    let token = kubeconfig["users"][0]["user"]["token"].as_str().expect("refit has a token");
+    fleet.write("pod/token", token);
+    fleet.write("pod/namespace", "default");
+    let script = format!(
+        "set -e; mount -t tmpfs none /var/run; \
+         place=/var/run/secrets/kubernetes.io/serviceaccount; mkdir -p $place; \
+         cp pod/token pod/namespace $place; cp {authority} $place/ca.crt; \
+         unset KUBECONFIG; export KUBERNETES_SERVICE_HOST={host} KUBERNETES_SERVICE_PORT={port}; \
+         exec \"$0\" plan"
+    );
+    let mut pod = Command::new("unshare");
+    pod.args(ENTER).args(["sh", "-c", &script]).arg(binary());
+    fleet.in_its_place(pod).exits(0);
 }
 
 /// What a proxy asks before it passes bytes on: where to.
