@@ -192,20 +192,7 @@ impl ClusterPlanner<'_> {
             return;
         }
         let live = running(self.state);
-        let found = if self.changes(Only::ControlPlane) {
-            hops::find(self.fleet, self.cluster, &live)
-        } else {
-            Ok(Vec::new())
-        };
-        let mut hops = match found {
-            // Nothing to do but to tidy up after a run that did not end.
-            Ok(hops)
-                if hops.is_empty()
-                    && self.changes(Only::ControlPlane)
-                    && self.left_behind(&self.cluster.control_plane.groups) =>
-            {
-                vec![Hop { from: live.clone(), to: self.cluster.kubernetes.value.clone() }]
-            }
+        let mut hops = match self.hops(&live) {
             Ok(hops) => hops,
             Err(blocker) => {
                 self.blockers.push(blocker.of("control-plane"));
@@ -264,6 +251,19 @@ impl ClusterPlanner<'_> {
             return;
         }
         (self.edges, self.implied) = graph.reduce();
+    }
+
+    /// The hops that a plan of this kind may make, and one that only tidies up after a run that did
+    /// not end.
+    fn hops(&self, live: &BTreeSet<KubeVersion>) -> Result<Vec<Hop>, Blocker> {
+        if !self.changes(Only::ControlPlane) {
+            return Ok(Vec::new());
+        }
+        let mut hops = hops::find(self.fleet, self.cluster, live)?;
+        if hops.is_empty() && self.left_behind(&self.cluster.control_plane.groups) {
+            hops.push(Hop { from: live.clone(), to: self.cluster.kubernetes.value.clone() });
+        }
+        Ok(hops)
     }
 
     fn is_blocked(&self) -> bool {

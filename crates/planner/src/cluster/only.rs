@@ -3,7 +3,7 @@
 
 use std::collections::BTreeSet;
 
-use refit_model::{AddonMark, AddonName, Code, KubeVersion, Minor, Only, Severity, skew};
+use refit_model::{AddonMark, AddonName, Code, KubeVersion, Only, Severity, skew};
 
 use super::ClusterPlanner;
 use crate::checks::Blocker;
@@ -115,9 +115,8 @@ impl ClusterPlanner<'_> {
 
 /// Whether apiservers of a hop's minor can take what a pool that stays runs.
 fn takes(hop: &Hop, pool: &PoolNow) -> bool {
-    let mut runs: Vec<Minor> = pool.runs.iter().map(KubeVersion::minor).collect();
-    runs.retain(|minor| !skew::kubelet_fits(*minor, hop.to.minor()));
-    !pool.stays || runs.is_empty()
+    let mut kubelets = pool.runs.iter().map(KubeVersion::minor);
+    !pool.stays || kubelets.all(|kubelet| skew::kubelet_fits(kubelet, hop.to.minor()))
 }
 
 fn listed(what: &str, names: &[&str]) -> Option<String> {
