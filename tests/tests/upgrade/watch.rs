@@ -98,12 +98,33 @@ fn budgets(cluster: &RealCluster, seen: &mut Seen) -> Option<()> {
         let count = |field: &str| budget["status"][field].as_i64().unwrap_or(0);
         let (healthy, desired) = (count("currentHealthy"), count("desiredHealthy"));
         if count("expectedPods") > 0 && healthy < desired {
-            let name = &budget["metadata"]["name"];
-            seen.wrong.insert(format!("budget {name}: {healthy} of {desired} healthy"));
+            let what = format!("budget {}: ", budget["metadata"]["name"]);
+            if !seen.wrong.iter().any(|text| text.starts_with(&what)) {
+                let why = unready(cluster).unwrap_or_default();
+                seen.wrong.insert(format!("{what}{healthy} of {desired} healthy; {why}"));
+            }
         }
     }
     seen.looks += 1;
     Some(())
+}
+
+/// When it was, and which pods and nodes are not ready then.
+fn unready(cluster: &RealCluster) -> Option<String> {
+    let mut text = format!("{:?} not ready:", std::time::SystemTime::now());
+    for kind in ["nodes", "pods"] {
+        for object in cluster.list(&format!("/api/v1/{kind}")).ok()? {
+            let conditions = object["status"]["conditions"].as_array().map(Vec::as_slice);
+            let mut ready = conditions.unwrap_or_default().iter().filter(|c| c["type"] == "Ready");
+            if !ready.any(|condition| condition["status"] == "True") {
+                let (meta, status) = (&object["metadata"], &object["status"]);
+                let (name, going) = (&meta["name"], &meta["deletionTimestamp"]);
+                let on = &object["spec"]["nodeName"];
+                text += &format!("\n{kind} {name} on {on}, deleted {going}: {status}");
+            }
+        }
+    }
+    Some(text)
 }
 
 fn skew(cluster: &RealCluster, seen: &mut Seen) -> Option<()> {
