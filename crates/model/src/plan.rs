@@ -62,7 +62,7 @@ impl Plan {
 
     /// The first 12 characters of the digest.
     pub fn id(&self) -> PlanId {
-        self.digest().short().parse().expect("a digest is a valid id")
+        PlanId::of(&self.digest())
     }
 
     /// The action of that id. Actions are ordered by id.
@@ -90,6 +90,13 @@ impl Plan {
     /// Whether nothing is to be done.
     pub fn is_empty(&self) -> bool {
         self.actions.is_empty()
+    }
+}
+
+impl PlanId {
+    /// The id of a plan of that digest.
+    pub fn of(digest: &Digest) -> Self {
+        digest.short().parse().expect("a digest is a valid id")
     }
 }
 
@@ -209,7 +216,7 @@ impl SavedPlan {
     /// Wraps a plan.
     pub fn new(plan: Plan) -> Self {
         let digest = plan.digest();
-        Self { format_version: Self::FORMAT.to_owned(), id: plan.id(), digest, plan }
+        Self { format_version: Self::FORMAT.to_owned(), id: PlanId::of(&digest), digest, plan }
     }
 
     /// The file's bytes.
@@ -235,8 +242,9 @@ impl SavedPlan {
         }
         let saved: Self = serde_json::from_slice(bytes).map_err(PlanFileError::NotAPlan)?;
         let digest = saved.plan.digest();
-        if digest != saved.digest || saved.id != saved.plan.id() {
-            return Err(PlanFileError::Damaged { expected: saved.id, found: saved.plan.id() });
+        let found = PlanId::of(&digest);
+        if digest != saved.digest || saved.id != found {
+            return Err(PlanFileError::Damaged { expected: saved.id, found });
         }
         Ok(saved)
     }

@@ -90,6 +90,28 @@ impl ClusterState {
         self.nodes.iter().find(|(_, node)| node.instance.as_ref() == Some(id))
     }
 
+    /// The nodes on the instances of each of these lists of groups: one look at all of them.
+    pub fn nodes_by_groups<'a>(
+        &'a self,
+        lists: impl IntoIterator<Item = &'a [GroupName]>,
+    ) -> Vec<BTreeSet<&'a NodeName>> {
+        let mut owners: BTreeMap<&InstanceId, Vec<usize>> = BTreeMap::new();
+        let mut nodes = Vec::new();
+        for (list, groups) in lists.into_iter().enumerate() {
+            nodes.push(BTreeSet::new());
+            let groups = groups.iter().filter_map(|name| self.groups.get(name));
+            for instance in groups.flat_map(|group| &group.instances) {
+                owners.entry(&instance.id).or_default().push(list);
+            }
+        }
+        for (name, node) in &self.nodes {
+            for list in node.instance.as_ref().and_then(|id| owners.get(id)).into_iter().flatten() {
+                nodes[*list].insert(name);
+            }
+        }
+        nodes
+    }
+
     /// The pods on the node.
     pub fn pods_on<'a>(&'a self, node: &'a NodeName) -> impl Iterator<Item = &'a PodState> {
         self.pods.iter().filter(move |pod| pod.node.as_ref() == Some(node))

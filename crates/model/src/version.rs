@@ -66,7 +66,7 @@ impl FromStr for Minor {
 
 impl fmt::Display for Minor {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.pad(&format!("{}.{}", self.major, self.minor))
+        padded(f, format_args!("{}.{}", self.major, self.minor))
     }
 }
 
@@ -122,7 +122,8 @@ impl KubeVersion {
 
     /// The version without pre-release and vendor suffix, as image names carry it.
     pub fn plain(&self) -> String {
-        format!("{}.{}", self.minor, self.patch)
+        let Minor { major, minor } = self.minor;
+        format!("{major}.{minor}.{}", self.patch)
     }
 
     fn key(&self) -> (Minor, u16, bool, Option<&PreRelease>) {
@@ -200,16 +201,25 @@ impl FromStr for KubeVersion {
 
 impl fmt::Display for KubeVersion {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let pre = self.pre.as_ref().map_or_else(String::new, |pre| {
-            let stage = match pre.stage {
-                Stage::Alpha => "alpha",
-                Stage::Beta => "beta",
-                Stage::Rc => "rc",
-            };
-            format!("-{stage}.{}", pre.number)
-        });
-        f.pad(&format!("{}.{}{pre}{}", self.minor, self.patch, self.suffix))
+        let (Minor { major, minor }, patch, suffix) = (self.minor, self.patch, &self.suffix);
+        let Some(PreRelease { stage, number }) = &self.pre else {
+            return padded(f, format_args!("{major}.{minor}.{patch}{suffix}"));
+        };
+        let stage = match stage {
+            Stage::Alpha => "alpha",
+            Stage::Beta => "beta",
+            Stage::Rc => "rc",
+        };
+        padded(f, format_args!("{major}.{minor}.{patch}-{stage}.{number}{suffix}"))
     }
+}
+
+/// Writes text as the formatter wants it padded; without a detour where it wants nothing.
+fn padded(f: &mut fmt::Formatter<'_>, text: fmt::Arguments<'_>) -> fmt::Result {
+    if f.width().is_none() && f.precision().is_none() {
+        return f.write_fmt(text);
+    }
+    f.pad(&text.to_string())
 }
 
 /// A version of an add-on: [semantic versioning](https://semver.org), a leading `v` allowed.
@@ -249,7 +259,7 @@ impl FromStr for AddonVersion {
 
 impl fmt::Display for AddonVersion {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.pad(&self.0.to_string())
+        fmt::Display::fmt(&self.0, f)
     }
 }
 

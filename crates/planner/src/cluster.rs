@@ -10,20 +10,21 @@ mod order;
 mod pins;
 mod tidying;
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
 use refit_model::{
     Action, ActionId, Because, Capped, Cluster, ClusterIdentity, ClusterState, Code, Edge, Finding,
-    Fleet, GroupName, ImagePolicy, InstanceId, InstanceState, KubeVersion, Lifecycle, NodeName,
-    NodePool, Only, RollTag, Severity, Timestamp, UpdateStrategy, Why,
+    Fleet, GroupName, ImagePolicy, InstanceState, KubeVersion, Lifecycle, NodeName, NodePool, Only,
+    PoolName, RollTag, Severity, Timestamp, UpdateStrategy, Why,
 };
 
 use crate::Options;
 use crate::checks::{self, Blocker};
-use crate::graph::Graph;
+use crate::graph;
 use crate::hops::{self, Hop};
 use crate::images;
 use crate::knowledge;
+use crate::search::Known;
 use crate::storage::{self, Migrations};
 use crate::timeline::{PoolNow, Step};
 use crate::way;
@@ -137,13 +138,17 @@ pub(crate) fn plan(
     state: &ClusterState,
     options: &Options,
     now: Timestamp,
+    known: &Known,
 ) -> Planned {
+    let nodes = state.nodes_by_groups(cluster.pools.iter().map(|pool| pool.groups.as_slice()));
     let mut planner = ClusterPlanner {
         fleet,
         cluster,
         state,
         options,
         now,
+        known,
+        nodes: cluster.pools.iter().map(|pool| &pool.name).zip(nodes).collect(),
         blockers: Vec::new(),
         actions: Vec::new(),
         edges: Vec::new(),
@@ -177,6 +182,8 @@ struct ClusterPlanner<'a> {
     state: &'a ClusterState,
     options: &'a Options,
     now: Timestamp,
+    known: &'a Known,
+    nodes: BTreeMap<&'a PoolName, BTreeSet<&'a NodeName>>,
     blockers: Vec<Blocker>,
     actions: Vec<Action>,
     edges: Vec<Edge>,
@@ -236,21 +243,14 @@ impl ClusterPlanner<'_> {
         }
         self.tidy_on_delete();
         self.pin_first(first);
-        let mut graph = Graph::default();
-        graph.extend(self.actions.clone(), self.edges.clone());
-        if let Some(id) = graph.cycle() {
-            let what = self.actions.iter().find(|action| action.id == *id);
-            self.blockers.push(Blocker::new(
+        match graph::reduce(&self.actions, std::mem::take(&mut self.edges)) {
+            Ok((edges, implied)) => (self.edges, self.implied) = (edges, implied),
+            Err(action) => self.blockers.push(Blocker::new(
                 Code::RF026,
-                format!(
-                    "the orders between add-ons form a circle{}",
-                    what.map(|a| format!(" through {}", a.kind)).unwrap_or_default()
-                ),
+                format!("the orders between add-ons form a circle through {}", action.kind),
                 "loosen `before` or `after` in one of their addon.toml",
-            ));
-            return;
+            )),
         }
-        (self.edges, self.implied) = graph.reduce();
     }
 
     /// The hops that a plan of this kind may make, and one that only tidies up after a run that did
@@ -290,13 +290,7 @@ impl ClusterPlanner<'_> {
 
     /// The nodes of a pool.
     fn nodes_of(&self, pool: &NodePool) -> BTreeSet<&NodeName> {
-        let instances: BTreeSet<&InstanceId> = self.instances_of(pool).map(|i| &i.id).collect();
-        self.state
-            .nodes
-            .iter()
-            .filter(|(_, node)| node.instance.as_ref().is_some_and(|id| instances.contains(id)))
-            .map(|(name, _)| name)
-            .collect()
+        self.nodes.get(&pool.name).cloned().unwrap_or_default()
     }
 
     fn instances_of<'p>(
@@ -356,11 +350,10 @@ impl ClusterPlanner<'_> {
     /// Whether a run that did not end left its tag on a group, or a node cordoned. A machine that
     /// is on its way out takes its cordon with it.
     fn left_behind(&self, groups: &[GroupName]) -> bool {
-        let cordoned = |instance: &InstanceState| {
-            self.state
-                .node_of(&instance.id)
-                .is_some_and(|(_, node)| node.annotations.contains_key(RollTag::CORDONED))
-        };
+        let nodes = self.state.nodes.values();
+        let cordoned = nodes.filter(|node| node.annotations.contains_key(RollTag::CORDONED));
+        let cordoned: BTreeSet<_> = cordoned.filter_map(|node| node.instance.as_ref()).collect();
+        let cordoned = |instance: &InstanceState| cordoned.contains(&instance.id);
         groups.iter().filter_map(|name| self.state.groups.get(name)).any(|group| {
             let mut staying =
                 group.instances.iter().filter(|i| i.lifecycle != Lifecycle::Terminating);

@@ -1,101 +1,70 @@
-//! The graph of actions. `NodeIndex` never leaves this file: outside, an action is its id.
+//! The graph of a cluster's actions. `NodeIndex` never leaves this file: outside, an action is its
+//! id.
 
 use std::collections::BTreeMap;
 
+use petgraph::Direction::Incoming;
 use petgraph::algo::toposort;
 use petgraph::algo::tred::{dag_to_toposorted_adjacency_list, dag_transitive_reduction_closure};
 use petgraph::graph::{DiGraph, NodeIndex};
-use petgraph::visit::EdgeRef;
-use refit_model::{Action, ActionId, Because, Edge, Period};
+use refit_model::{Action, ActionId, Edge, Period};
 
-/// Actions and the orders between them.
-#[derive(Default)]
-pub(crate) struct Graph {
-    inner: DiGraph<Action, Because>,
-    index: BTreeMap<ActionId, NodeIndex>,
+/// Actions by their places, and for each edge its ends.
+struct Graph<'a> {
+    inner: DiGraph<&'a Action, ()>,
+    ends: Vec<Option<(NodeIndex, NodeIndex)>>,
 }
 
-impl Graph {
-    /// Adds actions, then edges between them or earlier ones.
-    pub(crate) fn extend(&mut self, actions: Vec<Action>, edges: Vec<Edge>) {
-        for action in actions {
-            let id = action.id.clone();
-            let node = self.inner.add_node(action);
-            let before = self.index.insert(id, node);
-            debug_assert!(before.is_none(), "action ids are unique");
+impl<'a> Graph<'a> {
+    /// An edge that does not lie between two of the actions has no ends.
+    fn new(actions: &'a [Action], edges: &[Edge]) -> Self {
+        let mut inner = DiGraph::with_capacity(actions.len(), edges.len());
+        let index: BTreeMap<&ActionId, NodeIndex> =
+            actions.iter().map(|action| (&action.id, inner.add_node(action))).collect();
+        debug_assert_eq!(index.len(), actions.len(), "action ids are unique");
+        let ends = edges.iter().map(|edge| Some((*index.get(&edge.from)?, *index.get(&edge.to)?)));
+        let ends: Vec<_> = ends.collect();
+        for (from, to) in ends.iter().flatten() {
+            inner.add_edge(*from, *to, ());
         }
-        for Edge { from, to, because } in edges {
-            if let (Some(from), Some(to)) = (self.index.get(&from), self.index.get(&to)) {
-                self.inner.add_edge(*from, *to, because);
-            }
+        Self { inner, ends }
+    }
+}
+
+/// The edges that do not follow from others, and those that do, both by their ends. Of several
+/// between the same two actions the first one stays. If there is a cycle, an action on it.
+pub(crate) fn reduce(
+    actions: &[Action],
+    mut edges: Vec<Edge>,
+) -> Result<(Vec<Edge>, Vec<Edge>), &Action> {
+    edges.sort_by(|a, b| (&a.from, &a.to, &a.because).cmp(&(&b.from, &b.to, &b.because)));
+    edges.dedup();
+    let Graph { inner, ends } = Graph::new(actions, &edges);
+    let order = toposort(&inner, None).map_err(|cycle| inner[cycle.node_id()])?;
+    let (sorted, places) = dag_to_toposorted_adjacency_list::<_, u32>(&inner, &order);
+    let (reduction, _) = dag_transitive_reduction_closure(&sorted);
+    let (mut kept, mut implied): (Vec<Edge>, Vec<Edge>) = (Vec::new(), Vec::new());
+    for (edge, ends) in edges.into_iter().zip(ends) {
+        let Some((from, to)) = ends else { continue };
+        let twice =
+            kept.last().is_some_and(|last| (&last.from, &last.to) == (&edge.from, &edge.to));
+        if !twice && reduction.contains_edge(places[from.index()], places[to.index()]) {
+            kept.push(edge);
+        } else {
+            implied.push(edge);
         }
     }
+    Ok((kept, implied))
+}
 
-    /// The ids on some cycle; none if there is none.
-    pub(crate) fn cycle(&self) -> Option<&ActionId> {
-        toposort(&self.inner, None).err().map(|cycle| &self.inner[cycle.node_id()].id)
+/// How long the longest chain takes.
+pub(crate) fn longest(actions: &[Action], edges: &[Edge]) -> Period {
+    let Graph { inner, .. } = Graph::new(actions, edges);
+    let Ok(order) = toposort(&inner, None) else { return Period::ZERO };
+    let mut ends: Vec<Period> = vec![Period::ZERO; inner.node_count()];
+    for node in order {
+        let before = inner.neighbors_directed(node, Incoming).map(|from| ends[from.index()]).max();
+        ends[node.index()] = before.unwrap_or_default().plus(inner[node].estimate);
     }
-
-    /// The edges that do not follow from others, and those that do. Of several between the same
-    /// two actions the first one stays.
-    pub(crate) fn reduce(&self) -> (Vec<Edge>, Vec<Edge>) {
-        let Ok(order) = toposort(&self.inner, None) else { return (self.edges(), Vec::new()) };
-        let (sorted, places) = dag_to_toposorted_adjacency_list::<_, u32>(&self.inner, &order);
-        let (reduction, _) = dag_transitive_reduction_closure(&sorted);
-        let place = |id: &ActionId| places[self.index[id].index()];
-        let (mut kept, mut implied): (Vec<Edge>, Vec<Edge>) = (Vec::new(), Vec::new());
-        for edge in self.edges() {
-            let twice =
-                kept.last().is_some_and(|last| (&last.from, &last.to) == (&edge.from, &edge.to));
-            if !twice && reduction.contains_edge(place(&edge.from), place(&edge.to)) {
-                kept.push(edge);
-            } else {
-                implied.push(edge);
-            }
-        }
-        (kept, implied)
-    }
-
-    /// How long the longest chain takes.
-    pub(crate) fn critical_path(&self) -> Period {
-        let Ok(order) = toposort(&self.inner, None) else { return Period::ZERO };
-        let mut ends: Vec<Period> = vec![Period::ZERO; self.inner.node_count()];
-        let mut longest = Period::ZERO;
-        for node in order {
-            let begins = self
-                .inner
-                .edges_directed(node, petgraph::Direction::Incoming)
-                .map(|edge| ends[edge.source().index()])
-                .max()
-                .unwrap_or_default();
-            ends[node.index()] = begins.plus(self.inner[node].estimate);
-            longest = longest.max(ends[node.index()]);
-        }
-        longest
-    }
-
-    /// By their ends; each once.
-    fn edges(&self) -> Vec<Edge> {
-        let mut edges: Vec<Edge> = self
-            .inner
-            .edge_references()
-            .map(|edge| Edge {
-                from: self.inner[edge.source()].id.clone(),
-                to: self.inner[edge.target()].id.clone(),
-                because: edge.weight().clone(),
-            })
-            .collect();
-        edges.sort_by(|a, b| (&a.from, &a.to, &a.because).cmp(&(&b.from, &b.to, &b.because)));
-        edges.dedup();
-        edges
-    }
-
-    /// Actions by id, edges by their ends.
-    pub(crate) fn into_parts(self) -> (Vec<Action>, Vec<Edge>) {
-        let edges = self.edges();
-        let mut actions: Vec<Action> =
-            self.inner.into_nodes_edges().0.into_iter().map(|node| node.weight).collect();
-        actions.sort_by(|a, b| a.id.cmp(&b.id));
-        (actions, edges)
-    }
+    ends.into_iter().max().unwrap_or_default()
 }

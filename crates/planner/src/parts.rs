@@ -32,6 +32,15 @@ impl Route<'_> {
         &self.versions[0]
     }
 
+    /// Whether some version of it requires or conflicts with another add-on.
+    fn names(&self, other: &Route<'_>) -> bool {
+        let releases = self.addon.into_iter().flat_map(|addon| addon.versions.values());
+        releases.into_iter().any(|release| {
+            release.requires.contains_key(&other.name)
+                || release.conflicts.contains_key(&other.name)
+        })
+    }
+
     pub(crate) fn rules<'r>(&'r self, without: &'r Without) -> Rules<'r> {
         let (start, live) = (self.start().as_ref(), self.live);
         Rules { name: &self.name, addon: self.addon, start, live, without }
@@ -133,7 +142,8 @@ impl<'a> Parts<'a> {
             for (other, pools) in self.pools() {
                 self.kubelets(&mut problem, (other, pools), (at, route), without);
             }
-            for (other, there) in self.routes().filter(|(other, _)| *other > at) {
+            let bound = |there: &Route<'_>| route.names(there) || there.names(route);
+            for (other, there) in self.routes().filter(|(o, there)| *o > at && bound(there)) {
                 let (one, two) = (route.rules(without), there.rules(without));
                 clashes(&mut problem, (at, &route.versions), (other, &there.versions), |a, b| {
                     one.goes_with(a.as_ref(), two.name, b.as_ref())

@@ -3,18 +3,17 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use refit_model::{
-    Action, ActionId, ActionKind, Because, Bounds, Channel, ClusterName, Code, Edge, Finding,
-    Fleet, Period, Reversibility, Selection, Severity, StateGuard, Subject, WavePlan, WaveSpec,
-    Why,
+    Action, ActionId, ActionKind, Because, Bounds, Channel, ChannelName, ClusterName, Code, Edge,
+    Finding, Fleet, Period, Reversibility, Selection, Severity, StateGuard, Subject, WavePlan,
+    WaveSpec, Why,
 };
 
 use crate::cluster::Planned;
-use crate::graph::Graph;
 
 /// The clusters with their waves tied together.
 pub(crate) struct Tied {
-    /// The ends of waves; the clusters' own actions are still to be added.
-    pub(crate) graph: Graph,
+    /// The ends of waves.
+    pub(crate) ends: Vec<Action>,
     pub(crate) waves: Vec<WavePlan>,
     pub(crate) clusters: BTreeMap<ClusterName, Planned>,
 }
@@ -45,7 +44,7 @@ pub(crate) fn tie(
     mut clusters: BTreeMap<ClusterName, Planned>,
     undone: &BTreeSet<ClusterName>,
 ) -> Tied {
-    let mut tied = Tied { graph: Graph::default(), waves: Vec::new(), clusters: BTreeMap::new() };
+    let mut tied = Tied { ends: Vec::new(), waves: Vec::new(), clusters: BTreeMap::new() };
     for channel in &fleet.channels {
         let waves = assign(fleet, channel);
         block_later(channel, &waves, &mut clusters);
@@ -88,7 +87,7 @@ pub(crate) fn tie(
                     }
                 }
                 last = Some((*wave, finish.id.clone()));
-                tied.graph.extend(vec![finish], Vec::new());
+                tied.ends.push(finish);
             }
             tied.waves.push(WavePlan {
                 channel: channel.name.clone(),
@@ -101,6 +100,21 @@ pub(crate) fn tie(
     }
     tied.clusters = clusters;
     tied
+}
+
+/// How long the longest chain takes, by what that of each cluster takes: the clusters of a wave
+/// wait for all of the wave before.
+pub(crate) fn critical_path(waves: &[WavePlan], longest: &BTreeMap<ClusterName, Period>) -> Period {
+    let mut ends: BTreeMap<&ChannelName, Period> = BTreeMap::new();
+    let mut placed: BTreeSet<&ClusterName> = BTreeSet::new();
+    for wave in waves {
+        placed.extend(&wave.clusters);
+        let slowest = wave.clusters.iter().filter_map(|name| longest.get(name)).max();
+        let end = ends.entry(&wave.channel).or_default();
+        *end = end.plus(slowest.copied().unwrap_or_default());
+    }
+    let others = longest.iter().filter(|(name, _)| !placed.contains(name)).map(|(_, time)| *time);
+    ends.into_values().chain(others).max().unwrap_or_default()
 }
 
 /// How many clusters of a wave may fail when the plan runs: of those that the channel allows to

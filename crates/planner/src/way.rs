@@ -11,7 +11,7 @@ use crate::checks::Blocker;
 use crate::knowledge::{self, Lived};
 use crate::no_way;
 use crate::parts::{Kind, Parts, Route};
-use crate::search::{Event, What};
+use crate::search::{Event, Known, What};
 use crate::support::{Version, Without};
 use crate::timeline::{Phase, PoolNow, Step};
 
@@ -61,9 +61,10 @@ pub(crate) fn way(
     phases: Vec<Phase>,
     pools: &[PoolNow],
     stay: &BTreeSet<AddonName>,
+    known: &Known,
 ) -> Result<Way, Vec<Blocker>> {
     let parts = Parts::of(fleet, cluster, state, phases, pools, stay)?;
-    match parts.problem(&Without::new()).solve() {
+    match parts.problem(&Without::new()).solve(known) {
         Ok(events) => Ok(lay_out(&parts, events)),
         Err(failures) => Err(no_way::explain(fleet, cluster, &parts, &failures)),
     }

@@ -41,7 +41,7 @@ impl ClusterPlanner<'_> {
         let target = &self.cluster.kubernetes.value;
         let try_with = |hops: &[Hop], stay: &BTreeSet<AddonName>| {
             let phases = timeline::phases(self.state, live, hops, target);
-            way::way(self.fleet, self.cluster, self.state, phases, pools, stay)
+            way::way(self.fleet, self.cluster, self.state, phases, pools, stay, self.known)
         };
         let mut stay = BTreeSet::new();
         match self.options.selection.only {

@@ -8,7 +8,7 @@ use std::cmp::Reverse;
 use std::collections::{BTreeMap, BinaryHeap};
 
 use super::settled::Settled;
-use super::{Cost, Failed, NEVER, Part, Problem, States, Weight, from_highest, has, only};
+use super::{Cost, NEVER, Part, Problem, States, Weight, from_highest, has, only};
 
 /// How many states of a component are looked at.
 const LOOKS_MAX: usize = 100_000;
@@ -30,10 +30,9 @@ pub(super) struct Cheapest {
 }
 
 /// A part among those of its component.
-pub(super) struct Bound<'a> {
-    /// Which one of the problem it is.
-    pub(super) index: usize,
-    pub(super) part: &'a Part,
+#[derive(Debug)]
+pub(super) struct Bound {
+    pub(super) part: Part,
     /// By phase and state, what it would cost from there on if there were no other.
     pub(super) alone: Vec<Vec<Cost>>,
     /// By phase and state, what it can be from there on.
@@ -46,10 +45,20 @@ pub(super) struct Bound<'a> {
     pub(super) before: Vec<usize>,
 }
 
-/// A component that is searched.
-pub(super) struct Component<'a> {
+/// A component that is searched: it knows its parts by their places in it.
+#[derive(Debug)]
+pub(super) struct Component {
     pub(super) phases: usize,
-    pub(super) parts: Vec<Bound<'a>>,
+    pub(super) parts: Vec<Bound>,
+}
+
+/// Why a component has no cheapest way.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Stuck {
+    /// There is none.
+    NoWay,
+    /// There are too many to look at.
+    TooMany,
 }
 
 /// What happened last on the way to a node, and what that settled.
@@ -74,9 +83,9 @@ struct Nodes {
     open: BinaryHeap<Reverse<Open>>,
 }
 
-impl Component<'_> {
+impl Component {
     /// The cheapest way.
-    pub(super) fn cheapest(&self) -> Result<Cheapest, Failed> {
+    pub(super) fn cheapest(&self) -> Result<Cheapest, Stuck> {
         let mut nodes = Nodes::default();
         nodes.arrive(self, 0, vec![0; self.parts.len()], 0, None, None);
         let mut looks = 0;
@@ -94,20 +103,20 @@ impl Component<'_> {
             }
             looks += 1;
             if looks > LOOKS_MAX || nodes.arrivals.len() > NODES_MAX {
-                return Err(Failed::TooMany(self.indexes()));
+                return Err(Stuck::TooMany);
             }
             self.each_next(phase, &config, &mut |phase, next, cost, change| {
                 nodes.arrive(self, phase, next, so_far + cost, Some(arrival), change);
             });
         }
-        Err(Failed::NoWay(self.indexes()))
+        Err(Stuck::NoWay)
     }
 }
 
 impl Nodes {
     fn arrive(
         &mut self,
-        bound: &Component<'_>,
+        bound: &Component,
         phase: usize,
         mut config: Config,
         mut cost: Cost,
@@ -140,18 +149,18 @@ impl Nodes {
     }
 }
 
-impl<'a> Component<'a> {
-    pub(super) fn of(problem: &'a Problem, component: &[usize]) -> Self {
+impl Component {
+    pub(super) fn of(problem: &Problem, component: &[usize]) -> Self {
         let place = |part: usize| component.iter().position(|other| *other == part);
-        let mut parts: Vec<Bound<'a>> = component
+        let mut parts: Vec<Bound> = component
             .iter()
             .map(|index| {
-                let part = &problem.parts[*index];
+                let part = problem.parts[*index].clone();
                 let alone = part.costs(States::MAX, part.done);
                 let reach = part.reach(&alone);
                 let foes = component.iter().map(|other| problem.foes(*index, *other)).collect();
                 let (after, before) = (Vec::new(), Vec::new());
-                Bound { index: *index, part, alone, reach, foes, after, before }
+                Bound { part, alone, reach, foes, after, before }
             })
             .collect();
         for (first, then) in &problem.orders {
@@ -163,15 +172,11 @@ impl<'a> Component<'a> {
         Self { phases: problem.phases, parts }
     }
 
-    fn indexes(&self) -> Vec<usize> {
-        self.parts.iter().map(|bound| bound.index).collect()
-    }
-
     /// The parts that are not settled, each with its place and its state.
     pub(super) fn open<'c>(
         &'c self,
         config: &'c [u8],
-    ) -> impl Iterator<Item = (usize, usize, &'c Bound<'a>)> {
+    ) -> impl Iterator<Item = (usize, usize, &'c Bound)> {
         let all = config.iter().zip(&self.parts).enumerate();
         all.filter(|(_, (state, _))| **state != OUT)
             .map(|(at, (state, part))| (at, usize::from(*state), part))
@@ -223,7 +228,7 @@ impl<'a> Component<'a> {
             next[at] = state(to);
             found(phase, next, self.parts[at].part.weight.cost(), Some((at, to)));
         };
-        let may_change = |at: usize, bound: &Bound<'_>| {
+        let may_change = |at: usize, bound: &Bound| {
             (!lags || bound.part.weight == Weight::Move) && self.is_its_turn(at, config)
         };
         let first = self.open(config).find_map(|(at, _, bound)| {
@@ -280,7 +285,7 @@ impl<'a> Component<'a> {
     }
 }
 
-impl Bound<'_> {
+impl Bound {
     /// Whether a state of it cannot live with one of these of another.
     pub(super) fn clash(&self, state: usize, other: usize, states: States) -> bool {
         self.foes[other].as_ref().is_some_and(|foes| foes[state] & states != 0)

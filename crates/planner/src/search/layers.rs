@@ -15,7 +15,7 @@ struct Round {
     moved: Vec<(usize, usize)>,
 }
 
-impl Component<'_> {
+impl Component {
     /// The events of a way. Moves that stand next to each other are one round, as far as whatever
     /// of them comes first goes together.
     pub(super) fn layered(&self, way: &Cheapest) -> Vec<Event> {
@@ -28,7 +28,7 @@ impl Component<'_> {
             for (at, to) in changes {
                 let is_move = self.parts[*at].part.weight == Weight::Move;
                 if !is_move || rolled || !self.joins(&round, *at, *to) {
-                    events.extend(self.end(&mut round, phase, slot));
+                    events.extend(end(&mut round, phase, slot));
                 }
                 if is_move {
                     slot += usize::from(std::mem::take(&mut rolled));
@@ -38,12 +38,12 @@ impl Component<'_> {
                     round.moved.push((*at, *to));
                 } else {
                     rolled = true;
-                    let what = What::Roll(self.parts[*at].index);
+                    let what = What::Roll(*at);
                     events.push(Event { phase, slot, what });
                 }
                 config[*at] = state(*to);
             }
-            events.extend(self.end(&mut round, phase, slot));
+            events.extend(end(&mut round, phase, slot));
         }
         events
     }
@@ -60,10 +60,9 @@ impl Component<'_> {
                         && !self.parts[at].clash(now, *other, only(*will_be))
                 })
     }
+}
 
-    fn end(&self, round: &mut Round, phase: usize, slot: usize) -> Option<Event> {
-        let moved = std::mem::take(round).moved;
-        let moved: Vec<_> = moved.iter().map(|(at, to)| (self.parts[*at].index, *to)).collect();
-        (!moved.is_empty()).then_some(Event { phase, slot, what: What::Round(moved) })
-    }
+fn end(round: &mut Round, phase: usize, slot: usize) -> Option<Event> {
+    let moved = std::mem::take(round).moved;
+    (!moved.is_empty()).then_some(Event { phase, slot, what: What::Round(moved) })
 }

@@ -15,13 +15,16 @@
 //! Nothing in here knows what an add-on or a version is: `crate::parts` does.
 
 mod cheapest;
+mod known;
 mod layers;
 mod rounds;
 mod settled;
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::rc::Rc;
 
-use cheapest::Component;
+use cheapest::{Component, Stuck};
+pub(crate) use known::Known;
 pub(crate) use rounds::{Event, What};
 
 /// A set of a part's states: bit `s` stands for state `s`.
@@ -128,6 +131,13 @@ pub(crate) enum Failed {
 }
 
 impl Failed {
+    fn by(stuck: Stuck, parts: &[usize]) -> Self {
+        match stuck {
+            Stuck::NoWay => Self::NoWay(parts.to_vec()),
+            Stuck::TooMany => Self::TooMany(parts.to_vec()),
+        }
+    }
+
     pub(crate) fn parts(&self) -> &[usize] {
         let (Self::NoWay(parts) | Self::TooMany(parts)) = self;
         parts
@@ -138,23 +148,35 @@ impl Problem {
     /// The events of the cheapest way, by phase and in order; those of parts that have nothing
     /// to do with each other stand side by side. If there is none, what each component without a
     /// way failed by.
-    pub(crate) fn solve(&self) -> Result<Vec<Vec<Event>>, Vec<Failed>> {
+    pub(crate) fn solve(&self, known: &Known) -> Result<Vec<Vec<Event>>, Vec<Failed>> {
         let components = self.components();
-        let components: Vec<_> = components.iter().map(|c| Component::of(self, c)).collect();
+        let solved: Vec<_> = components.iter().map(|parts| known.solved(self, parts)).collect();
         let (mut ways, mut failures) = (Vec::new(), Vec::new());
-        for component in &components {
-            match component.cheapest() {
-                Ok(way) => ways.push(way),
-                Err(failed) => failures.push(failed),
+        for (solved, parts) in solved.iter().zip(&components) {
+            match &solved.cheapest {
+                Ok(way) => ways.push((Rc::clone(solved), way)),
+                Err(stuck) => failures.push(Failed::by(*stuck, parts)),
             }
         }
-        if failures.is_empty() { Ok(self.in_rounds(&components, &ways)) } else { Err(failures) }
+        if !failures.is_empty() {
+            return Err(failures);
+        }
+        let mut found = rounds::in_rounds(self.phases, &ways);
+        for (events, parts) in found.iter_mut().zip(&components) {
+            for event in events {
+                event.what.place_in(parts);
+            }
+        }
+        Ok(found)
     }
 
     /// What components failed by.
     pub(crate) fn failures(&self) -> Vec<Failed> {
-        let components = self.components().into_iter();
-        components.filter_map(|c| Component::of(self, &c).cheapest().err()).collect()
+        let failed = |parts: &Vec<usize>| {
+            let stuck = Component::of(self, parts).cheapest().err()?;
+            Some(Failed::by(stuck, parts))
+        };
+        self.components().iter().filter_map(failed).collect()
     }
 
     /// By state of the one part, the states of the other that it cannot live with; none: they

@@ -14,9 +14,11 @@
 
 use std::cell::Cell;
 use std::collections::BTreeMap;
+use std::rc::Rc;
 
-use super::cheapest::{Cheapest, Component, Config, state};
-use super::{Cost, NEVER, Part, Problem, Weight, from_highest, has, only};
+use super::cheapest::{Bound, Cheapest, Component, Config, state};
+use super::known::Solved;
+use super::{Cost, NEVER, Part, Weight, from_highest, has, only};
 
 /// Something that changes in a phase.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -36,12 +38,22 @@ pub(crate) enum What {
     Roll(usize),
 }
 
+impl What {
+    /// Names parts as the problem does, which up to here are named by their places among these.
+    pub(super) fn place_in(&mut self, parts: &[usize]) {
+        match self {
+            Self::Round(moved) => moved.iter_mut().for_each(|(part, _)| *part = parts[*part]),
+            Self::Roll(part) => *part = parts[*part],
+        }
+    }
+}
+
 /// How many steps are made to find the fewest rounds of a cluster: some tenths of a second.
 const STEPS_MAX: usize = 200_000;
 
 /// The slots of all phases, phase by phase.
 #[derive(Clone, Copy, Debug)]
-struct Slots {
+pub(super) struct Slots {
     phases: usize,
     /// How many slots a phase has.
     each: usize,
@@ -68,47 +80,41 @@ impl Slots {
     }
 }
 
-impl Problem {
-    /// The events of each component's cheapest way, in the fewest rounds.
-    pub(super) fn in_rounds(
-        &self,
-        components: &[Component<'_>],
-        ways: &[Cheapest],
-    ) -> Vec<Vec<Event>> {
-        let slots = Slots { phases: self.phases, each: 1 + bound_pools(components) };
-        let moves: usize = ways.iter().map(|way| moves_in(way.cost)).sum();
-        let order = slots.by_preference();
-        let steps = Cell::new(STEPS_MAX);
-        for count in 0..=moves {
-            let mut rounds = vec![0_usize; slots.count()];
-            let mut found = None;
-            spread(&mut rounds, &order, count, &mut |rounds| {
-                let each = components.iter().zip(ways);
-                found = each.map(|(c, way)| c.schedule(way.cost, slots, rounds, &steps)).collect();
-                found.is_some() || steps.get() == 0
-            });
-            match found {
-                Some(found) => return found,
-                None if steps.get() == 0 => break,
-                None => {}
-            }
+/// The events of each component's cheapest way, in the fewest rounds.
+pub(super) fn in_rounds(phases: usize, components: &[(Rc<Solved>, &Cheapest)]) -> Vec<Vec<Event>> {
+    let slots = Slots { phases, each: 1 + bound_pools(components) };
+    let moves: usize = components.iter().map(|(_, way)| moves_in(way.cost)).sum();
+    let order = slots.by_preference();
+    let mut steps = STEPS_MAX;
+    for count in 0..=moves {
+        let mut rounds = vec![0_usize; slots.count()];
+        let mut found = None;
+        spread(&mut rounds, &order, count, &mut |rounds| {
+            let each = components.iter();
+            found = each.map(|(c, way)| c.schedule(way.cost, slots, rounds, &mut steps)).collect();
+            found.is_some() || steps == 0
+        });
+        match found {
+            Some(found) => return found,
+            None if steps == 0 => break,
+            None => {}
         }
-        components.iter().zip(ways).map(|(component, way)| component.layered(way)).collect()
     }
+    components.iter().map(|(solved, way)| solved.component.layered(way)).collect()
 }
 
 /// How many kinds of pools are bound to add-ons in one component at most.
-fn bound_pools(components: &[Component<'_>]) -> usize {
-    let pools = |component: &Component<'_>| {
-        component.parts.iter().filter(|bound| bound.part.weight != Weight::Move).count()
-    };
-    components.iter().filter(|c| c.parts.len() > 1).map(pools).max().unwrap_or(0)
+fn bound_pools(components: &[(Rc<Solved>, &Cheapest)]) -> usize {
+    let parts = components.iter().map(|(solved, _)| &solved.component.parts);
+    let pools =
+        |parts: &Vec<Bound>| parts.iter().filter(|bound| bound.part.weight != Weight::Move).count();
+    parts.filter(|parts| parts.len() > 1).map(pools).max().unwrap_or(0)
 }
 
-impl Component<'_> {
+impl Component {
     /// The events at a cost, with at most so many rounds in each slot; none: there are none, or no
     /// more steps may be made.
-    fn schedule(
+    pub(super) fn schedule(
         &self,
         cost: Cost,
         slots: Slots,
@@ -199,7 +205,7 @@ fn spread(
 
 /// A search for the events of one component, depth first.
 struct Schedule<'a> {
-    component: &'a Component<'a>,
+    component: &'a Component,
     slots: Slots,
     rounds: &'a [usize],
     cost: Cost,
@@ -271,7 +277,7 @@ impl Schedule<'_> {
         before: &[u8],
         at: usize,
     ) -> impl Iterator<Item = usize> + use<> {
-        let (part, now) = (self.component.parts[at].part, usize::from(before[at]));
+        let (part, now) = (&self.component.parts[at].part, usize::from(before[at]));
         let moves = part.weight == Weight::Move && self.component.is_its_turn(at, before);
         let targets = if moves { part.next(self.slots.phase(slot), now) } else { 0 };
         std::iter::once(now).chain(from_highest(targets))
@@ -334,13 +340,14 @@ impl Schedule<'_> {
 
     fn end_round(&mut self, round: &Round<'_>) -> bool {
         let Round { slot, left, before, after, spent, .. } = round;
-        let parts = self.component.parts.iter().zip(before.iter().zip(after));
-        let moved: Vec<_> = parts.filter(|(_, (before, after))| before != after).collect();
+        let parts = before.iter().zip(after).enumerate();
+        let changed = parts.filter(|(_, (before, after))| before != after);
+        let moved: Vec<_> = changed.map(|(at, (_, to))| (at, usize::from(*to))).collect();
         if moved.is_empty() {
             return false;
         }
-        let cost: Cost = moved.iter().map(|(bound, _)| bound.part.weight.cost()).sum();
-        let moved = moved.iter().map(|(bound, (_, to))| (bound.index, usize::from(**to))).collect();
+        let cost: Cost =
+            moved.iter().map(|(at, _)| self.component.parts[*at].part.weight.cost()).sum();
         self.note(*slot, What::Round(moved));
         self.go(*slot, *left, after, spent + cost) || self.undo()
     }
@@ -364,7 +371,7 @@ impl Schedule<'_> {
                 }
                 let mut next = config.to_vec();
                 next[at] = state(to);
-                self.note(slot, What::Roll(bound.index));
+                self.note(slot, What::Roll(at));
                 if self.leave(slot, &next, cost)
                     || self.roll(slot, &next, cost, at + 1)
                     || self.undo()

@@ -21,7 +21,7 @@ pub(super) struct Settled {
     pub(super) last: Option<usize>,
 }
 
-impl Component<'_> {
+impl Component {
     /// Settles all parts that can be.
     pub(super) fn settle(&self, phase: usize, config: &mut [u8]) -> Vec<Settled> {
         let mut all = Vec::new();
