@@ -8,6 +8,7 @@
 //! What counts (parallelism, surge, budgets) is the engine's, and is checked there.
 
 mod contents;
+mod index;
 mod launches;
 mod order;
 mod pools;
@@ -23,6 +24,9 @@ use refit_model::{
     ActionKind, AddonMark, AddonName, Cluster, ClusterName, ClusterPlan, ClusterStatus, Digest,
     Fleet, Observation, Plan, Snapshot, digest_of,
 };
+
+use index::Index;
+use order::Order;
 
 /// Something that is wrong with a plan.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -56,9 +60,10 @@ pub fn verify(fleet: &Fleet, snapshot: &Snapshot, plan: &Plan) -> Vec<Note> {
 /// all else.
 #[must_use = "an unread note is a plan that nobody checked"]
 pub fn verify_known(fleet: &Fleet, snapshot: &Snapshot, digest: &Digest, plan: &Plan) -> Vec<Note> {
-    let mut notes = check(fleet, snapshot, plan);
-    notes.extend(idle(fleet, snapshot, plan));
-    notes.extend(untouched(fleet, snapshot, plan));
+    let index = Index::of(plan);
+    let mut notes = check(fleet, snapshot, plan, &index);
+    notes.extend(idle(fleet, snapshot, plan, &index));
+    notes.extend(untouched(fleet, snapshot, plan, &index));
     notes.extend(contents::check(fleet, snapshot, plan));
     if plan.snapshot_digest != *digest {
         notes.push(Note { cluster: None, text: "was made from another snapshot".into() });
@@ -71,7 +76,7 @@ pub fn verify_known(fleet: &Fleet, snapshot: &Snapshot, digest: &Digest, plan: &
 /// look that each action begins with.
 #[must_use = "an unread note is a plan that nobody checked"]
 pub fn verify_again(fleet: &Fleet, snapshot: &Snapshot, plan: &Plan) -> Vec<Note> {
-    let mut notes = check(fleet, snapshot, plan);
+    let mut notes = check(fleet, snapshot, plan, &Index::of(plan));
     notes.retain(|note| {
         note.cluster
             .as_ref()
@@ -81,7 +86,7 @@ pub fn verify_again(fleet: &Fleet, snapshot: &Snapshot, plan: &Plan) -> Vec<Note
 }
 
 /// Clusters that nothing is planned for must be blocked, or be what the files say.
-fn idle(fleet: &Fleet, snapshot: &Snapshot, plan: &Plan) -> Vec<Note> {
+fn idle(fleet: &Fleet, snapshot: &Snapshot, plan: &Plan, index: &Index<'_>) -> Vec<Note> {
     let mut notes = Vec::new();
     let strangers = plan.left_out.iter().filter(|name| !fleet.clusters.contains_key(*name));
     notes.extend(strangers.map(|name| Note {
@@ -91,8 +96,6 @@ fn idle(fleet: &Fleet, snapshot: &Snapshot, plan: &Plan) -> Vec<Note> {
     let takes = |name, channel| plan.selection.takes(name, channel);
     let listed: BTreeMap<&ClusterName, &ClusterPlan> =
         plan.clusters.iter().map(|listed| (&listed.name, listed)).collect();
-    let busy: BTreeSet<&ClusterName> =
-        plan.actions.iter().filter_map(|action| action.cluster.as_ref()).collect();
     for (name, cluster) in &fleet.clusters {
         let mut say = |text: String| notes.push(Note { cluster: Some(name.clone()), text });
         let taken = takes(name, &cluster.channel);
@@ -114,10 +117,10 @@ fn idle(fleet: &Fleet, snapshot: &Snapshot, plan: &Plan) -> Vec<Note> {
         if listed.status == ClusterStatus::Frozen && !is_frozen(cluster, plan) {
             say("is listed as frozen, and is not".into());
         }
-        if busy.contains(name) {
+        if index.by_cluster.contains_key(name) {
             continue;
         }
-        match (listed.status, snapshot.clusters.get(name), order::Order::new(plan, &[])) {
+        match (listed.status, snapshot.clusters.get(name), Order::new(plan, index, &[])) {
             (ClusterStatus::Planned, _, _) => say("is listed as planned, and has no action".into()),
             (ClusterStatus::UpToDate, Some(Observation::Fresh(state)), Some(none)) => {
                 stages::check(fleet, cluster, state, plan, &none).into_iter().for_each(say);
@@ -144,21 +147,18 @@ fn stands_still(status: ClusterStatus) -> bool {
 /// Add-ons that nothing is planned for must be there whole, as refit would have applied them.
 /// What was changed after planning is for the next plan, so this looks only at the plan's own
 /// snapshot.
-fn untouched(fleet: &Fleet, snapshot: &Snapshot, plan: &Plan) -> Vec<Note> {
+fn untouched(fleet: &Fleet, snapshot: &Snapshot, plan: &Plan, index: &Index<'_>) -> Vec<Note> {
     let mut notes = Vec::new();
-    let moved: BTreeSet<(&ClusterName, &AddonName)> = plan
-        .actions
-        .iter()
-        .filter_map(|action| Some((action.cluster.as_ref()?, action.kind.addon()?)))
-        .collect();
     let everything = plan.selection.only.is_none();
     let open = plan.clusters.iter().filter(|listed| everything && !stands_still(listed.status));
     for cluster in open.filter_map(|listed| fleet.clusters.get(&listed.name)) {
         let Some(Observation::Fresh(state)) = snapshot.clusters.get(&cluster.name) else {
             continue;
         };
-        let rest =
-            cluster.addons.iter().filter(|(name, _)| !moved.contains(&(&cluster.name, *name)));
+        let actions = index.by_cluster.get(&cluster.name).into_iter().flatten();
+        let moved: BTreeSet<&AddonName> =
+            actions.filter_map(|at| plan.actions[*at].kind.addon()).collect();
+        let rest = cluster.addons.iter().filter(|(name, _)| !moved.contains(*name));
         for (name, target) in rest {
             let wanted = &target.version.value;
             let known = fleet.addons.get(name).and_then(|addon| addon.versions.get(wanted));
@@ -174,7 +174,7 @@ fn untouched(fleet: &Fleet, snapshot: &Snapshot, plan: &Plan) -> Vec<Note> {
     notes
 }
 
-fn check(fleet: &Fleet, snapshot: &Snapshot, plan: &Plan) -> Vec<Note> {
+fn check(fleet: &Fleet, snapshot: &Snapshot, plan: &Plan, index: &Index<'_>) -> Vec<Note> {
     let mut notes = Vec::new();
     let mut say = |cluster: Option<&ClusterName>, text: String| {
         notes.push(Note { cluster: cluster.cloned(), text });
@@ -186,19 +186,13 @@ fn check(fleet: &Fleet, snapshot: &Snapshot, plan: &Plan) -> Vec<Note> {
         say(None, "its actions are not ordered by id, or not unique".into());
         return notes;
     }
-    for text in order::check(plan).into_iter().chain(waves::check(fleet, plan)) {
+    for text in order::check(plan, index).into_iter().chain(waves::check(fleet, plan, index)) {
         say(None, text);
     }
 
     let listed_by_name: BTreeMap<&ClusterName, &ClusterPlan> =
         plan.clusters.iter().map(|listed| (&listed.name, listed)).collect();
-    let mut by_cluster: BTreeMap<&ClusterName, Vec<usize>> = BTreeMap::new();
-    for (index, action) in plan.actions.iter().enumerate() {
-        if let Some(cluster) = &action.cluster {
-            by_cluster.entry(cluster).or_default().push(index);
-        }
-    }
-    for (name, actions) in by_cluster {
+    for (name, actions) in &index.by_cluster {
         let declared = fleet.clusters.get(name);
         let state = match snapshot.clusters.get(name) {
             Some(Observation::Fresh(state)) => Some(state),
@@ -225,7 +219,7 @@ fn check(fleet: &Fleet, snapshot: &Snapshot, plan: &Plan) -> Vec<Note> {
             say(Some(name), format!("has more than {CLUSTER_ACTIONS_MAX} actions"));
             continue;
         }
-        let Some(order) = order::Order::new(plan, &actions) else {
+        let Some(order) = Order::new(plan, index, actions) else {
             say(Some(name), "its actions wait for each other in a circle".into());
             continue;
         };

@@ -1,8 +1,8 @@
 //! Which action of a cluster comes before which, by whatever chain of edges.
 
-use std::collections::BTreeMap;
-
 use refit_model::{Action, ActionId, Edge, Plan};
+
+use crate::index::Index;
 
 /// The order between the actions of one cluster: one bit per pair.
 pub(crate) struct Order<'a> {
@@ -12,19 +12,12 @@ pub(crate) struct Order<'a> {
 }
 
 impl<'a> Order<'a> {
-    /// None when the actions form a circle.
-    pub(crate) fn new(plan: &'a Plan, indexes: &[usize]) -> Option<Self> {
-        let actions: Vec<&Action> = indexes.iter().map(|index| &plan.actions[*index]).collect();
-        let position: BTreeMap<&ActionId, usize> =
-            actions.iter().enumerate().map(|(at, action)| (&action.id, at)).collect();
-        let mut next: Vec<Vec<usize>> = vec![Vec::new(); actions.len()];
-        for action in &actions {
-            for edge in edges_from(&plan.edges, &action.id) {
-                if let (Some(from), Some(to)) = (position.get(&edge.from), position.get(&edge.to)) {
-                    next[*from].push(*to);
-                }
-            }
-        }
+    /// Of actions by their places, ascending. None when they form a circle.
+    pub(crate) fn new(plan: &'a Plan, index: &Index<'a>, places: &[usize]) -> Option<Self> {
+        let actions: Vec<&Action> = places.iter().map(|place| &plan.actions[*place]).collect();
+        let own = |place: &usize| places.binary_search(place).ok();
+        let next: Vec<Vec<usize>> =
+            places.iter().map(|from| index.next[*from].iter().filter_map(own).collect()).collect();
         let sorted = sorted(&next)?;
         let words = actions.len().div_ceil(64);
         let mut before: Vec<Vec<u64>> = vec![vec![0; words]; actions.len()];
@@ -81,27 +74,22 @@ fn sorted(next: &[Vec<usize>]) -> Option<Vec<usize>> {
 }
 
 /// What is wrong with the edges of the whole plan, those to the ends of waves included.
-pub(crate) fn check(plan: &Plan) -> Vec<String> {
+pub(crate) fn check(plan: &Plan, index: &Index<'_>) -> Vec<String> {
     let mut notes = Vec::new();
-    let find = |id: &ActionId| plan.actions.binary_search_by(|action| action.id.cmp(id)).ok();
-    let mut next: Vec<Vec<usize>> = vec![Vec::new(); plan.actions.len()];
     let sorted_by_ends = |edges: &[Edge]| {
         edges.is_sorted_by(|a, b| (&a.from, &a.to, &a.because) < (&b.from, &b.to, &b.because))
     };
     if !sorted_by_ends(&plan.edges) || !sorted_by_ends(&plan.implied) {
         notes.push("its edges are not ordered by their ends, or not unique".into());
     }
-    for edge in &plan.edges {
-        match (find(&edge.from), find(&edge.to)) {
-            (Some(from), Some(to)) => next[from].push(to),
-            _ => notes.push(format!("an edge ties {} to {}: not both exist", edge.from, edge.to)),
-        }
+    for (edge, _) in plan.edges.iter().zip(&index.ends).filter(|(_, ends)| ends.is_none()) {
+        notes.push(format!("an edge ties {} to {}: not both exist", edge.from, edge.to));
     }
-    if sorted(&next).is_none() {
+    if sorted(&index.next).is_none() {
         notes.push("actions wait for each other in a circle".into());
     }
     for edge in &plan.implied {
-        if find(&edge.from).is_none() || find(&edge.to).is_none() {
+        if index.place(&edge.from).is_none() || index.place(&edge.to).is_none() {
             notes.push(format!("{} and {} have a reason, and do not exist", edge.from, edge.to));
         }
     }

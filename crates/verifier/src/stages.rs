@@ -5,8 +5,8 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use refit_model::{
     Action, ActionId, ActionKind, Addon, AddonMark, AddonName, AddonVersion, Bounds, Cluster,
-    ClusterState, Fleet, KubeProxy, KubeVersion, Milestone, Minor, NodePool, Only, Plan, PoolName,
-    ServedVersion, VersionRange, skew,
+    ClusterState, Fleet, InstanceId, KubeProxy, KubeVersion, Milestone, Minor, NodeName, Only,
+    Plan, PoolName, ServedVersion, VersionRange, skew,
 };
 
 use crate::launches;
@@ -95,7 +95,10 @@ pub(crate) fn check(
     order: &Order<'_>,
 ) -> Vec<String> {
     let mut notes = Vec::new();
-    let stages = stages(cluster, state, order, &mut notes);
+    let now = pools_now(cluster, state);
+    let count = |names: &BTreeSet<&NodeName>| u32::try_from(names.len()).unwrap_or(u32::MAX);
+    let sizes = now.iter().map(|(pool, (names, _))| (*pool, count(names))).collect();
+    let stages = stages(cluster, state, now, order, &mut notes);
     control_plane(cluster, state, order, &stages, &mut notes);
     emulation(state, &stages, &mut notes);
     nodes(order, &stages, &mut notes);
@@ -108,7 +111,7 @@ pub(crate) fn check(
         addon(fleet, order, &stages, name, own, &mut notes);
     }
     for action in order.actions() {
-        bounds(cluster, state, action, &mut notes);
+        bounds(cluster, &sizes, action, &mut notes);
     }
     pools::check(cluster, plan, order, &mut notes);
     match plan.selection.only {
@@ -136,6 +139,7 @@ fn changes_only(only: Only, order: &Order<'_>, notes: &mut Vec<String>) {
 fn stages(
     cluster: &Cluster,
     state: &ClusterState,
+    mut now: BTreeMap<&PoolName, PoolNow<'_>>,
     order: &Order<'_>,
     notes: &mut Vec<String>,
 ) -> Stages {
@@ -166,9 +170,9 @@ fn stages(
         state.control_plane.iter().filter_map(|m| m.api_server.clone()).collect();
     let api = chain(order, "the control plane", api_now, hops, notes);
     let mut pools = BTreeMap::new();
-    let mut claimed = BTreeSet::new();
+    let mut claimed: BTreeSet<&NodeName> = BTreeSet::new();
     for pool in &cluster.pools {
-        let (names, versions) = pool_now(state, pool);
+        let (names, versions) = now.remove(&pool.name).unwrap_or_default();
         claimed.extend(names);
         let own = rolls.remove(&pool.name).unwrap_or_default();
         pools.insert(
@@ -219,23 +223,30 @@ fn stages(
     Stages { api, pools, loose: unchanged(loose_now), proxies: unchanged(proxies_now), addons }
 }
 
-fn pool_now(state: &ClusterState, pool: &NodePool) -> (BTreeSet<refit_model::NodeName>, Versions) {
-    let mut names = BTreeSet::new();
-    let mut versions = BTreeSet::new();
-    let groups: Vec<_> = pool.groups.iter().filter_map(|name| state.groups.get(name)).collect();
-    for (name, node) in &state.nodes {
-        let inside = node.instance.as_ref().is_some_and(|id| {
-            groups.iter().any(|group| group.instances.iter().any(|instance| instance.id == *id))
-        });
-        if inside {
-            names.insert(name.clone());
-            versions.insert(node.kubelet.clone());
-            if let KubeProxy::StaticPod(version) = &node.kube_proxy {
-                versions.insert(version.clone());
+/// The nodes of a pool, and what their kubelets and kube-proxies run.
+type PoolNow<'a> = (BTreeSet<&'a NodeName>, Versions);
+
+fn pools_now<'a>(
+    cluster: &'a Cluster,
+    state: &'a ClusterState,
+) -> BTreeMap<&'a PoolName, PoolNow<'a>> {
+    let mut found: BTreeMap<&PoolName, PoolNow<'_>> = BTreeMap::new();
+    for pool in &cluster.pools {
+        let groups = pool.groups.iter().filter_map(|name| state.groups.get(name));
+        let instances: BTreeSet<&InstanceId> =
+            groups.flat_map(|group| &group.instances).map(|instance| &instance.id).collect();
+        let (names, versions) = found.entry(&pool.name).or_default();
+        for (name, node) in &state.nodes {
+            if node.instance.as_ref().is_some_and(|id| instances.contains(id)) {
+                names.insert(name);
+                versions.insert(node.kubelet.clone());
+                if let KubeProxy::StaticPod(version) = &node.kube_proxy {
+                    versions.insert(version.clone());
+                }
             }
         }
     }
-    (names, versions)
+    found
 }
 
 fn control_plane(
@@ -509,12 +520,16 @@ fn placements(fleet: &Fleet, order: &Order<'_>, notes: &mut Vec<String>) {
     }
 }
 
-fn bounds(cluster: &Cluster, state: &ClusterState, action: &Action, notes: &mut Vec<String>) {
+fn bounds(
+    cluster: &Cluster,
+    sizes: &BTreeMap<&PoolName, u32>,
+    action: &Action,
+    notes: &mut Vec<String>,
+) {
     match (&action.kind, &action.bounds) {
         (ActionKind::NodePoolRoll { pool, .. }, Bounds::Rolling { surge, unavailable, .. }) => {
             let Some(pool) = cluster.pool(pool) else { return };
-            let (names, _) = pool_now(state, pool);
-            let nodes = u32::try_from(names.len()).unwrap_or(u32::MAX);
+            let nodes = sizes.get(&pool.name).copied().unwrap_or(0);
             let may_surge = pool.max_surge.of_rounded_up(nodes);
             let may_miss = pool.max_unavailable.of_rounded_down(nodes);
             // A percentage that rounds down to none means one, if there is no surge either.

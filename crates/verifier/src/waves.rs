@@ -3,18 +3,20 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use refit_model::{
-    Action, ActionId, ActionKind, Channel, ChannelName, ClusterName, ClusterStatus, Fleet, Plan,
-    WavePlan, WaveSpec,
+    ActionKind, Channel, ChannelName, ClusterName, ClusterStatus, Fleet, Plan, WavePlan, WaveSpec,
 };
 
+use crate::index::Index;
+
 /// What is wrong with the waves of a plan.
-pub(crate) fn check(fleet: &Fleet, plan: &Plan) -> Vec<String> {
+pub(crate) fn check(fleet: &Fleet, plan: &Plan, index: &Index<'_>) -> Vec<String> {
     let mut notes = Vec::new();
-    let ends: BTreeMap<(&ChannelName, u32), &ActionId> = plan
+    let ends: BTreeMap<(&ChannelName, u32), usize> = plan
         .actions
         .iter()
-        .filter_map(|action| match &action.kind {
-            ActionKind::FinishWave { channel, wave, .. } => Some(((channel, *wave), &action.id)),
+        .enumerate()
+        .filter_map(|(at, action)| match &action.kind {
+            ActionKind::FinishWave { channel, wave, .. } => Some(((channel, *wave), at)),
             _ => None,
         })
         .collect();
@@ -24,22 +26,26 @@ pub(crate) fn check(fleet: &Fleet, plan: &Plan) -> Vec<String> {
             placed.insert(cluster, (&wave.channel, wave.wave));
         }
     }
-    let mut edges: BTreeSet<(&ActionId, &ActionId)> = BTreeSet::new();
-    let mut inner_from: BTreeSet<&ActionId> = BTreeSet::new();
-    let mut inner_to: BTreeSet<&ActionId> = BTreeSet::new();
-    for edge in &plan.edges {
-        edges.insert((&edge.from, &edge.to));
-        let cluster_of = |id| plan.action(id).and_then(|action| action.cluster.as_ref());
-        let (from, to) = (cluster_of(&edge.from), cluster_of(&edge.to));
-        if from.is_some() && from == to {
-            inner_from.insert(&edge.from);
-            inner_to.insert(&edge.to);
-        } else if from.is_some() && to.is_some() {
-            notes.push(format!("action {} waits for another cluster's {}", edge.to, edge.from));
+    // Edges to and from what belongs to no cluster; which actions wait for one of their own
+    // cluster, and which are waited for by one.
+    let mut outer: BTreeSet<(usize, usize)> = BTreeSet::new();
+    let mut waits = vec![false; plan.actions.len()];
+    let mut is_waited_for = waits.clone();
+    for (from, to) in index.ends.iter().flatten() {
+        let cluster_of = |at: &usize| plan.actions[*at].cluster.as_ref();
+        match (cluster_of(from), cluster_of(to)) {
+            (Some(one), Some(other)) if one == other => {
+                is_waited_for[*from] = true;
+                waits[*to] = true;
+            }
+            (Some(_), Some(_)) => {
+                let [from, to] = [from, to].map(|at| &plan.actions[*at].id);
+                notes.push(format!("action {to} waits for another cluster's {from}"));
+            }
+            _ => drop(outer.insert((*from, *to))),
         }
     }
-    let by_cluster = by_cluster(plan);
-    for (name, actions) in &by_cluster {
+    for (name, actions) in &index.by_cluster {
         let blocked =
             |name| plan.cluster(name).is_some_and(|listed| crate::stands_still(listed.status));
         let Some((channel, wave)) = placed.get(name) else {
@@ -60,16 +66,16 @@ pub(crate) fn check(fleet: &Fleet, plan: &Plan) -> Vec<String> {
         let later = of_channel.iter().find(|other| *other > wave);
         if let Some(earlier) = earlier {
             let end = ends.get(&(*channel, *earlier));
-            for action in actions.iter().filter(|action| !inner_to.contains(&action.id)) {
-                if !end.is_some_and(|end| edges.contains(&(*end, &action.id))) {
+            for action in actions.iter().filter(|action| !waits[**action]) {
+                if !end.is_some_and(|end| outer.contains(&(*end, *action))) {
                     notes.push(format!("{name} does not wait for wave {earlier} of {channel}"));
                 }
             }
         }
         if later.is_some() {
             let end = ends.get(&(*channel, *wave));
-            for action in actions.iter().filter(|action| !inner_from.contains(&action.id)) {
-                if !end.is_some_and(|end| edges.contains(&(&action.id, *end))) {
+            for action in actions.iter().filter(|action| !is_waited_for[**action]) {
+                if !end.is_some_and(|end| outer.contains(&(*action, *end))) {
                     notes.push(format!("wave {wave} of {channel} does not wait for {name}"));
                 }
             }
@@ -135,16 +141,6 @@ fn members<'f>(fleet: &'f Fleet, channel: &'f Channel, wave: u32) -> Vec<&'f Clu
         taken.extend(&members);
     }
     members
-}
-
-fn by_cluster(plan: &Plan) -> BTreeMap<&ClusterName, Vec<&Action>> {
-    let mut by_cluster: BTreeMap<&ClusterName, Vec<&Action>> = BTreeMap::new();
-    for action in &plan.actions {
-        if let Some(cluster) = &action.cluster {
-            by_cluster.entry(cluster).or_default().push(action);
-        }
-    }
-    by_cluster
 }
 
 /// Clusters are in the wave that the channel's own words put them in.
