@@ -90,23 +90,27 @@ impl ClusterState {
         self.nodes.iter().find(|(_, node)| node.instance.as_ref() == Some(id))
     }
 
-    /// The nodes on the instances of each of these lists of groups: one look at all of them.
+    /// The nodes on the instances of each of these lists of groups, by name: at one look at all.
     pub fn nodes_by_groups<'a>(
         &'a self,
         lists: impl IntoIterator<Item = &'a [GroupName]>,
-    ) -> Vec<BTreeSet<&'a NodeName>> {
-        let mut owners: BTreeMap<&InstanceId, Vec<usize>> = BTreeMap::new();
+    ) -> Vec<Vec<(&'a NodeName, &'a NodeState)>> {
+        let mut lists_of: BTreeMap<&InstanceId, Vec<usize>> = BTreeMap::new();
         let mut nodes = Vec::new();
         for (list, groups) in lists.into_iter().enumerate() {
-            nodes.push(BTreeSet::new());
+            nodes.push(Vec::new());
             let groups = groups.iter().filter_map(|name| self.groups.get(name));
             for instance in groups.flat_map(|group| &group.instances) {
-                owners.entry(&instance.id).or_default().push(list);
+                let lists = lists_of.entry(&instance.id).or_default();
+                if lists.last() != Some(&list) {
+                    lists.push(list);
+                }
             }
         }
         for (name, node) in &self.nodes {
-            for list in node.instance.as_ref().and_then(|id| owners.get(id)).into_iter().flatten() {
-                nodes[*list].insert(name);
+            let lists = node.instance.as_ref().and_then(|id| lists_of.get(id));
+            for list in lists.into_iter().flatten() {
+                nodes[*list].push((name, node));
             }
         }
         nodes

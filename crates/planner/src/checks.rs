@@ -157,22 +157,16 @@ pub(crate) fn skew_of_the_rest(
     cluster: &Cluster,
     state: &ClusterState,
     hops: &[Hop],
-    pool_groups: &BTreeSet<&GroupName>,
+    pooled: &BTreeSet<&NodeName>,
 ) -> Vec<Blocker> {
     let mut found = Vec::new();
-    let in_pool = |node: &NodeState| {
-        node.instance
-            .as_ref()
-            .and_then(|id| state.instance(id))
-            .is_some_and(|(group, _)| pool_groups.contains(group))
-    };
     let proxy_is_ours = cluster.addons.keys().any(|addon| addon.as_str() == "kube-proxy");
     for hop in hops {
         let minor = hop.to.minor();
         for (name, node) in &state.nodes {
             if !node.control_plane
-                && !in_pool(node)
                 && !skew::kubelet_fits(node.kubelet.minor(), minor)
+                && !pooled.contains(name)
             {
                 found.push(
                     Blocker::new(

@@ -11,11 +11,12 @@ mod pins;
 mod tidying;
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::rc::Rc;
 
 use refit_model::{
     Action, ActionId, Because, Capped, Cluster, ClusterIdentity, ClusterState, Code, Edge, Finding,
-    Fleet, GroupName, ImagePolicy, InstanceState, KubeVersion, Lifecycle, NodeName, NodePool, Only,
-    PoolName, RollTag, Severity, Timestamp, UpdateStrategy, Why,
+    Fleet, GroupName, ImagePolicy, InstanceState, KubeVersion, Lifecycle, NodeName, NodePool,
+    NodeState, Only, PoolName, RollTag, Severity, Timestamp, UpdateStrategy, Why,
 };
 
 use crate::Options;
@@ -141,6 +142,7 @@ pub(crate) fn plan(
     known: &Known,
 ) -> Planned {
     let nodes = state.nodes_by_groups(cluster.pools.iter().map(|pool| pool.groups.as_slice()));
+    let names = cluster.pools.iter().map(|pool| &pool.name);
     let mut planner = ClusterPlanner {
         fleet,
         cluster,
@@ -148,7 +150,7 @@ pub(crate) fn plan(
         options,
         now,
         known,
-        nodes: cluster.pools.iter().map(|pool| &pool.name).zip(nodes).collect(),
+        nodes: names.zip(nodes.into_iter().map(Rc::from)).collect(),
         blockers: Vec::new(),
         actions: Vec::new(),
         edges: Vec::new(),
@@ -176,6 +178,9 @@ pub(crate) fn plan(
     }
 }
 
+/// Nodes by name.
+type Nodes<'a> = Rc<[(&'a NodeName, &'a NodeState)]>;
+
 struct ClusterPlanner<'a> {
     fleet: &'a Fleet,
     cluster: &'a Cluster,
@@ -183,12 +188,19 @@ struct ClusterPlanner<'a> {
     options: &'a Options,
     now: Timestamp,
     known: &'a Known,
-    nodes: BTreeMap<&'a PoolName, BTreeSet<&'a NodeName>>,
+    nodes: BTreeMap<&'a PoolName, Nodes<'a>>,
     blockers: Vec<Blocker>,
     actions: Vec<Action>,
     edges: Vec<Edge>,
     implied: Vec<Edge>,
     migrations: Migrations,
+}
+
+impl<'a> ClusterPlanner<'a> {
+    /// The nodes of a pool.
+    fn nodes_of(&self, pool: &NodePool) -> Nodes<'a> {
+        self.nodes.get(&pool.name).cloned().unwrap_or_default()
+    }
 }
 
 impl ClusterPlanner<'_> {
@@ -274,23 +286,13 @@ impl ClusterPlanner<'_> {
         let instances = self.control_plane_size();
         self.blockers.extend(checks::control_plane(self.cluster, self.state, hops, instances));
         self.blockers.extend(checks::skew_now(self.cluster, self.state, live));
-        let pool_groups: BTreeSet<&GroupName> =
-            self.cluster.pools.iter().flat_map(|pool| &pool.groups).collect();
-        self.blockers.extend(checks::skew_of_the_rest(
-            self.cluster,
-            self.state,
-            hops,
-            &pool_groups,
-        ));
+        let pooled = self.nodes.values().flat_map(|nodes| nodes.iter());
+        let pooled: BTreeSet<&NodeName> = pooled.map(|(name, _)| *name).collect();
+        self.blockers.extend(checks::skew_of_the_rest(self.cluster, self.state, hops, &pooled));
     }
 
     fn control_plane_size(&self) -> u32 {
         u32::try_from(self.state.control_plane.len()).unwrap_or(u32::MAX)
-    }
-
-    /// The nodes of a pool.
-    fn nodes_of(&self, pool: &NodePool) -> BTreeSet<&NodeName> {
-        self.nodes.get(&pool.name).cloned().unwrap_or_default()
     }
 
     fn instances_of<'p>(
@@ -309,8 +311,7 @@ impl ClusterPlanner<'_> {
         for pool in &self.cluster.pools {
             let nodes = self.nodes_of(pool);
             let mut runs = BTreeSet::new();
-            for name in &nodes {
-                let Some(node) = self.state.nodes.get(*name) else { continue };
+            for (_, node) in nodes.iter() {
                 runs.insert(node.kubelet.clone());
                 if let refit_model::KubeProxy::StaticPod(version) = &node.kube_proxy {
                     runs.insert(version.clone());
@@ -379,9 +380,7 @@ impl ClusterPlanner<'_> {
             .iter()
             .filter(|pool| {
                 let nodes = self.nodes_of(pool);
-                let current = nodes.iter().all(|name| {
-                    self.state.nodes.get(*name).is_some_and(|n| n.kubelet.same_release(target))
-                });
+                let current = nodes.iter().all(|(_, node)| node.kubelet.same_release(target));
                 current && self.behind_newest_image(pool) && !self.wants_newer_image(pool)
             })
             .map(|pool| {
@@ -405,7 +404,7 @@ impl ClusterPlanner<'_> {
                 ),
                 Step::Roll { pools, .. } => {
                     for pool in self.cluster.pools.iter().filter(|p| pools.contains(&p.name)) {
-                        nodes.extend(self.nodes_of(pool));
+                        nodes.extend(self.nodes_of(pool).iter().map(|(name, _)| *name));
                     }
                 }
             }

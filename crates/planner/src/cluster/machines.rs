@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use refit_model::{
     Action, ActionId, ActionKind, Bounds, Code, GroupName, ImageId, InstanceId, KubeVersion,
-    NodeName, NodePool, Period, Reversibility, RollCause, RollTag, StateGuard, Why,
+    NodeName, NodePool, NodeState, Period, Reversibility, RollCause, RollTag, StateGuard, Why,
 };
 
 use super::ClusterPlanner;
@@ -77,9 +77,9 @@ impl ClusterPlanner<'_> {
                 return None;
             }
         };
-        let names = self.nodes_of(pool);
-        let nodes = u32::try_from(names.len()).unwrap_or(u32::MAX);
-        let from: BTreeSet<KubeVersion> = self.runs_before(pool, to, &names);
+        let found = self.nodes_of(pool);
+        let nodes = u32::try_from(found.len()).unwrap_or(u32::MAX);
+        let from: BTreeSet<KubeVersion> = self.runs_before(pool, to, &found);
         let asked = self.options.replace.contains(&(self.cluster.name.clone(), pool.name.clone()));
         let cause = if early.is_some() || from.iter().any(|from| !from.same_release(to)) {
             RollCause::Version
@@ -161,7 +161,7 @@ impl ClusterPlanner<'_> {
         &self,
         pool: &NodePool,
         to: &KubeVersion,
-        names: &BTreeSet<&NodeName>,
+        nodes: &[(&NodeName, &NodeState)],
     ) -> BTreeSet<KubeVersion> {
         let earlier = self.actions.iter().rev().find_map(|action| match &action.kind {
             ActionKind::NodePoolRoll { pool: other, to, .. } if *other == pool.name => Some(to),
@@ -169,11 +169,7 @@ impl ClusterPlanner<'_> {
         });
         let mut from: BTreeSet<KubeVersion> = match earlier {
             Some(earlier) => BTreeSet::from([earlier.clone()]),
-            None => names
-                .iter()
-                .filter_map(|name| self.state.nodes.get(*name))
-                .map(|node| node.kubelet.clone())
-                .collect(),
+            None => nodes.iter().map(|(_, node)| node.kubelet.clone()).collect(),
         };
         if from.is_empty() {
             from.insert(to.clone());

@@ -41,15 +41,15 @@ impl ClusterPlanner<'_> {
 
     /// The nodes of a pool, each with the older of its kubelet and the kube-proxy of its image.
     fn oldest_parts(&self, pool: &NodePool) -> BTreeMap<&NodeName, &KubeVersion> {
-        let nodes = self.nodes_of(pool).into_iter();
+        let nodes = self.nodes_of(pool);
         nodes
-            .filter_map(|name| {
-                let node = self.state.nodes.get(name)?;
+            .iter()
+            .map(|(name, node)| {
                 let oldest = match &node.kube_proxy {
                     KubeProxy::StaticPod(proxy) => proxy.min(&node.kubelet),
                     _ => &node.kubelet,
                 };
-                Some((name, oldest))
+                (*name, oldest)
             })
             .collect()
     }

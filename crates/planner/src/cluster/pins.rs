@@ -67,8 +67,7 @@ impl ClusterPlanner<'_> {
     pub(super) fn pool_version(&self, pool: &NodePool, oldest: &KubeVersion) -> KubeVersion {
         self.nodes_of(pool)
             .iter()
-            .filter_map(|name| self.state.nodes.get(*name))
-            .map(|node| node.kubelet.clone())
+            .map(|(_, node)| node.kubelet.clone())
             .filter(|kubelet| kubelet.minor() <= oldest.minor())
             .max()
             .unwrap_or_else(|| oldest.clone())

@@ -17,7 +17,7 @@ use super::{Cost, Problem, States, Weight};
 pub(crate) struct Known(RefCell<BTreeMap<Vec<States>, Rc<Solved>>>);
 
 /// By rounds: the events, if there are any, and how many steps it took to find out.
-type Schedules = BTreeMap<Vec<usize>, (Option<Vec<Event>>, usize)>;
+type Schedules = BTreeMap<Vec<usize>, (Option<Rc<[Event]>>, usize)>;
 
 /// A component, and what is known of it.
 #[derive(Debug)]
@@ -50,13 +50,13 @@ impl Solved {
         slots: Slots,
         rounds: &[usize],
         steps: &mut usize,
-    ) -> Option<Vec<Event>> {
+    ) -> Option<Rc<[Event]>> {
         if let Some((events, took)) = self.schedules.borrow().get(rounds) {
             *steps = steps.saturating_sub(*took);
             return events.clone().filter(|_| *steps > 0);
         }
         let left = Cell::new(*steps);
-        let events = self.component.schedule(cost, slots, rounds, &left);
+        let events = self.component.schedule(cost, slots, rounds, &left).map(Rc::from);
         let took = *steps - left.get();
         *steps = left.get();
         // Where the steps ran out, nothing was found out.

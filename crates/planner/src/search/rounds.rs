@@ -91,11 +91,12 @@ pub(super) fn in_rounds(phases: usize, components: &[(Rc<Solved>, &Cheapest)]) -
         let mut found = None;
         spread(&mut rounds, &order, count, &mut |rounds| {
             let each = components.iter();
-            found = each.map(|(c, way)| c.schedule(way.cost, slots, rounds, &mut steps)).collect();
+            let events = each.map(|(c, way)| c.schedule(way.cost, slots, rounds, &mut steps));
+            found = events.collect::<Option<Vec<_>>>();
             found.is_some() || steps == 0
         });
         match found {
-            Some(found) => return found,
+            Some(found) => return found.iter().map(|events| events.to_vec()).collect(),
             None if steps == 0 => break,
             None => {}
         }
