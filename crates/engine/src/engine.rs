@@ -161,6 +161,11 @@ impl Engine {
                 }
                 RecordKind::RunContinued { .. } => {
                     engine.take_heart();
+                    // Who sent them was gone by then: every API has from then on to tell, however
+                    // often the run is killed again.
+                    for (_, cluster, call) in std::mem::take(&mut calls).into_values() {
+                        engine.recent.entry(cluster).or_default().unsure(&call, record.at);
+                    }
                     let paused = record.at.duration_since(before.unwrap_or(record.at));
                     let paused = Duration::try_from(paused).unwrap_or_default();
                     engine.memories.values_mut().for_each(|memory| memory.paused(paused));

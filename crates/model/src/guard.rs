@@ -159,8 +159,8 @@ impl StateGuard {
     fn admits(&self, misfit: &Misfit) -> bool {
         match (self, misfit) {
             (Self::Anything, _) => true,
-            (Self::Machines { versions, .. }, Misfit::Machine { versions: found, .. }) => {
-                found.iter().all(|found| versions.iter().any(|v| v.same_release(found)))
+            (Self::Machines { versions, .. }, Misfit::Machine { strange, .. }) => {
+                strange.iter().all(|found| versions.iter().any(|v| v.same_release(found)))
             }
             (Self::Launches { images }, Misfit::Launch { group, image }) => images
                 .get(group)
@@ -178,18 +178,31 @@ impl StateGuard {
 /// A part of the live state that is not what a guard says.
 #[derive(Debug)]
 enum Misfit {
-    Missing { group: GroupName },
-    Machine { instance: InstanceId, versions: BTreeSet<KubeVersion> },
-    Launch { group: GroupName, image: Option<ImageId> },
+    Missing {
+        group: GroupName,
+    },
+    Machine {
+        instance: InstanceId,
+        versions: BTreeSet<KubeVersion>,
+        /// Those of them that the guard does not say: none where a part is not up yet.
+        strange: BTreeSet<KubeVersion>,
+    },
+    Launch {
+        group: GroupName,
+        image: Option<ImageId>,
+    },
     Addon(AddonMark),
-    Stored { crd: String, versions: BTreeSet<String> },
+    Stored {
+        crd: String,
+        versions: BTreeSet<String>,
+    },
 }
 
 impl fmt::Display for Misfit {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Missing { group } => write!(f, "Auto Scaling group `{group}` does not exist"),
-            Self::Machine { instance, versions } => {
+            Self::Machine { instance, versions, .. } => {
                 write!(f, "instance {instance} runs {}", join(versions, "nothing yet"))
             }
             Self::Launch { group, image: Some(image) } => {
@@ -240,12 +253,15 @@ fn machine_misfits(
             let mut found: BTreeSet<KubeVersion> = BTreeSet::new();
             found.extend(node.map(|node| node.kubelet.clone()));
             found.extend(member.and_then(|member| member.api_server.clone()));
+            let is_strange = |found: &&KubeVersion| !versions.iter().any(|v| v.same_release(found));
+            let strange: BTreeSet<KubeVersion> = found.iter().filter(is_strange).cloned().collect();
             let version_fits = node.is_some()
                 && member.is_none_or(|member| member.api_server.is_some())
-                && found.iter().all(|found| versions.iter().any(|v| v.same_release(found)));
+                && strange.is_empty();
             let image_fits = images.get(name).is_none_or(|image| *image == instance.image);
             if !version_fits || !image_fits || replaced.contains(&instance.id) {
-                misfits.push(Misfit::Machine { instance: instance.id.clone(), versions: found });
+                let instance = instance.id.clone();
+                misfits.push(Misfit::Machine { instance, versions: found, strange });
             }
         }
     }

@@ -86,17 +86,8 @@ impl SkewRule {
         Self::Controllers,
     ];
 
-    /// Where the rule is written down.
-    pub fn source(self) -> RuleSource {
-        match self {
-            Self::ApiServers
-            | Self::MinorByMinor
-            | Self::Kubelet
-            | Self::KubeProxy
-            | Self::KubeProxyAndKubelet
-            | Self::Controllers => SKEW,
-        }
-    }
+    /// Where these rules are written down.
+    pub const SOURCE: RuleSource = SKEW;
 }
 
 impl Code {

@@ -12,6 +12,7 @@
 mod checks;
 mod cluster;
 mod explain;
+mod few;
 mod graph;
 mod hops;
 mod images;

@@ -9,6 +9,7 @@ use refit_model::{
 };
 
 use crate::cluster::Planned;
+use crate::few::few;
 
 /// The clusters with their waves tied together.
 pub(crate) struct Tied {
@@ -235,15 +236,10 @@ fn warn_of_skipped(
     }
 }
 
-/// `a is`, `a, b are`, `a, b, c and 4 more are`.
+/// `a is`, `a, b, c and 4 more are`.
 fn are_some(names: &[&str]) -> String {
-    const SHOWN: usize = 3;
-    let shown = names.iter().take(SHOWN).copied().collect::<Vec<_>>().join(", ");
-    match names.len() {
-        1 => format!("{shown} is"),
-        n if n > SHOWN => format!("{shown} and {} more are", n - SHOWN),
-        _ => format!("{shown} are"),
-    }
+    let are = if names.len() == 1 { "is" } else { "are" };
+    format!("{} {are}", few(names))
 }
 
 fn finish_wave(channel: &Channel, wave: u32, max_failed_clusters: u32) -> Action {

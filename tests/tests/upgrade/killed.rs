@@ -1,12 +1,16 @@
 //! What a CI runner does to a run: it kills it, and throws its checkout away.
 
-use std::process::Child;
+use std::fs::OpenOptions;
+use std::process::{Child, Stdio};
 use std::time::{Duration, Instant};
 
 use refit_tests::real::{Pool, RealCluster, Spec};
 
 use crate::fleet::{Fleet, versions};
 use crate::watch::{settings, watched};
+
+/// What killed runs said.
+const SAID: &str = "said.txt";
 
 /// As long as a run may take, killed or not.
 const TIMEOUT: Duration = Duration::from_mins(12);
@@ -40,8 +44,9 @@ fn killed_after(mut child: Child, time: Duration) -> Option<i32> {
 
 fn start(fleet: &Fleet) -> Child {
     let mut command = fleet.command(&["apply", "--auto-approve", "--lock-timeout", "2m"]);
-    // Nobody reads them, and a full pipe would stop it.
-    command.stdout(std::process::Stdio::null()).stderr(std::process::Stdio::null());
+    // A full pipe that nobody reads would stop it.
+    let said = OpenOptions::new().create(true).append(true).open(fleet.path().join(SAID));
+    command.stdout(Stdio::null()).stderr(said.expect("the file can be written"));
     command.spawn().expect("refit starts")
 }
 
@@ -61,10 +66,12 @@ pub(crate) fn killed_at_random_it_goes_on_and_ends() {
         let mut kills = 0;
         loop {
             if begun.elapsed() > TIMEOUT {
-                let status = fleet.run(&["status"]).text();
-                panic!("seed {seed}: it does not end, killed {kills} times\n{status}");
+                let said = std::fs::read_to_string(fleet.path().join(SAID)).unwrap_or_default();
+                panic!("seed {seed}: it does not end, killed {kills} times\n{said}");
             }
-            let time = Duration::from_millis(dice.u64(2_000..20_000));
+            // A busy machine needs more time for what has to be waited for without a break.
+            let busy = begun.elapsed() / 20;
+            let time = Duration::from_millis(dice.u64(2_000..20_000)) + busy.mul_f64(dice.f64());
             match killed_after(start(&fleet), time) {
                 None => kills += 1,
                 code => return (code, kills),

@@ -3,13 +3,14 @@
 use std::collections::BTreeMap;
 
 use refit_model::{
-    CallError, ClusterState, ErrorClass, GivingUp, GroupName, GroupOp, GroupState, NodeOp, Op,
-    OpId, PodOwner, PodState, Progress, Purpose, RecordKind, RollTag, RunOutcome, Timestamp, Token,
+    CallError, ClusterState, ControlPlaneMember, ErrorClass, GivingUp, GroupName, GroupOp,
+    GroupState, KubeVersion, NodeOp, Op, OpId, PodOwner, PodState, Precheck, Progress, Purpose,
+    RecordKind, RollTag, RunOutcome, StateGuard, Timestamp, Token,
 };
 
 use crate::bench::{
-    NEW, World, add_instance, at, carry_out, carry_out_in, group, journal, node, plan, pool, roll,
-    settings,
+    NEW, OLD, World, add_instance, at, carry_out, carry_out_in, group, instance, journal, node,
+    plan, pool, roll, settings,
 };
 use crate::recent::LAG;
 use crate::schedule::Standing;
@@ -236,6 +237,64 @@ fn a_call_that_was_on_its_way_is_waited_for() {
         let first = world.sent.iter().find(|(_, op)| matches!(op, Op::Group { .. }));
         let (sent_at, _) = first.expect("something is done");
         assert_eq!(*sent_at >= crate::decision::after(at(0), LAG), waits, "{sent_at}");
+    }
+}
+
+/// The kubelet of a new instance of the control plane is up before its apiserver is: whoever looks
+/// in between finds an action half done, and not a cluster that somebody else has moved.
+#[test]
+fn an_instance_that_is_half_up_is_on_its_way() {
+    let mut action = roll(1, 0);
+    if let StateGuard::Machines { versions, .. } = &mut action.expect {
+        versions.retain(|version| version != &NEW);
+    }
+    let precheck = |kubelet: &KubeVersion| {
+        let mut state = pool(1, 1);
+        state.nodes.get_mut(&node(1)).unwrap().kubelet = kubelet.clone();
+        state.control_plane.push(ControlPlaneMember {
+            instance: instance(1),
+            api_server: None,
+            controller_manager: None,
+            scheduler: None,
+            etcd_ready: None,
+        });
+        action.precheck(&state)
+    };
+    assert_eq!(precheck(&NEW), Precheck::Ready);
+    assert_eq!(precheck(&OLD), Precheck::Ready);
+    assert!(matches!(precheck(&KubeVersion::new(1, 35, 0)), Precheck::Conflict { .. }));
+}
+
+/// Killed again and again, each time before every API has had its time to tell: that time is
+/// counted from the first time on, not from the last.
+#[test]
+fn what_a_killed_run_left_open_is_waited_for_once() {
+    let action = roll(1, 0);
+    let raise = Op::Group { group: group(), op: GroupOp::RaiseDesired { from: 3, to: 4 } };
+    for (first, waits) in [(-10, true), (-60, false)] {
+        let continued = || RecordKind::RunContinued { who: "somebody".to_owned() };
+        let mut records = journal(vec![
+            RecordKind::ActionStarted { action: action.id.clone() },
+            RecordKind::Intent {
+                op: OpId(1),
+                action: action.id.clone(),
+                cluster: action.cluster.clone().unwrap(),
+                token: Token("t".to_owned()),
+                call: raise.clone(),
+            },
+            continued(),
+            continued(),
+        ]);
+        records[0].at = at(-100);
+        records[1].at = at(-99);
+        records[2].at = at(first);
+        let mut world = Lagging::new(pool(3, 0), 0);
+        let mut engine = Engine::resume(plan(vec![action.clone()]), settings(), &records);
+        carry_out_in(&mut engine, &mut world, at(60));
+        let sent = world.sent.iter().find(|(_, op)| matches!(op, Op::Group { .. }));
+        let (sent_at, _) = sent.expect("something is done");
+        assert_eq!(*sent_at > at(0), waits, "{sent_at}");
+        assert!(*sent_at < crate::decision::after(at(0), LAG), "{sent_at}");
     }
 }
 

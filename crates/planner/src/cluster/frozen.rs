@@ -4,9 +4,7 @@ use refit_model::{Cluster, ClusterName, Code, Finding, Freeze, Severity, Subject
 
 use super::Planned;
 use crate::checks::Blocker;
-
-/// How many actions that wait are named.
-const SHOWN: usize = 3;
+use crate::few::few;
 
 impl Planned {
     /// Takes everything back but what tidies up, and tells what waits for the end of the freeze.
@@ -46,12 +44,10 @@ impl Planned {
             .filter(|action| action.why != Why::LeftBehind)
             .map(|action| action.kind.to_string())
             .collect();
-        let shown = waiting.iter().take(SHOWN).cloned().collect::<Vec<_>>().join(", ");
         match waiting.len() {
             0 => "nothing waits but to tidy up, which is done".to_owned(),
-            1 => format!("1 action waits: {shown}"),
-            n if n > SHOWN => format!("{n} actions wait: {shown} and {} more", n - SHOWN),
-            n => format!("{n} actions wait: {shown}"),
+            1 => format!("1 action waits: {}", few(&waiting)),
+            n => format!("{n} actions wait: {}", few(&waiting)),
         }
     }
 }

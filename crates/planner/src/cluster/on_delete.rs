@@ -13,11 +13,9 @@ use refit_model::{
 
 use super::ClusterPlanner;
 use crate::checks::Blocker;
+use crate::few::few;
 use crate::hops::Hop;
 use crate::images;
-
-/// How many nodes are named.
-const SHOWN: usize = 3;
 
 impl ClusterPlanner<'_> {
     fn pools_on_delete(&self) -> impl Iterator<Item = &NodePool> {
@@ -73,16 +71,11 @@ impl ClusterPlanner<'_> {
         if late.is_empty() {
             return None;
         }
-        let shown = late.iter().take(SHOWN).cloned().collect::<Vec<_>>().join(", ");
-        let more = match late.len().saturating_sub(SHOWN) {
-            0 => String::new(),
-            more => format!(" and {more} more"),
-        };
         let (are, must) = if late.len() == 1 { ("node is", "it") } else { ("nodes are", "they") };
         let evidence = format!(
-            "{} {are} too old for a control plane of {minor}, and {must} must be deleted first: \
-             {shown}{more}",
-            late.len()
+            "{} {are} too old for a control plane of {minor}, and {must} must be deleted first: {}",
+            late.len(),
+            few(&late)
         );
         let hint = self.how_to_replace(pool, &lags, minor);
         Some(Blocker::new(Code::RF043, evidence, hint).of(&pool.name))

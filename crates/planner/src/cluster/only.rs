@@ -7,12 +7,10 @@ use refit_model::{AddonMark, AddonName, Code, KubeVersion, Only, Severity, skew}
 
 use super::ClusterPlanner;
 use crate::checks::Blocker;
+use crate::few::few;
 use crate::hops::Hop;
 use crate::timeline::{self, PoolNow};
 use crate::way::{self, Way};
-
-/// How many names are listed.
-const SHOWN: usize = 5;
 
 impl ClusterPlanner<'_> {
     /// Whether a plan may change parts of a kind.
@@ -120,10 +118,5 @@ fn takes(hop: &Hop, pool: &PoolNow) -> bool {
 }
 
 fn listed(what: &str, names: &[&str]) -> Option<String> {
-    let more = match names.len().saturating_sub(SHOWN) {
-        0 => String::new(),
-        more => format!(" and {more} more"),
-    };
-    let shown = names.iter().take(SHOWN).copied().collect::<Vec<_>>().join(", ");
-    (!names.is_empty()).then(|| format!("{what} {shown}{more}"))
+    (!names.is_empty()).then(|| format!("{what} {}", few(names)))
 }
