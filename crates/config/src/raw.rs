@@ -266,7 +266,7 @@ pub(crate) struct VersionTable {
     /// The add-ons that the version cannot live with, and in which versions.
     #[serde(default)]
     pub(crate) conflicts: BTreeMap<Text<AddonName>, Text<VersionRange<AddonVersion>>>,
-    /// The versions that the add-on may come from when it moves to this one. Without it: any
+    /// The versions that the add-on may come from when it moves up to this one. Without it: any
     /// older one.
     pub(crate) upgrade_from: Option<Text<VersionRange<AddonVersion>>>,
     /// The directory of the manifests below `addons/<name>/`. Without it: the version.

@@ -164,6 +164,7 @@ pub(crate) fn plan(actions: Vec<Action>) -> Plan {
         snapshot_digest: Digest::of_bytes(b"b"),
         selection: refit_model::Selection::default(),
         left_out: BTreeSet::new(),
+        downgrade: BTreeSet::new(),
         clusters: Vec::new(),
         waves: Vec::new(),
         actions,

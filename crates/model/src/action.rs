@@ -328,6 +328,16 @@ pub enum Reversibility {
     /// Nothing writes the objects back in an older version. What lists the version that they are
     /// stored in then reads them.
     StoredVersions,
+    /// It goes back itself: what only the newer version knows is lost, and a plan for the newer
+    /// version does not bring it back.
+    Downgrade {
+        /// CustomResourceDefinitions that stay, and that the older version does not have, or of
+        /// which it does not list every version.
+        #[serde(default, skip_serializing_if = "BTreeSet::is_empty")]
+        definitions: BTreeSet<String>,
+        /// How many objects are deleted, and what lives in them.
+        objects: u32,
+    },
     /// These objects, and what lives in them, are gone.
     Deletes {
         /// How many objects.
@@ -521,6 +531,8 @@ pub enum Because {
     StepByStep,
     /// A cluster changes one thing at a time, so that what breaks has one cause.
     OneAtATime,
+    /// On the way back nodes come first, then add-ons, and the control plane last.
+    Downgrade,
     /// A group is pinned before anything could make it launch a node.
     PinFirst,
     /// An earlier wave of the channel comes first.
@@ -557,6 +569,9 @@ impl fmt::Display for Because {
             }
             Self::StepByStep => f.write_str("one step after the other"),
             Self::OneAtATime => f.write_str("a cluster changes one thing at a time"),
+            Self::Downgrade => f.write_str(
+                "on the way back nodes come first, then add-ons, the control plane last",
+            ),
             Self::PinFirst => f.write_str("groups are pinned first"),
             Self::Wave { channel, wave } => write!(f, "wave {wave} of {channel} comes first"),
         }

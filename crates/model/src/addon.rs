@@ -78,8 +78,12 @@ pub struct Addon {
 }
 
 impl Addon {
-    /// Whether the add-on may move from one version to another.
+    /// Whether the add-on may move from one version to another. What its versions may be upgraded
+    /// from says nothing of the way back; that it goes minor by minor holds for both.
     pub fn may_step(&self, from: &AddonVersion, to: &AddonVersion) -> bool {
+        if to < from {
+            return !self.one_minor_at_a_time || from.is_next_minor_of(to);
+        }
         let named = self.versions.get(to).and_then(|release| release.upgrade_from.as_ref());
         named.is_none_or(|range| range.contains(from))
             && (!self.one_minor_at_a_time || to.is_next_minor_of(from))

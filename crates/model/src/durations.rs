@@ -336,6 +336,7 @@ mod tests {
             measured: Durations::default(),
             selection: crate::Selection::default(),
             left_out: std::collections::BTreeSet::new(),
+            downgrade: std::collections::BTreeSet::new(),
             now: None,
         };
         plan.actions.sort_by(|a, b| a.id.cmp(&b.id));

@@ -262,6 +262,13 @@ pub enum WhyNotLater {
         /// How many minors it may be behind.
         at_most: u16,
     },
+    /// That hop goes back, and nodes go back before it.
+    GoesBack {
+        /// The hop.
+        hop: ActionRef,
+        /// What the nodes run.
+        kubelet: KubeVersion,
+    },
     /// No hop comes after it.
     Last,
     /// An add-on that moves after it needs its nodes to be rolled.
@@ -355,7 +362,7 @@ pub struct OtherVersion {
 pub enum WhyNot {
     /// It is what is there.
     IsThere,
-    /// It is older than what is there, and refit does not downgrade.
+    /// It is older than what is there, and nothing goes back by itself.
     Older {
         /// What is there.
         there: AddonVersion,

@@ -34,6 +34,9 @@ pub struct Plan {
     /// The clusters of the fleet that it is not about.
     #[serde(default, skip_serializing_if = "BTreeSet::is_empty")]
     pub left_out: BTreeSet<ClusterName>,
+    /// The clusters that may go back to older versions: those that were named for it.
+    #[serde(default, skip_serializing_if = "BTreeSet::is_empty")]
+    pub downgrade: BTreeSet<ClusterName>,
     /// Every cluster that was planned, by name.
     pub clusters: Vec<ClusterPlan>,
     /// The waves that have something to do, per channel in order.
@@ -276,6 +279,7 @@ mod tests {
             snapshot_digest: Digest::of_bytes(b"b"),
             selection: Selection::default(),
             left_out: BTreeSet::new(),
+            downgrade: BTreeSet::new(),
             clusters: Vec::new(),
             waves: Vec::new(),
             actions: Vec::new(),

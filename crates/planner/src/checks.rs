@@ -8,7 +8,7 @@ use refit_model::{
     LifecycleHook, NodeName, NodeState, Period, PodOwner, PodState, Severity, Subject, skew,
 };
 
-use crate::hops::Hop;
+use crate::hops::{Hop, is_newer};
 use crate::timeline::{PoolNow, Step};
 
 /// A finding that is not yet about a cluster.
@@ -283,11 +283,14 @@ pub(crate) fn emulation(
     found
 }
 
-/// Whether skew holds now: what is broken already has to be mended by hand.
+/// Whether skew holds now: what is broken already has to be mended by hand. Nodes of pools may be
+/// newer than declared in a cluster that was named to go back.
 pub(crate) fn skew_now(
     cluster: &Cluster,
     state: &ClusterState,
     live: &BTreeSet<KubeVersion>,
+    pooled: &BTreeSet<&NodeName>,
+    named: bool,
 ) -> Vec<Blocker> {
     let mut found = Vec::new();
     let target = &cluster.kubernetes.value;
@@ -295,15 +298,25 @@ pub(crate) fn skew_now(
         state.control_plane.iter().filter_map(|member| member.api_server.as_ref()).collect();
     for (name, node) in state.nodes.iter().filter(|(_, node)| !node.control_plane) {
         let kubelet = &node.kubelet;
-        if kubelet > target && !kubelet.same_release(target) {
-            found.push(
-                Blocker::new(
-                    Code::RF015,
-                    format!("runs {kubelet}, newer than {target}; refit does not downgrade"),
-                    "declare a version that is not older than what runs",
+        if is_newer(kubelet, target) && !(named && pooled.contains(name)) {
+            let (evidence, hint) = if named {
+                (
+                    format!("belongs to no declared pool and runs {kubelet}, newer than {target}"),
+                    "declare its pool, or replace the node".to_owned(),
                 )
-                .of(format!("node {name}")),
-            );
+            } else {
+                (
+                    format!(
+                        "runs {kubelet}, newer than {target}; refit downgrades only what is named"
+                    ),
+                    format!(
+                        "declare a version that is not older than what runs, or name the cluster: `--downgrade {}`",
+                        cluster.name
+                    ),
+                )
+            };
+            let newer = Blocker::new(Code::RF015, evidence, hint);
+            found.push(newer.of(format!("node {name}")));
         } else if let Some(api) =
             api_servers.iter().find(|api| !skew::kubelet_fits(kubelet.minor(), api.minor()))
         {

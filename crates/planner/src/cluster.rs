@@ -248,7 +248,7 @@ impl ClusterPlanner<'_> {
         let held = checks::hooks(self.cluster, self.state, &way.steps);
         self.blockers.extend(held);
         let first = self.pin_too_new(&live);
-        let on_the_way = self.launches_too_old(&live, &way.steps);
+        let on_the_way = self.launches_misfits(&live, &way.steps);
         let last = self.build(&way, on_the_way);
         if self.rolls_nodes(&live) {
             self.pin_stale(&last);
@@ -268,14 +268,24 @@ impl ClusterPlanner<'_> {
     /// The hops that a plan of this kind may make, and one that only tidies up after a run that did
     /// not end.
     fn hops(&self, live: &BTreeSet<KubeVersion>) -> Result<Vec<Hop>, Blocker> {
+        let named = self.may_go_back();
         if !self.changes(Only::ControlPlane) {
+            // Nodes and add-ons do not go where the control plane cannot follow.
+            if named {
+                hops::check_back(self.cluster, self.state, live, named)?;
+            }
             return Ok(Vec::new());
         }
-        let mut hops = hops::find(self.fleet, self.cluster, live)?;
+        let mut hops = hops::find(self.fleet, self.cluster, self.state, live, named)?;
         if hops.is_empty() && self.left_behind(&self.cluster.control_plane.groups) {
             hops.push(Hop { from: live.clone(), to: self.cluster.kubernetes.value.clone() });
         }
         Ok(hops)
+    }
+
+    /// Whether the cluster was named to go back to older versions.
+    fn may_go_back(&self) -> bool {
+        self.options.downgrade.contains(&self.cluster.name)
     }
 
     fn is_blocked(&self) -> bool {
@@ -285,9 +295,10 @@ impl ClusterPlanner<'_> {
     fn check(&mut self, live: &BTreeSet<KubeVersion>, hops: &[Hop]) {
         let instances = self.control_plane_size();
         self.blockers.extend(checks::control_plane(self.cluster, self.state, hops, instances));
-        self.blockers.extend(checks::skew_now(self.cluster, self.state, live));
+        let named = self.may_go_back();
         let pooled = self.nodes.values().flat_map(|nodes| nodes.iter());
         let pooled: BTreeSet<&NodeName> = pooled.map(|(name, _)| *name).collect();
+        self.blockers.extend(checks::skew_now(self.cluster, self.state, live, &pooled, named));
         self.blockers.extend(checks::skew_of_the_rest(self.cluster, self.state, hops, &pooled));
     }
 

@@ -1,8 +1,9 @@
-//! The control plane's hops: minor by minor, the newest available patch in between.
+//! The control plane's hops: minor by minor, the newest available patch in between; or a single one
+//! back, where that was asked for.
 
 use std::collections::BTreeSet;
 
-use refit_model::{Cluster, Code, Fleet, KubeVersion, Severity, skew};
+use refit_model::{Cluster, ClusterState, Code, Fleet, KubeVersion, Severity, skew};
 
 use crate::checks::Blocker;
 
@@ -15,11 +16,78 @@ pub(crate) struct Hop {
     pub(crate) to: KubeVersion,
 }
 
-/// The hops from `live` to the cluster's version.
+impl Hop {
+    /// Whether it leads to an older version than some instance runs.
+    pub(crate) fn goes_back(&self) -> bool {
+        self.from.last().is_some_and(|newest| is_newer(newest, &self.to))
+    }
+}
+
+/// Whether a version is of a newer release than another one.
+pub(crate) fn is_newer(version: &KubeVersion, than: &KubeVersion) -> bool {
+    version > than && !version.same_release(than)
+}
+
+/// Whether the control plane can go back to the cluster's version, and whether it may (`named`).
+///
+/// One minor at most: the storage version of an API does not change before a release knows both the
+/// old one and the new one, so the minor before reads what is stored, and none before that is sure
+/// to ([deprecation policy, rule 4b](https://kubernetes.io/docs/reference/using-api/deprecation-policy/)).
+/// What an apiserver says itself of the oldest minor that it goes with comes first
+/// ([KEP-4330](https://github.com/kubernetes/enhancements/tree/master/keps/sig-architecture/4330-compatibility-versions)).
+pub(crate) fn check_back(
+    cluster: &Cluster,
+    state: &ClusterState,
+    live: &BTreeSet<KubeVersion>,
+    named: bool,
+) -> Result<(), Blocker> {
+    let target = &cluster.kubernetes.value;
+    let Some(newest) = live.last().filter(|newest| is_newer(newest, target)) else {
+        return Ok(());
+    };
+    let (name, at) = (&cluster.name, &cluster.kubernetes.at);
+    let previous = newest.minor().previous();
+    if !named {
+        return Err(Blocker::new(
+            Code::RF015,
+            format!(
+                "the control plane runs {newest}, newer than {target} ({at}); refit downgrades only what is named"
+            ),
+            format!(
+                "declare a version that is not older than what runs, or name it: `--downgrade {name}`"
+            ),
+        ));
+    }
+    if target.minor() < previous {
+        return Err(Blocker::new(
+            Code::RF015,
+            format!(
+                "the control plane runs {newest}, and {target} ({at}) is more than one minor older: only {previous} is sure to read what {} has stored",
+                newest.minor()
+            ),
+            format!("declare a version of {previous} and go back to it first"),
+        ));
+    }
+    match &state.serves {
+        Some(serves) if target.minor() < serves.min_compatible => Err(Blocker::new(
+            Code::RF015,
+            format!(
+                "the apiserver {} says that what it stores goes with {} and newer, not with {target} ({at})",
+                serves.binary, serves.min_compatible
+            ),
+            "take `--min-compatibility-version` out of the apiserver's flags first",
+        )),
+        _ => Ok(()),
+    }
+}
+
+/// The hops from `live` to the cluster's version; back only where that was asked for (`named`).
 pub(crate) fn find(
     fleet: &Fleet,
     cluster: &Cluster,
+    state: &ClusterState,
     live: &BTreeSet<KubeVersion>,
+    named: bool,
 ) -> Result<Vec<Hop>, Blocker> {
     let target = &cluster.kubernetes.value;
     let (Some(oldest), Some(newest)) = (live.first(), live.last()) else {
@@ -36,15 +104,9 @@ pub(crate) fn find(
             "bring them within one minor of each other by hand",
         ));
     }
-    if newest > target && !newest.same_release(target) {
-        return Err(Blocker::new(
-            Code::RF015,
-            format!(
-                "the control plane runs {newest}, newer than {target} ({}); refit does not downgrade",
-                cluster.kubernetes.at
-            ),
-            "declare a version that is not older than what runs",
-        ));
+    if is_newer(newest, target) {
+        check_back(cluster, state, live, named)?;
+        return Ok(vec![Hop { from: live.clone(), to: target.clone() }]);
     }
     if live.iter().all(|version| version.same_release(target)) {
         return Ok(Vec::new());

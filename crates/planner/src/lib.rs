@@ -46,6 +46,8 @@ pub use crate::waves::needed;
 pub struct Options {
     /// Pools whose nodes are all replaced, whatever they run (`--replace CLUSTER/POOL`).
     pub replace: BTreeSet<(ClusterName, PoolName)>,
+    /// Clusters that may go back to older versions (`--downgrade CLUSTER`).
+    pub downgrade: BTreeSet<ClusterName>,
     /// Which clusters it is about (`--cluster`, `--channel`, `--exclude`).
     pub selection: Selection,
     /// Whether newer images of the same version are a change everywhere (`--refresh-images`).
@@ -152,6 +154,7 @@ pub fn plan(fleet: &Fleet, snapshot: &Snapshot, options: &Options) -> Plan {
         snapshot_digest: options.snapshot_digest.clone().unwrap_or_else(|| digest_of(snapshot)),
         selection: options.selection.clone(),
         left_out: left_out.into_iter().map(|cluster| cluster.name.clone()).collect(),
+        downgrade: options.downgrade.clone(),
         clusters,
         critical_path: waves::critical_path(&tied.waves, &longest),
         waves: tied.waves,

@@ -193,8 +193,10 @@ impl<'a> Stuck<'a> {
         let (from, to) = self.hop()?;
         let route = self.route(pivot)?;
         let known = route.addon.into_iter().flat_map(|addon| &addon.versions);
-        // None goes back for it.
-        let mut known = known.filter(|(version, _)| route.start().as_ref() <= Some(version));
+        // None goes back for it, unless it goes back anyway.
+        let back = route.goes_back();
+        let mut known =
+            known.filter(|(version, _)| back || route.start().as_ref() <= Some(version));
         let both = |release: &AddonRelease| {
             release.kubernetes.contains(&from) && release.kubernetes.contains(&to)
         };

@@ -8,6 +8,7 @@ use refit_model::{
 };
 
 use crate::checks::Blocker;
+use crate::hops;
 use crate::search::{Part, Problem, STATES_MAX, States, Weight, only};
 use crate::support::{Rule, Rules, Version, Without};
 use crate::timeline::{self, Phase, PoolNow};
@@ -19,7 +20,8 @@ pub(crate) struct Route<'a> {
     pub(crate) addon: Option<&'a Addon>,
     /// What was seen of it.
     pub(crate) live: Option<&'a AddonState>,
-    /// What it may be on the way, ascending; what was found is the first.
+    /// What it may be on the way, ascending, or descending on the way back; what was found is the
+    /// first.
     pub(crate) versions: Vec<Version>,
     /// What it shall be.
     pub(crate) goal: Version,
@@ -41,6 +43,11 @@ impl Route<'_> {
         })
     }
 
+    /// Whether it goes back to an older version.
+    pub(crate) fn goes_back(&self) -> bool {
+        self.start().as_ref().zip(self.goal.as_ref()).is_some_and(|(start, goal)| start > goal)
+    }
+
     pub(crate) fn rules<'r>(&'r self, without: &'r Without) -> Rules<'r> {
         let (start, live) = (self.start().as_ref(), self.live);
         Rules { name: &self.name, addon: self.addon, start, live, without }
@@ -55,6 +62,13 @@ pub(crate) struct Pools {
     nodes: u32,
     forced: bool,
     stays: bool,
+}
+
+impl Pools {
+    /// Whether their nodes go back to an older version.
+    fn go_back(&self, target: &KubeVersion) -> bool {
+        self.runs.iter().any(|version| hops::is_newer(version, target))
+    }
 }
 
 /// What a part stands for.
@@ -84,6 +98,7 @@ impl<'a> Parts<'a> {
         phases: Vec<Phase>,
         pools: &[PoolNow],
         stay: &BTreeSet<AddonName>,
+        named: bool,
     ) -> Result<Self, Vec<Blocker>> {
         let mut kinds: Vec<Kind<'a>> =
             alike(pools, &cluster.kubernetes.value).into_iter().map(Kind::Pools).collect();
@@ -95,7 +110,7 @@ impl<'a> Parts<'a> {
             let found = if stay.contains(name) {
                 Ok(staying(fleet, cluster, state, name))
             } else {
-                route(fleet, cluster, state, name)
+                route(fleet, cluster, state, name, named)
             };
             match found {
                 Ok(route) => kinds.push(Kind::Addon(route)),
@@ -151,6 +166,10 @@ impl<'a> Parts<'a> {
                 });
             }
             self.orders(&mut problem, at, route, without);
+            if route.goes_back() {
+                let newer = self.pools().filter(|(_, pools)| pools.go_back(&self.target));
+                problem.orders.extend(newer.map(|(other, _)| (other, at)));
+            }
         }
         problem
     }
@@ -174,10 +193,12 @@ impl<'a> Parts<'a> {
                 runs.iter().flat_map(|v| phase.api_servers.iter().map(move |s| (v.minor(), *s)));
             pairs.all(|(kubelet, server)| skew::kubelet_fits(kubelet, server))
         };
+        let back = pools.go_back(&self.target);
         let mut lives = Vec::new();
         for (at, phase) in self.phases.iter().enumerate() {
             // What is wrong from the beginning is not the plan's doing.
-            let mut states = if at == 0 || fits(&pools.runs, phase) { only(0) } else { 0 };
+            let survives = fits(&pools.runs, phase) && !(back && phase.is_back());
+            let mut states = if at == 0 || survives { only(0) } else { 0 };
             for (rolled, earlier) in self.phases.iter().enumerate() {
                 if fits(&BTreeSet::from([earlier.version.clone()]), phase) {
                     states |= only(rolled + 1);
@@ -195,7 +216,7 @@ impl<'a> Parts<'a> {
             if reaches(&phase.version) {
                 done |= only(rolled + 1);
             }
-            if pools.runs.iter().all(|version| version.minor() <= phase.version.minor()) {
+            if back || pools.runs.iter().all(|v| v.minor() <= phase.version.minor()) {
                 steps[0] |= only(rolled + 1);
             }
             for earlier in &mut steps[1..=rolled] {
@@ -215,6 +236,10 @@ impl<'a> Parts<'a> {
     fn addon_part(&self, route: &Route<'a>, without: &Without) -> Part {
         let rules = route.rules(without);
         let first = &self.phases[0];
+        // On the way back add-ons come before the control plane, as far as it can take them then.
+        let goal = route.goal.as_ref();
+        let goes_first =
+            route.goes_back() && rules.supports(goal, first, first) && rules.is_served(goal, first);
         let (mut lives, mut lags, mut opens) = (Vec::new(), Vec::new(), Vec::new());
         for (at, phase) in self.phases.iter().enumerate() {
             let (mut live, mut lag): (States, States) = (0, 0);
@@ -225,9 +250,15 @@ impl<'a> Parts<'a> {
                 let takes = rules.is_served(version, phase)
                     && rules.takes(version, phase.beside.iter().copied().chain(loose))
                     && (found || self.needs_nobody_else(route, version, without));
-                if (found && at == 0) || (takes && rules.supports(version, phase, first)) {
+                let supports = rules.supports(version, phase, first);
+                let late = phase.is_back() && goes_first && version != goal;
+                if (found && at == 0) || (takes && supports && !late) {
                     live |= only(state);
-                } else if at > 0 && takes && rules.may_lag(version, &self.phases[at - 1]) {
+                } else if at > 0
+                    && takes
+                    && !supports
+                    && rules.may_lag(version, &self.phases[at - 1])
+                {
                     lag |= only(state);
                 }
             }
@@ -266,11 +297,13 @@ impl<'a> Parts<'a> {
         })
     }
 
-    /// Whether the add-on's file lets it move in a phase, as far as the control plane goes.
+    /// Whether the add-on's file lets it move in a phase, as far as the control plane goes. What it
+    /// says is about the way up.
     fn may_move_in(&self, route: &Route<'a>, phase: usize, without: &Without) -> bool {
         let Some(addon) = route.addon else { return true };
         let last = self.phases.len() - 1;
-        let hops = last > 0 && !without.contains(&Rule::Placement(route.name.clone()));
+        let back = route.goes_back() && self.phases.iter().any(Phase::is_back);
+        let hops = last > 0 && !back && !without.contains(&Rule::Placement(route.name.clone()));
         let placement = &addon.placement;
         let late = phase > 0 && placement.before.contains(&Milestone::ControlPlane);
         let early = phase < last && placement.after.contains(&Milestone::ControlPlane);
@@ -298,20 +331,23 @@ impl<'a> Parts<'a> {
         });
     }
 
-    /// What the add-on's file orders it against.
+    /// What the add-on's file orders it against. What it says is about the way up: on the way back
+    /// nodes come first anyway, and of two add-ons the one that else comes last.
     fn orders(&self, problem: &mut Problem, at: usize, route: &Route<'a>, without: &Without) {
         let Some(addon) = route.addon else { return };
         let placement = &addon.placement;
         let sides = placement.before.iter().map(|m| (m, true));
         for (milestone, before) in sides.chain(placement.after.iter().map(|m| (m, false))) {
-            let mut order = |other: usize| {
-                problem.orders.insert(if before { (at, other) } else { (other, at) });
+            let mut order = |other: usize, turned: bool| {
+                problem.orders.insert(if before == turned { (other, at) } else { (at, other) });
             };
             match milestone {
                 Milestone::ControlPlane => {}
                 Milestone::Nodes => {
                     if !without.contains(&Rule::Placement(route.name.clone())) {
-                        self.pools().for_each(|(other, _)| order(other));
+                        let back = |p: &Pools| route.goes_back() && p.go_back(&self.target);
+                        let pools = self.pools().filter(|(_, pools)| !back(pools));
+                        pools.for_each(|(other, _)| order(other, false));
                     }
                 }
                 Milestone::Addon(name) => {
@@ -320,7 +356,8 @@ impl<'a> Parts<'a> {
                     let rule = Rule::Order(first.clone(), then.clone());
                     let others = self.routes().filter(|(_, other)| other.name == *name);
                     if !without.contains(&rule) {
-                        others.for_each(|(other, _)| order(other));
+                        let back = |there: &Route<'_>| route.goes_back() && there.goes_back();
+                        others.for_each(|(other, there)| order(other, back(there)));
                     }
                 }
             }
@@ -356,11 +393,13 @@ fn alike(pools: &[PoolNow], target: &KubeVersion) -> Vec<Pools> {
         runs.iter().map(KubeVersion::minor).collect()
     };
     let is_there = |runs: &BTreeSet<KubeVersion>| runs.iter().all(|v| v.same_release(target));
+    let is_newer = |runs: &BTreeSet<KubeVersion>| runs.iter().any(|v| hops::is_newer(v, target));
     let mut found: Vec<Pools> = Vec::new();
     for pool in pools {
         let same = |p: &&mut Pools| {
             minors(&p.runs) == minors(&pool.runs)
                 && is_there(&p.runs) == is_there(&pool.runs)
+                && is_newer(&p.runs) == is_newer(&pool.runs)
                 && (p.forced, p.stays) == (pool.forced, pool.stays)
         };
         if let Some(same) = found.iter_mut().find(same) {
@@ -414,6 +453,7 @@ fn route<'a>(
     cluster: &Cluster,
     state: &'a ClusterState,
     name: &AddonName,
+    named: bool,
 ) -> Result<Route<'a>, Blocker> {
     let addon = fleet.addons.get(name);
     let goal: Version = cluster.addons.get(name).map(|target| target.version.value.clone());
@@ -435,11 +475,15 @@ fn route<'a>(
     let start = start(&mark, goal.as_ref());
     if let (Some(start), Some(goal)) = (&start, &goal)
         && start > goal
+        && !named
     {
         return Err(Blocker::new(
             Code::RF015,
-            format!("runs {start}, newer than {goal}; refit does not downgrade"),
-            "declare a version that is not older than what runs",
+            format!("runs {start}, newer than {goal}; refit downgrades only what is named"),
+            format!(
+                "declare a version that is not older than what runs, or name the cluster: `--downgrade {}`",
+                cluster.name
+            ),
         )
         .of(name));
     }
@@ -456,8 +500,8 @@ fn route<'a>(
     Ok(Route { name: name.clone(), addon, live, versions, goal, touch })
 }
 
-/// The versions from what was found to what is declared. Of more than fit into a search the
-/// newest are taken.
+/// The versions from what was found to what is declared. Of more than fit into a search those next
+/// to what is declared are taken.
 fn on_the_way(addon: Option<&Addon>, start: &Version, goal: &Version, touch: bool) -> Vec<Version> {
     let mut versions = vec![start.clone()];
     match goal {
@@ -465,10 +509,16 @@ fn on_the_way(addon: Option<&Addon>, start: &Version, goal: &Version, touch: boo
         None => {}
         Some(goal) => {
             let known = addon.into_iter().flat_map(|addon| addon.versions.keys());
-            let between = known.filter(|version| {
-                *version < goal && start.as_ref().is_none_or(|start| *version > start)
+            let back = start.as_ref().is_some_and(|start| start > goal);
+            let between = known.filter(|version| match start {
+                Some(start) if back => goal < *version && *version < start,
+                Some(start) => start < *version && *version < goal,
+                None => *version < goal,
             });
             let mut between: Vec<Version> = between.cloned().map(Some).collect();
+            if back {
+                between.reverse();
+            }
             let excess = between.len().saturating_sub(STATES_MAX - 2);
             versions.extend(between.drain(excess..));
             if touch || start.as_ref() != Some(goal) {

@@ -178,11 +178,19 @@ pub(crate) fn no_way(
     start: Option<&AddonVersion>,
     goal: Option<&AddonVersion>,
 ) -> Option<Blocker> {
+    let back = start.zip(goal).is_some_and(|(start, goal)| start > goal);
+    let comes_after = |version: &AddonVersion, other: &AddonVersion| {
+        if back { version < other } else { version > other }
+    };
     let on_the_way = |version: &&AddonVersion| {
-        start.is_none_or(|start| *version > start) && goal.is_none_or(|goal| *version <= goal)
+        start.is_none_or(|start| comes_after(version, start))
+            && goal.is_none_or(|goal| *version == goal || comes_after(goal, version))
     };
     let versions = storage.addon.into_iter().flat_map(|addon| addon.versions.keys());
-    let versions: Vec<&AddonVersion> = versions.filter(on_the_way).collect();
+    let mut versions: Vec<&AddonVersion> = versions.filter(on_the_way).collect();
+    if back {
+        versions.reverse();
+    }
     let mut reached: Vec<Option<&AddonVersion>> = vec![start];
     for version in &versions {
         if reached.iter().any(|from| storage.step_allowed(*from, Some(version), start)) {
@@ -195,8 +203,8 @@ pub(crate) fn no_way(
     let last = reached.last().copied().flatten();
     let blocked = beyond.map(|beyond| (last, *beyond)).or_else(|| {
         let pairs = reached.iter().flat_map(|from| versions.iter().map(move |to| (*from, *to)));
-        let mut upward = pairs.filter(|(from, to)| from.is_none_or(|from| from < *to));
-        upward.find(|(from, to)| !storage.step_allowed(*from, Some(to), start))
+        let mut ahead = pairs.filter(|(from, to)| from.is_none_or(|from| comes_after(to, from)));
+        ahead.find(|(from, to)| !storage.step_allowed(*from, Some(to), start))
     });
     let (from, to) = blocked.or(again)?;
     match storage.step(from, release(storage.addon, to)?, start) {

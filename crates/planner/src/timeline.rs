@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 
 use refit_model::{ClusterState, KubeVersion, Minor, NodeState, PoolName};
 
-use crate::hops::Hop;
+use crate::hops::{self, Hop};
 
 /// A large step.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -12,7 +12,7 @@ pub(crate) enum Step {
     /// The control plane moves.
     Hop(Hop),
     /// These pools' nodes move to this version; `before` names the minor of the next hop, none
-    /// for rolls after the last one.
+    /// for rolls after the last one, and for those before a hop back: they are the last, too.
     Roll { pools: BTreeSet<PoolName>, to: KubeVersion, before: Option<Minor> },
 }
 
@@ -30,18 +30,32 @@ pub(crate) struct PoolNow {
     pub(crate) stays: bool,
 }
 
+impl PoolNow {
+    /// Whether a node runs something newer than that.
+    pub(crate) fn is_newer_than(&self, target: &KubeVersion) -> bool {
+        self.runs.iter().any(|version| hops::is_newer(version, target))
+    }
+}
+
 /// A time in which the control plane stays as it is: before the first hop, between two of them,
 /// or after the last one.
 #[derive(Clone, Debug)]
 pub(crate) struct Phase {
     /// The hop that leads here; none for what was found.
     pub(crate) hop: Option<Hop>,
-    /// What nodes are rolled to in it: what all apiservers can take.
+    /// What nodes are rolled to in it: what all apiservers can take, also those of a hop back.
     pub(crate) version: KubeVersion,
     /// What apiservers run: more than one minor where a hop was left half done.
     pub(crate) api_servers: BTreeSet<Minor>,
     /// What the kubelets on the control plane's instances run.
     pub(crate) beside: BTreeSet<Minor>,
+}
+
+impl Phase {
+    /// Whether it comes after a hop back.
+    pub(crate) fn is_back(&self) -> bool {
+        self.hop.as_ref().is_some_and(Hop::goes_back)
+    }
 }
 
 /// The phases from what runs over the hops; there is at least one.
@@ -53,7 +67,12 @@ pub(crate) fn phases(
 ) -> Vec<Phase> {
     let servers = state.control_plane.iter().filter_map(|member| member.api_server.as_ref());
     let beside = state.nodes.values().filter(|node| node.control_plane).map(kubelet);
-    let oldest = if hops.is_empty() { target } else { live.first().unwrap_or(target) };
+    // On the way back nodes are rolled first, to what apiservers then go to.
+    let oldest = match hops.first() {
+        None => target,
+        Some(hop) if hop.goes_back() => &hop.to,
+        Some(_) => live.first().unwrap_or(target),
+    };
     let first = Phase {
         hop: None,
         version: oldest.clone(),

@@ -13,7 +13,7 @@ use crate::no_way;
 use crate::parts::{Kind, Parts, Route};
 use crate::search::{Event, Known, What};
 use crate::support::{Version, Without};
-use crate::timeline::{Phase, PoolNow, Step};
+use crate::timeline::Step;
 
 /// A move of an add-on in a slot.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -21,6 +21,13 @@ pub(crate) struct Move {
     pub(crate) slot: usize,
     pub(crate) from: Version,
     pub(crate) to: Version,
+}
+
+impl Move {
+    /// Whether it leads to an older version.
+    pub(crate) fn goes_back(&self) -> bool {
+        self.from.as_ref().zip(self.to.as_ref()).is_some_and(|(from, to)| from > to)
+    }
 }
 
 /// An order between two moves in one slot, each by add-on and which of its moves it is.
@@ -53,20 +60,17 @@ impl Way {
     }
 }
 
-/// Works out the cheapest way of a cluster, or why there is none. Some add-ons stay as they are.
+/// Works out the cheapest way of a cluster, or why there is none. Some add-ons stay as they are, and
+/// none goes back unless the cluster was named for it.
 pub(crate) fn way(
     fleet: &Fleet,
     cluster: &Cluster,
-    state: &ClusterState,
-    phases: Vec<Phase>,
-    pools: &[PoolNow],
-    stay: &BTreeSet<AddonName>,
+    parts: &Parts<'_>,
     known: &Known,
 ) -> Result<Way, Vec<Blocker>> {
-    let parts = Parts::of(fleet, cluster, state, phases, pools, stay)?;
     match parts.problem(&Without::new()).solve(known) {
-        Ok(events) => Ok(lay_out(&parts, events)),
-        Err(failures) => Err(no_way::explain(fleet, cluster, &parts, &failures)),
+        Ok(events) => Ok(lay_out(parts, events)),
+        Err(failures) => Err(no_way::explain(fleet, cluster, parts, &failures)),
     }
 }
 
@@ -95,7 +99,7 @@ fn lay_out(parts: &Parts<'_>, components: Vec<Vec<Event>>) -> Way {
     for (at, phase) in parts.phases.iter().enumerate() {
         way.steps.extend(phase.hop.clone().map(Step::Hop));
         let next = parts.phases.get(at + 1).and_then(|next| next.hop.as_ref());
-        let before = next.map(|hop| hop.to.minor());
+        let before = next.filter(|hop| !hop.goes_back()).map(|hop| hop.to.minor());
         let here = rounds.range((at, 0)..(at + 1, 0)).map(|(slot, _)| slot);
         let slots: BTreeSet<_> =
             here.chain(rolls.range((at, 0)..(at + 1, 0)).map(|(slot, _)| slot)).copied().collect();
@@ -168,8 +172,11 @@ fn orders(parts: &Parts<'_>, way: &Way) -> Vec<Order> {
     orders
 }
 
-/// Whether a file places all moves of `first` before those of `then`.
+/// Whether a file places all moves of `first` before those of `then`. Where both go back, what moves
+/// first on the way up moves last.
 fn placed(first: &Route<'_>, then: &Route<'_>) -> Option<Because> {
+    let (first, then) =
+        if first.goes_back() && then.goes_back() { (then, first) } else { (first, then) };
     let (early, late) = (Milestone::Addon(first.name.clone()), Milestone::Addon(then.name.clone()));
     if first.addon.is_some_and(|addon| addon.placement.before.contains(&late)) {
         return Some(Because::Placement { addon: first.name.clone(), milestone: late });

@@ -1,5 +1,6 @@
 //! `apply`: plan or take a plan, ask, carry it out, and look again.
 
+use std::collections::BTreeSet;
 use std::fs::File;
 use std::io::{BufRead, Write};
 use std::path::Path;
@@ -7,8 +8,8 @@ use std::sync::Arc;
 
 use refit_engine::{Engine, Settings};
 use refit_model::{
-    Durations, Fleet, JournalRecord, Plan, RecordKind, RunId, RunOutcome, SavedPlan, Selection,
-    Snapshot,
+    ClusterName, Durations, Fleet, JournalRecord, Plan, RecordKind, RunId, RunOutcome, SavedPlan,
+    Selection, Snapshot,
 };
 use refit_runtime::{Actors, Clock, Drive, Observers, Report};
 use refit_store::{NewRun, OpenOptions, RunState, RunSummary, SledStore, StateStore};
@@ -36,15 +37,19 @@ pub(crate) fn apply(directory: &Path, options: &Apply, printer: &Printer) -> Res
     }
     let selection = selected(&fleet, &options.planning.selecting)?;
     let selection = match &saved {
-        Some(_) if !selection.is_everything() => {
+        Some(_) if !selection.is_everything() || !options.planning.downgrade.is_empty() => {
             return Err(Failure::new(Exit::Usage, "a saved plan knows what it is about").hint(
-                "leave out `--cluster`, `--channel`, `--exclude` and `--only`, or plan again with them",
+                "leave out `--cluster`, `--channel`, `--exclude`, `--only` and `--downgrade`, or plan again with them",
             ));
         }
         Some(saved) => saved.plan.selection.clone(),
         None => selection,
     };
-    commands::check_replaced(&fleet, &options.planning, &selection)?;
+    commands::check_named(&fleet, &options.planning, &selection)?;
+    let downgrade = match &saved {
+        Some(saved) => saved.plan.downgrade.clone(),
+        None => options.planning.downgrade.iter().cloned().collect(),
+    };
     let events = options.events.as_deref().map(progress::events_file).transpose()?;
     let who = who();
     let mut store = open_store(&state, options, &who, printer)?;
@@ -60,6 +65,7 @@ pub(crate) fn apply(directory: &Path, options: &Apply, printer: &Printer) -> Res
             directory,
             options,
             selection,
+            downgrade,
             printer,
             who,
             clock: Arc::clone(&live.clock),
@@ -149,6 +155,8 @@ struct Session<'a> {
     options: &'a Apply,
     /// Of the saved plan, or else of the command.
     selection: Selection,
+    /// The clusters that may go back: those of the saved plan, or else of the command.
+    downgrade: BTreeSet<ClusterName>,
     printer: &'a Printer,
     who: String,
     clock: Arc<dyn Clock>,
@@ -289,6 +297,7 @@ impl Session<'_> {
             None => {
                 plan.plan.config_digest == self.fleet.digest
                     && plan.plan.selection == self.selection
+                    && plan.plan.downgrade == self.downgrade
             }
         });
         match plan {
@@ -319,7 +328,7 @@ impl Session<'_> {
             let declared = self.fleet.clusters.get(*name);
             declared.is_some_and(|cluster| !self.selection.takes(name, &cluster.channel))
         });
-        let names: Vec<&str> = names.map(refit_model::ClusterName::as_str).collect();
+        let names: Vec<&str> = names.map(ClusterName::as_str).collect();
         if !names.is_empty() {
             let text = format!("what it left half done in {} stays so", names.join(", "));
             let hint = "a plan that selects these clusters puts it back".to_owned();
@@ -390,6 +399,9 @@ impl Session<'_> {
                 command.push_str(" --auto-approve");
             }
             command.push_str(&fleet::as_options(&self.selection));
+            for cluster in &self.downgrade {
+                command.push_str(&format!(" --downgrade {cluster}"));
+            }
         }
         command
     }
@@ -422,7 +434,9 @@ impl Session<'_> {
     }
 
     async fn second_plan(&self) -> Result<(), Failure> {
-        let Made { plan, snapshot: _ } = self.make(&Planning::default()).await?;
+        let downgrade = self.downgrade.iter().cloned().collect();
+        let planning = Planning { downgrade, ..Planning::default() };
+        let Made { plan, snapshot: _ } = self.make(&planning).await?;
         let text = if plan.is_empty() {
             match self.selection.only {
                 None => "The second plan is empty: nothing is left to do.".to_owned(),

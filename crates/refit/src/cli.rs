@@ -266,6 +266,15 @@ pub(crate) struct Planning {
     /// Replace all nodes of a pool, whatever they run; may be given several times
     #[arg(long, value_name = "CLUSTER/POOL", env = "REFIT_REPLACE", hide_env_values = true, value_delimiter = ',', value_parser = cluster_and_pool)]
     pub(crate) replace: Vec<(ClusterName, PoolName)>,
+    /// Let a cluster go back to older versions, one minor at most; may be given several times
+    #[arg(
+        long,
+        value_name = "CLUSTER",
+        env = "REFIT_DOWNGRADE",
+        hide_env_values = true,
+        value_delimiter = ','
+    )]
+    pub(crate) downgrade: Vec<ClusterName>,
     /// Take newer images of the same version for a change
     #[arg(long, env = "REFIT_REFRESH_IMAGES", hide_env_values = true)]
     pub(crate) refresh_images: bool,
@@ -290,6 +299,7 @@ fn cluster_and_pool(text: &str) -> Result<(ClusterName, PoolName), String> {
   refit plan --snapshot snapshot.json     without looking at any cluster
   refit plan --replace prod-eu-1/workers  roll a pool that needs no new version
   refit plan --cluster 'prod-*' --exclude prod-us-1
+  refit plan --downgrade prod-us-1        go back to what the files declare
 
 Planning needs no lock and writes to no cluster. Exit code 3 means that a finding blocks a
 cluster; the others are planned all the same.")]
@@ -346,8 +356,17 @@ pub(crate) struct PlanSource {
 }
 
 /// What decides what is planned, and says nothing where the plan is a saved one.
-const DECIDES: [&str; 8] =
-    ["snapshot", "replace", "refresh_images", "now", "cluster", "channel", "exclude", "only"];
+const DECIDES: [&str; 9] = [
+    "snapshot",
+    "replace",
+    "downgrade",
+    "refresh_images",
+    "now",
+    "cluster",
+    "channel",
+    "exclude",
+    "only",
+];
 
 #[derive(Debug, Args)]
 #[command(after_help = "Examples:

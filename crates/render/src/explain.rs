@@ -6,14 +6,14 @@ mod words;
 use std::collections::{BTreeMap, BTreeSet};
 
 use refit_model::{
-    About, Action, ActionExplanation, ActionId, Bounds, ClusterExplanation, ClusterName,
-    ClusterStatus, Explanation, Link, Reason, Reversibility, Wait, WaveExplanation,
+    About, Action, ActionExplanation, ActionId, ActionKind, Bounds, ClusterExplanation,
+    ClusterName, ClusterStatus, Explanation, Link, Reason, Reversibility, Wait, WaveExplanation,
 };
 
 use crate::findings;
 use crate::page::Page;
 use crate::paint::{Paint, Style};
-use crate::plan::NAME_LINES;
+use crate::plan::{NAME_LINES, lost};
 use crate::span;
 use crate::time::duration;
 use crate::way::from_text;
@@ -157,7 +157,7 @@ fn of_action(page: &mut Page, explanation: &Explanation, about: &ActionExplanati
     value(page, "leaves", &action.ensure.to_string());
     value(page, "bounds", &bounds(action));
     value(page, "takes", &span::of_action(action, *takes, *measured));
-    value(page, "undo", &undo(&action.reversible));
+    value(page, "undo", &undo(&action.kind, &action.reversible));
     if let Some(choice) = choice {
         choice::section(page, action, choice);
     }
@@ -195,7 +195,7 @@ fn bounds(action: &Action) -> String {
     }
 }
 
-fn undo(reversible: &Reversibility) -> String {
+fn undo(kind: &ActionKind, reversible: &Reversibility) -> String {
     match reversible {
         Reversibility::Reversible => "by a plan for the earlier state".to_owned(),
         Reversibility::StoredVersions => {
@@ -206,6 +206,9 @@ fn undo(reversible: &Reversibility) -> String {
             "not possible: an apiserver of the earlier minor may not read what the new one has \
              stored"
                 .to_owned()
+        }
+        Reversibility::Downgrade { definitions, objects } => {
+            format!("not possible: going back {}", lost(kind, definitions, *objects))
         }
         Reversibility::Deletes { objects } => format!(
             "not possible: {}, and what lives in them, are gone",

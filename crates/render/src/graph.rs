@@ -164,6 +164,7 @@ fn short(because: &Because) -> String {
         Because::StepByStep => "step by step".to_owned(),
         Because::OneAtATime => "one at a time".to_owned(),
         Because::PinFirst => "pins first".to_owned(),
+        Because::Downgrade => "nodes first on the way back".to_owned(),
         Because::Wave { wave, .. } => format!("wave {wave}"),
     }
 }

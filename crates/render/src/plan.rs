@@ -15,7 +15,7 @@ use crate::steps::{self, Line, Symbol};
 use crate::time::{duration, timestamp};
 use crate::unlike::{self, Largest};
 use crate::way::{Transition, from_text, transitions};
-use crate::words::{count, size, width};
+use crate::words::{count, join, size, width};
 use crate::{findings, words};
 
 /// How many lines of names a group of clusters may take; the saved plan has all of them.
@@ -100,9 +100,12 @@ fn deletions(page: &mut Page, plan: &Plan) {
     let mut by_addon: BTreeMap<&AddonName, usize> = BTreeMap::new();
     let mut clusters: BTreeSet<&ClusterName> = BTreeSet::new();
     for action in &plan.actions {
-        if let (Reversibility::Deletes { objects }, Some(addon)) =
-            (&action.reversible, action.kind.addon())
-        {
+        let (Reversibility::Deletes { objects } | Reversibility::Downgrade { objects, .. }) =
+            &action.reversible
+        else {
+            continue;
+        };
+        if let Some(addon) = action.kind.addon().filter(|_| *objects > 0) {
             *by_addon.entry(addon).or_default() += size(*objects);
             clusters.extend(&action.cluster);
         }
@@ -299,6 +302,30 @@ fn are(n: usize) -> String {
     format!("{} {}", count(n, "cluster"), if n == 1 { "is" } else { "are" })
 }
 
+/// What is lost when a component goes back.
+pub(crate) fn lost(kind: &ActionKind, definitions: &BTreeSet<String>, objects: u32) -> String {
+    let mut lost = match kind {
+        ActionKind::ControlPlaneHop { from, to, .. } => {
+            let newest = from.last().map_or_else(String::new, |from| from.minor().to_string());
+            format!(
+                "loses what {newest} has stored that {} does not know: new fields and kinds",
+                to.minor()
+            )
+        }
+        _ => "loses what only the newer version knows".to_owned(),
+    };
+    if !definitions.is_empty() {
+        lost.push_str(&format!(
+            "; objects of {} may be of kinds or versions that it does not know",
+            join(definitions, ", ")
+        ));
+    }
+    if objects > 0 {
+        lost.push_str(&format!("; deletes {}", count(size(objects), "object")));
+    }
+    lost
+}
+
 fn points_of_no_return(page: &mut Page, groups: &[Transition<'_>]) {
     let mut total = 0;
     let mut entries: Vec<(&Transition<'_>, String)> = Vec::new();
@@ -306,6 +333,7 @@ fn points_of_no_return(page: &mut Page, groups: &[Transition<'_>]) {
         let mut minors: Vec<String> = Vec::new();
         let mut deletes: BTreeMap<&AddonName, u32> = BTreeMap::new();
         let mut migrations: Vec<String> = Vec::new();
+        let mut back: Vec<String> = Vec::new();
         for action in &group.first().actions {
             match (&action.reversible, &action.kind) {
                 (Reversibility::Reversible, _) => continue,
@@ -314,6 +342,9 @@ fn points_of_no_return(page: &mut Page, groups: &[Transition<'_>]) {
                 }
                 (Reversibility::ControlPlaneMinor, _) => minors.push(action.kind.to_string()),
                 (Reversibility::StoredVersions, kind) => migrations.push(kind.to_string()),
+                (Reversibility::Downgrade { definitions, objects }, kind) => {
+                    back.push(format!("{kind} ({})", lost(kind, definitions, *objects)));
+                }
                 (Reversibility::Deletes { objects }, kind) => {
                     if let Some(addon) = kind.addon() {
                         *deletes.entry(addon).or_default() += *objects;
@@ -330,6 +361,7 @@ fn points_of_no_return(page: &mut Page, groups: &[Transition<'_>]) {
             parts.push(format!("{addon} (deletes {})", count(size(objects), "object")));
         }
         parts.extend(migrations);
+        parts.extend(back);
         if !parts.is_empty() {
             entries.push((group, parts.join(", ")));
         }

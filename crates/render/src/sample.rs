@@ -155,6 +155,7 @@ impl Sample {
                 snapshot_digest: Digest::of_bytes(b"b"),
                 selection: refit_model::Selection::default(),
                 left_out: std::collections::BTreeSet::new(),
+                downgrade: std::collections::BTreeSet::new(),
                 clusters: Vec::new(),
                 waves: Vec::new(),
                 actions: Vec::new(),

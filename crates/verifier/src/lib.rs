@@ -8,6 +8,7 @@
 //! What counts (parallelism, surge, budgets) is the engine's, and is checked there.
 
 mod contents;
+mod downgrade;
 mod index;
 mod launches;
 mod order;
@@ -92,6 +93,11 @@ fn idle(fleet: &Fleet, snapshot: &Snapshot, plan: &Plan, index: &Index<'_>) -> V
     notes.extend(strangers.map(|name| Note {
         cluster: Some(name.clone()),
         text: "is left out, and not declared".into(),
+    }));
+    let strangers = plan.downgrade.iter().filter(|name| !fleet.clusters.contains_key(*name));
+    notes.extend(strangers.map(|name| Note {
+        cluster: Some(name.clone()),
+        text: "is named to go back, and not declared".into(),
     }));
     let takes = |name, channel| plan.selection.takes(name, channel);
     let listed: BTreeMap<&ClusterName, &ClusterPlan> =

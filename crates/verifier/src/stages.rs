@@ -9,6 +9,7 @@ use refit_model::{
     Plan, PoolName, ServedVersion, VersionRange, skew,
 };
 
+use crate::downgrade;
 use crate::launches;
 use crate::order::{self, Order};
 use crate::pools;
@@ -74,16 +75,16 @@ fn minors(versions: &Versions) -> impl Iterator<Item = Minor> {
 }
 
 /// Everything that a cluster's components go through.
-struct Stages {
+pub(crate) struct Stages {
     /// What apiservers run.
-    api: Vec<Stage<Versions>>,
+    pub(crate) api: Vec<Stage<Versions>>,
     /// What the kubelets and kube-proxies of each pool run.
-    pools: BTreeMap<PoolName, Vec<Stage<Versions>>>,
+    pub(crate) pools: BTreeMap<PoolName, Vec<Stage<Versions>>>,
     /// What nodes of no pool run: nothing changes them.
     loose: Vec<Stage<Versions>>,
     /// What a DaemonSet of kube-proxy runs that is no add-on of the cluster: nothing changes it.
     proxies: Vec<Stage<Versions>>,
-    addons: BTreeMap<AddonName, Vec<Stage<Option<AddonVersion>>>>,
+    pub(crate) addons: BTreeMap<AddonName, Vec<Stage<Option<AddonVersion>>>>,
 }
 
 /// What is wrong with one cluster's part of a plan.
@@ -107,6 +108,8 @@ pub(crate) fn check(
     one_thing_at_a_time(order, &mut notes);
     implied(plan, order, &mut notes);
     storage::check(fleet, state, order, &mut notes);
+    let named = plan.downgrade.contains(&cluster.name);
+    downgrade::check(fleet, cluster, state, order, &stages, named, &mut notes);
     for (name, own) in &stages.addons {
         addon(fleet, order, &stages, name, own, &mut notes);
     }
@@ -262,9 +265,6 @@ fn control_plane(
                 if meet(order, a, b) && !skew::api_servers_fit(x.minor(), y.minor()) {
                     notes.push(format!("apiservers of {x} and {y} may live together"));
                 }
-                if y < x && !y.same_release(x) {
-                    notes.push(format!("the control plane goes back from {x} to {y}"));
-                }
             }
         }
     }
@@ -305,14 +305,6 @@ fn nodes(order: &Order<'_>, stages: &Stages, notes: &mut Vec<String>) {
         ("kube-proxy of no add-on".to_owned(), &stages.proxies),
     ];
     for (what, own) in pools.chain(others) {
-        for pair in own.windows(2) {
-            if let (Some(before), Some(after)) = (pair[0].value.last(), pair[1].value.first())
-                && after < before
-                && !after.same_release(before)
-            {
-                notes.push(format!("{what} goes back from {before} to {after}"));
-            }
-        }
         for node in own {
             for api in
                 stages.api.iter().filter(|api| meet(order, node, api) && !were_there(node, api))
@@ -421,9 +413,6 @@ fn addon(
     }
     for pair in own.windows(2) {
         let (Some(before), Some(after)) = (&pair[0].value, &pair[1].value) else { continue };
-        if after < before {
-            notes.push(format!("{name} goes back from {before} to {after}"));
-        }
         if after != before && catalogue.is_some_and(|addon| !steps(addon, before, after)) {
             notes.push(format!("{name} may not go from {before} to {after}, as its file says"));
         }
@@ -446,8 +435,12 @@ fn implied(plan: &Plan, order: &Order<'_>, notes: &mut Vec<String>) {
     }
 }
 
-/// Whether an add-on's file lets it go from one version to another.
+/// Whether an add-on's file lets it go from one version to another. What a version may be upgraded
+/// from is about the way up.
 fn steps(addon: &Addon, before: &AddonVersion, after: &AddonVersion) -> bool {
+    if after < before {
+        return !addon.one_minor_at_a_time || before.is_next_minor_of(after);
+    }
     let from = addon.versions.get(after).and_then(|release| release.upgrade_from.as_ref());
     from.is_none_or(|range| range.contains(before))
         && (!addon.one_minor_at_a_time || after.is_next_minor_of(before))
@@ -473,7 +466,7 @@ fn one_thing_at_a_time(order: &Order<'_>, notes: &mut Vec<String>) {
 
 /// Whether a version that supports what the control plane leaves is replaced before anything but
 /// add-ons follows the hop: then it may have stayed through it, if its file allows that.
-fn leaves_at_once(
+pub(crate) fn leaves_at_once(
     order: &Order<'_>,
     stage: &Stage<Option<AddonVersion>>,
     before: &Stage<Versions>,
@@ -495,12 +488,14 @@ fn leaves_at_once(
             .all(|other| order.precedes(other, hop) || order.precedes(leaves, other))
 }
 
-/// Whether every add-on moves where its file places it.
+/// Whether every add-on moves where its file places it. That is about the way up: on the way back the
+/// control plane and nodes have their places, and two add-ons move the other way round.
 fn placements(fleet: &Fleet, order: &Order<'_>, notes: &mut Vec<String>) {
     let actions = order.actions();
     for (at, action) in actions.iter().enumerate() {
         let Some(name) = action.kind.addon() else { continue };
         let Some(addon) = fleet.addons.get(name) else { continue };
+        let back = downgrade::addon_goes_back(order, name);
         for (milestone, comes_first) in (addon.placement.before.iter().map(|m| (m, true)))
             .chain(addon.placement.after.iter().map(|m| (m, false)))
         {
@@ -510,7 +505,17 @@ fn placements(fleet: &Fleet, order: &Order<'_>, notes: &mut Vec<String>) {
                 Milestone::Addon(wanted) => wanted != name && other.kind.addon() == Some(wanted),
             };
             let holds = |other: usize| {
-                if comes_first { order.precedes(at, other) } else { order.precedes(other, at) }
+                let turned = back
+                    && match actions[other].kind.addon() {
+                        Some(other) => downgrade::addon_goes_back(order, other),
+                        None if downgrade::goes_back(&actions[other].kind) => return true,
+                        None => false,
+                    };
+                if comes_first == turned {
+                    order.precedes(other, at)
+                } else {
+                    order.precedes(at, other)
+                }
             };
             if (0..actions.len()).any(|other| belongs(actions[other]) && !holds(other)) {
                 let relation = if comes_first { "before" } else { "after" };

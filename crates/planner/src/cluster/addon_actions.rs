@@ -45,6 +45,9 @@ impl ClusterPlanner<'_> {
             let mark = AddonMark::At { version: to.clone(), digest: digest.clone() };
             let deletes = self.pruned(name, if first { None } else { moved.from.as_ref() }, to);
             let reversible = match u32::try_from(deletes.len()).unwrap_or(u32::MAX) {
+                objects if moved.goes_back() => {
+                    Reversibility::Downgrade { definitions: self.untended(name, moved), objects }
+                }
                 0 => Reversibility::Reversible,
                 objects => Reversibility::Deletes { objects },
             };
@@ -145,6 +148,23 @@ impl ClusterPlanner<'_> {
             .filter(|object| !stays.contains(&object.identity()) && self.may_prune(name, object))
             .cloned()
             .collect()
+    }
+
+    /// The definitions that stay when an add-on goes back, and that the older version does not have,
+    /// or of which it does not list every version.
+    fn untended(&self, name: &AddonName, moved: &Move) -> BTreeSet<String> {
+        let addon = self.fleet.addons.get(name);
+        let crds = |version: &Option<AddonVersion>| {
+            let release = addon.zip(version.as_ref()).and_then(|(a, v)| a.versions.get(v));
+            release.map(|release| release.crds().clone()).unwrap_or_default()
+        };
+        let pruned = addon.is_some_and(|addon| addon.prune.contains("CustomResourceDefinition"));
+        let (newer, older) = (crds(&moved.from), crds(&moved.to));
+        let lost = newer.into_iter().filter(|(crd, newer)| match older.get(crd) {
+            None => !pruned,
+            Some(older) => newer.versions.keys().any(|version| !older.lists(version)),
+        });
+        lost.map(|(crd, _)| crd).collect()
     }
 
     pub(super) fn why_addon(&self, name: &AddonName, moved: &Move, from: &AddonMark) -> Why {

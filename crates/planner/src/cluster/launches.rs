@@ -35,9 +35,9 @@ struct Launch {
 
 impl ClusterPlanner<'_> {
     /// By step, the groups that have to be pointed at another image before it: those whose nodes
-    /// would be too old for the control plane that it brings. Like a roll that skew forces, a pin
+    /// would be too old for the control plane that it brings, or too new where it goes back. Like a roll that skew forces, a pin
     /// takes a group as far as the control plane then is, so there are as few as possible.
-    pub(super) fn launches_too_old(
+    pub(super) fn launches_misfits(
         &mut self,
         live: &BTreeSet<KubeVersion>,
         steps: &[Step],
@@ -49,7 +49,7 @@ impl ClusterPlanner<'_> {
             match step {
                 Step::Roll { pools, to, .. } => self.rolled(&mut launches, pools, to),
                 Step::Hop(hop) => {
-                    let late = self.late_for(&mut launches, &now, hop.to.minor());
+                    let late = self.late_for(&mut launches, &now, &hop.to);
                     if !late.wanted.is_empty() {
                         pins.insert(at, late);
                     }
@@ -109,8 +109,9 @@ impl ClusterPlanner<'_> {
         &mut self,
         launches: &mut BTreeMap<GroupName, Launch>,
         now: &KubeVersion,
-        minor: Minor,
+        to: &KubeVersion,
     ) -> LatePins {
+        let minor = to.minor();
         let mut late =
             LatePins { wanted: BTreeMap::new(), launched: BTreeMap::new(), before: minor };
         for pool in &self.cluster.pools {
@@ -120,12 +121,14 @@ impl ClusterPlanner<'_> {
                 if version > now.minor() || skew::kubelet_fits(version, minor) {
                     continue;
                 }
-                let Some(next) = self.fitting(pool, now, minor) else {
+                let reach = now.min(to);
+                let Some(next) = self.fitting(pool, reach, minor) else {
+                    let misfit = if version > minor { "new" } else { "old" };
                     self.blockers.push(
                         Blocker::new(
                             Code::RF007,
                             format!(
-                                "launches nodes of {}, too old for {minor}, and no image matches `{}` for {now} to point it at (owner {}, {})",
+                                "launches nodes of {}, too {misfit} for {minor}, and no image matches `{}` for {reach} to point it at (owner {}, {})",
                                 launch.version, pool.image.name, pool.image.owner, pool.image.architecture
                             ),
                             "build the image, or correct the pattern",
@@ -144,10 +147,10 @@ impl ClusterPlanner<'_> {
     }
 
     /// The newest image that nodes can be launched from both before and after a hop to `minor`:
-    /// of the control plane's version, or else of an older one that is available.
-    fn fitting(&self, pool: &NodePool, now: &KubeVersion, minor: Minor) -> Option<Launch> {
-        let older = self.fleet.available.iter().rev().filter(|version| *version < now);
-        std::iter::once(now)
+    /// of the older of the control plane's versions, or else of an older one that is available.
+    fn fitting(&self, pool: &NodePool, reach: &KubeVersion, minor: Minor) -> Option<Launch> {
+        let older = self.fleet.available.iter().rev().filter(|version| *version < reach);
+        std::iter::once(reach)
             .chain(older)
             .filter(|version| skew::kubelet_fits(version.minor(), minor))
             .find_map(|version| {

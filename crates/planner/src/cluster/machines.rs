@@ -38,7 +38,14 @@ impl ClusterPlanner<'_> {
             images,
             instances,
         };
-        let minor_changes = hop.from.iter().any(|from| from.minor() != hop.to.minor());
+        let mut minors = hop.from.iter().map(KubeVersion::minor);
+        let reversible = if minors.clone().any(|from| from > hop.to.minor()) {
+            Reversibility::Downgrade { definitions: BTreeSet::new(), objects: 0 }
+        } else if minors.any(|from| from < hop.to.minor()) {
+            Reversibility::ControlPlaneMinor
+        } else {
+            Reversibility::Reversible
+        };
         let each = control_plane.drain_timeout.plus(control_plane.node_ready_timeout);
         Some(self.push(Action {
             id: Action::id_of(Some(&self.cluster.name), &kind),
@@ -55,11 +62,7 @@ impl ClusterPlanner<'_> {
             },
             timeout: each.times(instances.max(1)),
             estimate: CONTROL_PLANE_ESTIMATE.times(instances.max(1)),
-            reversible: if minor_changes {
-                Reversibility::ControlPlaneMinor
-            } else {
-                Reversibility::Reversible
-            },
+            reversible,
             why: self.declared(),
         }))
     }

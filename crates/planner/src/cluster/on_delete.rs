@@ -7,8 +7,8 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use refit_model::{
-    ActionId, Because, Code, KubeProxy, KubeVersion, Minor, NodeName, NodePool, Severity,
-    UpdateStrategy, skew,
+    ActionId, Because, Code, KubeProxy, KubeVersion, Minor, NodeName, NodePool, NodeState,
+    Severity, UpdateStrategy, skew,
 };
 
 use super::ClusterPlanner;
@@ -31,7 +31,9 @@ impl ClusterPlanner<'_> {
             let image = images::pins(self.state, &pool.groups, &pool.image, target);
             found.extend(image.err().map(|blocker| blocker.of(&pool.name)));
             let nodes = self.oldest_parts(pool);
-            let blocker = hops.iter().find_map(|hop| self.too_old(pool, &nodes, hop));
+            let blocker = hops.iter().find_map(|hop| {
+                self.too_old(pool, &nodes, hop).or_else(|| self.too_new(pool, hop))
+            });
             found.extend(blocker.or_else(|| still_old(pool, &nodes, target)));
         }
         found
@@ -68,17 +70,45 @@ impl ClusterPlanner<'_> {
             .filter(|(_, version)| lags(version))
             .map(|(name, version)| format!("{name} ({version})"))
             .collect();
-        if late.is_empty() {
-            return None;
-        }
-        let (are, must) = if late.len() == 1 { ("node is", "it") } else { ("nodes are", "they") };
-        let evidence = format!(
-            "{} {are} too old for a control plane of {minor}, and {must} must be deleted first: {}",
-            late.len(),
-            few(&late)
-        );
+        let evidence = misfits(&late, "old", minor)?;
         let hint = self.how_to_replace(pool, &lags, minor);
         Some(Blocker::new(Code::RF043, evidence, hint).of(&pool.name))
+    }
+
+    /// Nodes that are newer than what the control plane goes back to.
+    fn too_new(&self, pool: &NodePool, hop: &Hop) -> Option<Blocker> {
+        let minor = hop.to.minor();
+        let newest = |node: &NodeState| match &node.kube_proxy {
+            KubeProxy::StaticPod(proxy) => proxy.max(&node.kubelet).clone(),
+            _ => node.kubelet.clone(),
+        };
+        let late: Vec<String> = self
+            .nodes_of(pool)
+            .iter()
+            .map(|(name, node)| (name, newest(node)))
+            .filter(|(_, version)| version.minor() > minor)
+            .map(|(name, version)| format!("{name} ({version})"))
+            .collect();
+        let evidence = misfits(&late, "new", minor)?;
+        let hint = match self.launched(pool).last() {
+            Some(newest) if newest.minor() > minor => {
+                format!("let its groups launch {}, and delete the nodes then", hop.to)
+            }
+            _ => "delete them; the groups launch older ones in their place".to_owned(),
+        };
+        Some(Blocker::new(Code::RF043, evidence, hint).of(&pool.name))
+    }
+
+    /// What a pool's groups launch, as far as it is known.
+    fn launched(&self, pool: &NodePool) -> BTreeSet<KubeVersion> {
+        let kubelets = self.state.nodes.values().map(|node| &node.kubelet);
+        let known: BTreeSet<KubeVersion> =
+            self.fleet.available.iter().chain(kubelets).cloned().collect();
+        let groups = pool.groups.iter().filter_map(|name| self.state.groups.get(name));
+        groups
+            .filter_map(|group| group.image())
+            .filter_map(|image| images::carried(self.state, &pool.image, image, known.iter()))
+            .collect()
     }
 
     /// What to do before nodes can be deleted: what the groups launch in their place has to fit.
@@ -88,15 +118,7 @@ impl ClusterPlanner<'_> {
         lags: &dyn Fn(&KubeVersion) -> bool,
         minor: Minor,
     ) -> String {
-        let kubelets = self.state.nodes.values().map(|node| &node.kubelet);
-        let known: BTreeSet<KubeVersion> =
-            self.fleet.available.iter().chain(kubelets).cloned().collect();
-        let groups = pool.groups.iter().filter_map(|name| self.state.groups.get(name));
-        let launched: BTreeSet<KubeVersion> = groups
-            .filter_map(|group| group.image())
-            .filter_map(|image| images::carried(self.state, &pool.image, image, known.iter()))
-            .collect();
-        match launched.iter().find(|version| lags(version)) {
+        match self.launched(pool).iter().find(|version| lags(version)) {
             Some(old) => format!(
                 "new nodes would be of {old}, too old as well: with `max-version = \"{}\"` the \
                  groups are pointed at a newer version; delete the nodes then",
@@ -128,6 +150,19 @@ impl ClusterPlanner<'_> {
             }
         }
     }
+}
+
+/// Which nodes do not go with a control plane of that minor; none: all do.
+fn misfits(late: &[String], how: &str, minor: Minor) -> Option<String> {
+    if late.is_empty() {
+        return None;
+    }
+    let (are, must) = if late.len() == 1 { ("node is", "it") } else { ("nodes are", "they") };
+    Some(format!(
+        "{} {are} too {how} for a control plane of {minor}, and {must} must be deleted first: {}",
+        late.len(),
+        few(late)
+    ))
 }
 
 /// A note when nodes run another version than the declared one, and nothing is in the way.

@@ -3,12 +3,15 @@
 
 use std::collections::BTreeSet;
 
-use refit_model::{AddonMark, AddonName, Code, KubeVersion, Only, Severity, skew};
+use refit_model::{
+    AddonMark, AddonName, AddonVersion, Code, KubeVersion, Only, Severity, UpdateStrategy, skew,
+};
 
 use super::ClusterPlanner;
 use crate::checks::Blocker;
 use crate::few::few;
 use crate::hops::Hop;
+use crate::parts::Parts;
 use crate::timeline::{self, PoolNow};
 use crate::way::{self, Way};
 
@@ -19,12 +22,15 @@ impl ClusterPlanner<'_> {
     }
 
     /// Whether nodes may be rolled: when the plan is about nothing but them, as soon as every
-    /// apiserver can take what is declared.
+    /// apiserver can take what is declared, on the way back before it goes there.
     pub(super) fn rolls_nodes(&self, live: &BTreeSet<KubeVersion>) -> bool {
         let target = self.cluster.kubernetes.value.minor();
+        let takes = |version: &KubeVersion| {
+            version.minor() == target || (self.may_go_back() && version.minor() > target)
+        };
         match self.options.selection.only {
             None => true,
-            Some(only) => only == Only::Nodes && live.iter().all(|v| v.minor() == target),
+            Some(only) => only == Only::Nodes && live.iter().all(takes),
         }
     }
 
@@ -37,18 +43,30 @@ impl ClusterPlanner<'_> {
         pools: &[PoolNow],
     ) -> Result<Way, Vec<Blocker>> {
         let target = &self.cluster.kubernetes.value;
+        let named = self.may_go_back();
         let try_with = |hops: &[Hop], stay: &BTreeSet<AddonName>| {
             let phases = timeline::phases(self.state, live, hops, target);
-            way::way(self.fleet, self.cluster, self.state, phases, pools, stay, self.known)
+            let parts =
+                Parts::of(self.fleet, self.cluster, self.state, phases, pools, stay, named)?;
+            way::way(self.fleet, self.cluster, &parts, self.known)
         };
         let mut stay = BTreeSet::new();
+        let newer = self.newer_addons();
         match self.options.selection.only {
             None => return try_with(hops, &stay),
             Some(Only::ControlPlane | Only::Nodes) => stay = self.all_addons(),
+            // On the way back add-ons come after nodes.
+            Some(Only::AddOns) if self.waits_for_nodes(pools) => stay.clone_from(&newer),
             Some(Only::AddOns) => {}
         }
         loop {
-            let fits = pools.iter().all(|pool| hops.iter().all(|hop| takes(hop, pool)));
+            // And the control plane comes after both.
+            let first = |name: &AddonName| self.goes_first(name, live);
+            let too_early = |hop: &Hop| {
+                hop.goes_back() && (newer.iter().any(first) || self.waits_for_nodes(pools))
+            };
+            let fits = !hops.iter().any(too_early)
+                && pools.iter().all(|pool| hops.iter().all(|hop| takes(hop, pool)));
             let found = if fits { try_with(hops, &stay) } else { Err(Vec::new()) };
             let Err(blockers) = found else { return found };
             if hops.pop().is_some() {
@@ -65,6 +83,44 @@ impl ClusterPlanner<'_> {
                 stay = all;
             }
         }
+    }
+
+    /// The add-ons that are newer than declared.
+    fn newer_addons(&self) -> BTreeSet<AddonName> {
+        let newer = self.cluster.addons.iter().filter(|(name, wanted)| {
+            let wanted = &wanted.version.value;
+            match AddonMark::of(self.state, name) {
+                AddonMark::At { version, .. } | AddonMark::Drifted { version, .. } => {
+                    version > *wanted
+                }
+                AddonMark::Foreign { version } => {
+                    version.parse::<AddonVersion>().is_ok_and(|version| version > *wanted)
+                }
+                AddonMark::Absent => false,
+            }
+        });
+        newer.map(|(name, _)| name.clone()).collect()
+    }
+
+    /// Whether what is declared of an add-on can be there with the control plane as it is.
+    fn goes_first(&self, name: &AddonName, live: &BTreeSet<KubeVersion>) -> bool {
+        let wanted = self.cluster.addons.get(name).map(|target| &target.version.value);
+        let release = wanted.and_then(|to| self.fleet.addons.get(name)?.versions.get(to));
+        release.is_some_and(|release| {
+            live.iter().map(KubeVersion::minor).all(|minor| {
+                release.kubernetes.contains(&minor) && release.unserved(minor).next().is_none()
+            })
+        })
+    }
+
+    /// Whether nodes that refit replaces are newer than declared.
+    fn waits_for_nodes(&self, pools: &[PoolNow]) -> bool {
+        let target = &self.cluster.kubernetes.value;
+        pools.iter().any(|pool| {
+            let declared = self.cluster.pool(&pool.name);
+            declared.is_some_and(|declared| declared.update == UpdateStrategy::Roll)
+                && pool.is_newer_than(target)
+        })
     }
 
     fn all_addons(&self) -> BTreeSet<AddonName> {

@@ -10,6 +10,7 @@ use refit_model::{
 
 use super::ClusterPlanner;
 use super::launches::LatePins;
+use crate::hops::is_newer;
 use crate::timeline::Step;
 use crate::way::{Move, Way};
 
@@ -141,8 +142,12 @@ impl ClusterPlanner<'_> {
             Step::Hop(hop) => (vec![hop.to.minor()], vec![hop.to.minor()]),
             Step::Roll { to, .. } => (Vec::new(), vec![to.minor()]),
         };
-        self.range_excludes(name, moved.from.as_ref(), &servers, &kubelets)
-            .unwrap_or_else(|| self.placed(name, step, |placement| &placement.before))
+        self.range_excludes(name, moved.from.as_ref(), &servers, &kubelets).unwrap_or_else(|| {
+            match step {
+                Step::Hop(hop) if moved.goes_back() && hop.goes_back() => Because::Downgrade,
+                _ => self.placed(name, step, |placement| &placement.before),
+            }
+        })
     }
 
     /// Why an add-on's move comes after a step: what the step takes away, or where its file
@@ -153,15 +158,30 @@ impl ClusterPlanner<'_> {
                 let minors: Vec<Minor> = hop.from.iter().map(KubeVersion::minor).collect();
                 (minors.clone(), minors)
             }
-            Step::Roll { pools, to, .. } => (Vec::new(), self.rolled_from(pools, to)),
+            Step::Roll { pools, to, .. } => {
+                (Vec::new(), self.rolled_from(pools, to).map(KubeVersion::minor).collect())
+            }
         };
-        self.range_excludes(name, moved.to.as_ref(), &servers, &kubelets)
-            .unwrap_or_else(|| self.placed(name, step, |placement| &placement.after))
+        self.range_excludes(name, moved.to.as_ref(), &servers, &kubelets).unwrap_or_else(|| {
+            match step {
+                Step::Roll { pools, to, .. }
+                    if moved.goes_back()
+                        && self.rolled_from(pools, to).any(|from| is_newer(from, to)) =>
+                {
+                    Because::Downgrade
+                }
+                _ => self.placed(name, step, |placement| &placement.after),
+            }
+        })
     }
 
     /// What the nodes ran that a step of the plan has rolled.
-    fn rolled_from(&self, pools: &BTreeSet<PoolName>, to: &KubeVersion) -> Vec<Minor> {
-        let rolls = self.actions.iter().filter_map(|action| match &action.kind {
+    fn rolled_from<'s>(
+        &'s self,
+        pools: &'s BTreeSet<PoolName>,
+        to: &'s KubeVersion,
+    ) -> impl Iterator<Item = &'s KubeVersion> {
+        let rolls = self.actions.iter().filter_map(move |action| match &action.kind {
             ActionKind::NodePoolRoll { pool, from, to: reached, .. }
                 if pools.contains(pool) && reached == to =>
             {
@@ -169,7 +189,7 @@ impl ClusterPlanner<'_> {
             }
             _ => None,
         });
-        rolls.flatten().map(KubeVersion::minor).collect()
+        rolls.flatten()
     }
 
     /// The first of the minors that a version does not support, as an apiserver's or as a
@@ -284,6 +304,7 @@ fn last_of_each(in_slot: &[InSlot]) -> Vec<&InSlot> {
 
 fn because_of_steps(before: Option<&Step>, step: &Step) -> Because {
     match (before, step) {
+        (Some(Step::Roll { .. }), Step::Hop(hop)) if hop.goes_back() => Because::Downgrade,
         (Some(Step::Hop(_)), Step::Hop(_)) => Because::Skew { rule: SkewRule::MinorByMinor },
         (Some(Step::Hop(_)), Step::Roll { .. }) | (Some(Step::Roll { .. }), Step::Hop(_)) => {
             Because::Skew { rule: SkewRule::Kubelet }

@@ -10,6 +10,7 @@ use refit_model::{
 
 use super::versions::{Stage, ends_of};
 use super::{Explainer, named};
+use crate::hops::is_newer;
 
 /// A move of an add-on that is to be explained.
 struct Moved<'a> {
@@ -23,6 +24,12 @@ struct Moved<'a> {
     stage: Stage,
     lives: Lives,
     declared: Option<DeclaredVersion>,
+}
+
+impl Moved<'_> {
+    fn goes_back(&self) -> bool {
+        self.from.as_ref().is_some_and(|from| *from > self.chosen)
+    }
 }
 
 impl<'a> Explainer<'a> {
@@ -105,10 +112,13 @@ impl<'a> Explainer<'a> {
             self.order.place(&hop.id).is_some_and(|hop| self.order.comes_before(at, hop))
         };
         let Some(hop) = hops.iter().find(comes_after) else { return WhyNotLater::Last };
-        let reached = match &hop.kind {
-            ActionKind::ControlPlaneHop { to, .. } => to.minor(),
-            _ => return WhyNotLater::Last,
+        let ActionKind::ControlPlaneHop { to: reached, .. } = &hop.kind else {
+            return WhyNotLater::Last;
         };
+        if let Some(kubelet) = from.iter().find(|kubelet| is_newer(kubelet, reached)) {
+            return WhyNotLater::GoesBack { hop: named(hop), kubelet: kubelet.clone() };
+        }
+        let reached = reached.minor();
         match from.iter().find(|kubelet| !skew::kubelet_fits(kubelet.minor(), reached)) {
             Some(kubelet) => WhyNotLater::TooOld {
                 hop: named(hop),
@@ -181,7 +191,9 @@ impl<'a> Explainer<'a> {
         let mut why = Vec::new();
         match &moved.from {
             Some(there) if version == there => why.push(WhyNot::IsThere),
-            Some(there) if version < there => why.push(WhyNot::Older { there: there.clone() }),
+            Some(there) if version < there && !moved.goes_back() => {
+                why.push(WhyNot::Older { there: there.clone() });
+            }
             _ => {}
         }
         let declared = moved.declared.as_ref().map(|declared| &declared.version);
@@ -330,7 +342,10 @@ impl<'a> Explainer<'a> {
 /// What speaks against the step to a version, or from it to what comes next.
 fn no_step(moved: &Moved<'_>, version: &AddonVersion, release: &AddonRelease) -> Vec<WhyNot> {
     let mut why = Vec::new();
-    if let Some(there) = moved.from.as_ref().filter(|there| *there < version) {
+    let comes_after = |version: &AddonVersion, other: &AddonVersion| {
+        if moved.goes_back() { version < other } else { version > other }
+    };
+    if let Some(there) = moved.from.as_ref().filter(|there| comes_after(version, there)) {
         if !moved.addon.may_step(there, version) {
             why.push(WhyNot::NoStep { from: there.clone() });
         }
@@ -339,7 +354,7 @@ fn no_step(moved: &Moved<'_>, version: &AddonVersion, release: &AddonRelease) ->
             why.push(WhyNot::DropsStored { crd, stored });
         }
     }
-    if let Some(next) = moved.next.as_ref().filter(|next| version < *next) {
+    if let Some(next) = moved.next.as_ref().filter(|next| comes_after(next, version)) {
         let drops = |next: &AddonRelease| dropped(release, next).is_some();
         if !moved.addon.may_step(version, next) || moved.addon.versions.get(next).is_some_and(drops)
         {

@@ -7,6 +7,7 @@ mod bench;
 mod bridges;
 mod cases;
 mod determinism;
+mod downgrades;
 mod edges;
 mod explain;
 mod findings;

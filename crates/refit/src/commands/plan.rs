@@ -166,11 +166,12 @@ pub(crate) fn make(
     selection: Selection,
     durations: Durations,
 ) -> Result<Made, Failure> {
-    check_replaced(fleet, planning, &selection)?;
+    check_named(fleet, planning, &selection)?;
     let digest = digest_of(&snapshot);
     let options = Options {
         durations,
         replace: planning.replace.iter().cloned().collect(),
+        downgrade: planning.downgrade.iter().cloned().collect(),
         selection,
         refresh_images: planning.refresh_images,
         now: planning.now,
@@ -204,11 +205,11 @@ pub(crate) fn measured(state: &Path, snapshot: Option<&Path>) -> Durations {
     history.durations()
 }
 
-/// Refuses names of pools that are not there.
+/// Refuses names of pools and clusters that are not there.
 ///
 /// # Errors
 /// When there is one.
-pub(crate) fn check_replaced(
+pub(crate) fn check_named(
     fleet: &Fleet,
     planning: &Planning,
     selection: &Selection,
@@ -232,13 +233,33 @@ pub(crate) fn check_replaced(
             )
             .hint("delete them, or take `update-strategy = \"on-delete\"` away"));
         }
-        if declared.is_some_and(|declared| !selection.takes(cluster, &declared.channel)) {
-            return Err(Failure::new(
-                Exit::Usage,
-                format!("`--replace {cluster}/{pool}`: {cluster} is not selected"),
-            )
-            .hint(format!("select it as well: `--cluster {cluster}`")));
+        check_selected(fleet, cluster, selection, &format!("--replace {cluster}/{pool}"))?;
+    }
+    for cluster in &planning.downgrade {
+        if !fleet.clusters.contains_key(cluster) {
+            let names = fleet.clusters.keys().map(ClusterName::as_str);
+            let text = format!("`--downgrade {cluster}`: there is no such cluster in the files");
+            let mut failure = Failure::new(Exit::Usage, text);
+            failure.hints = refit_config::known(cluster.as_str(), "clusters", names);
+            return Err(failure);
         }
+        check_selected(fleet, cluster, selection, &format!("--downgrade {cluster}"))?;
+    }
+    Ok(())
+}
+
+/// Refuses an option that names a cluster which the plan is not about.
+fn check_selected(
+    fleet: &Fleet,
+    cluster: &ClusterName,
+    selection: &Selection,
+    option: &str,
+) -> Result<(), Failure> {
+    let declared = fleet.clusters.get(cluster);
+    if declared.is_some_and(|declared| !selection.takes(cluster, &declared.channel)) {
+        let text = format!("`{option}`: {cluster} is not selected");
+        return Err(Failure::new(Exit::Usage, text)
+            .hint(format!("select it as well: `--cluster {cluster}`")));
     }
     Ok(())
 }

@@ -4,6 +4,7 @@
 
 mod catalogue;
 mod crashes;
+mod downgrade;
 mod explain;
 mod files;
 mod first_steps;

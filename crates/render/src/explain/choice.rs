@@ -60,6 +60,10 @@ fn moment(page: &mut Page, pool: &PoolName, earlier: Option<&WhyNotEarlier>, lat
              minors behind an apiserver",
             hop.what
         ),
+        WhyNotLater::GoesBack { hop, kubelet } => format!(
+            "not later: {} goes back, and nodes of {pool} that run {kubelet} go back first",
+            hop.what
+        ),
         WhyNotLater::Last => {
             "not later: no hop comes after it; nodes are rolled as late and as seldom as the skew \
              policy allows"
@@ -123,7 +127,7 @@ fn reason(why: &WhyNot, choice: &AddonChoice, support: &Support) -> String {
     match why {
         WhyNot::IsThere => "is what is there".to_owned(),
         WhyNot::Older { there } => {
-            format!("older than {there}, which is there; refit does not downgrade")
+            format!("older than {there}, which is there; nothing goes back by itself")
         }
         WhyNot::Newer => match &choice.declared {
             Some(declared) => format!("newer than what is declared ({})", declared.at),
@@ -287,7 +291,7 @@ mod tests {
           it supports >=1.31, <=1.33 (catalogue: a/b README.md @1234, 2026-08-22)
           while it is there: apiservers of 1.32, 1.33, kubelets of 1.31, 1.32, 1.33
           a pin of the cluster declares 1.4.0 in the set base (addons/dns/addon.toml:2)
-          not 0.9.0  older than 1.0.0, which is there; refit does not downgrade
+          not 0.9.0  older than 1.0.0, which is there; nothing goes back by itself
           not 1.0.0  is what is there; supports <=1.32, not 1.33
                      (addons/dns/addon.toml:9)
           not 1.1.0  supports kubelets >=1.30, not 1.28, 1.29 (addons/dns/addon.toml:9);

@@ -19,6 +19,7 @@ fn kind(because: &Because) -> &'static str {
         Because::StepByStep => "step by step",
         Because::OneAtATime => "one at a time",
         Because::PinFirst => "pin first",
+        Because::Downgrade => "downgrade",
         Because::Wave { .. } => "wave",
     }
 }

@@ -4,6 +4,7 @@
 
 mod bench;
 mod contents;
+mod downgrade;
 mod edges;
 mod mutations;
 mod storage;

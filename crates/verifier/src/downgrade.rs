@@ -1,0 +1,254 @@
+//! Does nothing go back but what was named, as far as it is sure to work, and nodes first?
+//!
+//! A control plane goes back one minor at most: the storage version of an API does not change before
+//! a release knows both the old one and the new one
+//! ([deprecation policy, rule 4b](https://kubernetes.io/docs/reference/using-api/deprecation-policy/)),
+//! so the minor before reads what is stored, and none before that is sure to.
+
+use std::fmt::Display;
+
+use refit_model::{
+    ActionKind, AddonMark, AddonName, AddonVersion, Cluster, ClusterState, Fleet, KubeVersion,
+    PoolName, Reversibility,
+};
+
+use crate::order::Order;
+use crate::pools;
+use crate::stages::{Stage, Stages, Versions, leaves_at_once, meet};
+
+/// What is wrong with the ways back of one cluster.
+pub(crate) fn check(
+    fleet: &Fleet,
+    cluster: &Cluster,
+    state: &ClusterState,
+    order: &Order<'_>,
+    stages: &Stages,
+    named: bool,
+    notes: &mut Vec<String>,
+) {
+    let way = Back { fleet, cluster, order, stages, named };
+    way.control_plane(state, notes);
+    for (name, own) in &stages.pools {
+        way.pool(name, own, notes);
+    }
+    for (name, own) in &stages.addons {
+        way.addon(name, own, notes);
+    }
+    for action in order.actions() {
+        let marked = matches!(action.reversible, Reversibility::Downgrade { .. });
+        if loses(&action.kind) && !marked {
+            notes.push(format!("{}: does not say that it cannot be undone", action.kind));
+        }
+    }
+}
+
+/// Whether an action leads to an older version.
+pub(crate) fn goes_back(kind: &ActionKind) -> bool {
+    match kind {
+        ActionKind::ControlPlaneHop { from, to, .. }
+        | ActionKind::NodePoolRoll { from, to, .. } => from.iter().any(|from| is_newer(from, to)),
+        ActionKind::AddonApply { from, to, .. } => match from {
+            AddonMark::At { version, .. } | AddonMark::Drifted { version, .. } => version > to,
+            AddonMark::Foreign { version } => foreign_is_newer(version, to),
+            AddonMark::Absent => false,
+        },
+        ActionKind::AddonAdopt { from, to, .. } => foreign_is_newer(from, to),
+        _ => false,
+    }
+}
+
+/// Whether any action on an add-on leads to an older version.
+pub(crate) fn addon_goes_back(order: &Order<'_>, name: &AddonName) -> bool {
+    let mut own = order.actions().iter().filter(|action| action.kind.addon() == Some(name));
+    own.any(|action| goes_back(&action.kind))
+}
+
+/// Whether what an action leaves does not know all that was there. Patches of one minor do.
+fn loses(kind: &ActionKind) -> bool {
+    match kind {
+        ActionKind::ControlPlaneHop { from, to, .. } => {
+            from.iter().any(|from| from.minor() > to.minor())
+        }
+        ActionKind::NodePoolRoll { .. } => false,
+        kind => goes_back(kind),
+    }
+}
+
+fn foreign_is_newer(found: &str, to: &AddonVersion) -> bool {
+    found.parse::<AddonVersion>().is_ok_and(|found| found > *to)
+}
+
+fn is_newer(version: &KubeVersion, than: &KubeVersion) -> bool {
+    version > than && !version.same_release(than)
+}
+
+struct Back<'a> {
+    fleet: &'a Fleet,
+    cluster: &'a Cluster,
+    order: &'a Order<'a>,
+    stages: &'a Stages,
+    named: bool,
+}
+
+impl Back<'_> {
+    fn is_on_delete(&self, pool: &PoolName) -> bool {
+        pools::is_on_delete(self.cluster, pool)
+    }
+
+    fn control_plane(&self, state: &ClusterState, notes: &mut Vec<String>) {
+        let api = &self.stages.api;
+        for (position, before) in api.iter().enumerate() {
+            for (at, after) in api.iter().enumerate().skip(position + 1) {
+                let pairs =
+                    before.value.iter().flat_map(|x| after.value.iter().map(move |y| (x, y)));
+                for (from, to) in pairs.filter(|(from, to)| is_newer(from, to)) {
+                    self.steps_back("the control plane", from, to, notes);
+                    if to.minor().behind(from.minor()) > 1 {
+                        notes.push(format!(
+                            "the control plane goes back from {from} to {to} at once"
+                        ));
+                    }
+                    if api.len() > 2 {
+                        notes.push(format!(
+                            "the control plane goes back from {from} to {to}, and makes another hop"
+                        ));
+                    }
+                    let compatible = state.serves.as_ref().map(|serves| serves.min_compatible);
+                    if compatible.is_some_and(|oldest| to.minor() < oldest) {
+                        notes.push(format!(
+                            "the control plane goes back to {to}, which does not go with what is stored"
+                        ));
+                    }
+                    if self.named {
+                        self.comes_last(at, to, notes);
+                    }
+                }
+            }
+        }
+    }
+
+    /// Nothing is newer than it shall be when a control plane has gone back, but add-ons that could
+    /// not go back any sooner.
+    fn comes_last(&self, at: usize, to: &KubeVersion, notes: &mut Vec<String>) {
+        let after = &self.stages.api[at];
+        for (name, own) in self.stages.pools.iter().filter(|(name, _)| !self.is_on_delete(name)) {
+            let late = own.iter().filter(|stage| meet(self.order, *stage, after));
+            for version in late.flat_map(|stage| &stage.value).filter(|v| is_newer(v, to)) {
+                notes.push(format!(
+                    "pool {name}: {version} may live with a control plane that went back to {to}"
+                ));
+            }
+        }
+        for (name, own) in &self.stages.addons {
+            let Some(goal) = self.cluster.addons.get(name).map(|target| &target.version.value)
+            else {
+                continue;
+            };
+            if !self.takes(name, goal, &self.stages.api[at - 1]) {
+                continue;
+            }
+            for stage in own.iter().filter(|stage| meet(self.order, *stage, after)) {
+                let Some(version) = stage.value.as_ref().filter(|version| *version > goal) else {
+                    continue;
+                };
+                if !self.may_lag(name, version, stage, at) {
+                    notes.push(format!(
+                        "{name} {version} may live with a control plane that went back to {to}"
+                    ));
+                }
+            }
+        }
+    }
+
+    /// Whether a version can be there with these apiservers.
+    fn takes(&self, name: &AddonName, version: &AddonVersion, api: &Stage<Versions>) -> bool {
+        let release = self.fleet.addons.get(name).and_then(|addon| addon.versions.get(version));
+        release.is_some_and(|release| {
+            api.value.iter().map(KubeVersion::minor).all(|minor| {
+                release.kubernetes.contains(&minor)
+                    && release.known.apis.iter().all(|used| used.served.is_in(minor))
+            })
+        })
+    }
+
+    /// Whether an add-on may be replaced right after the hop, as it does not support both sides.
+    fn may_lag(
+        &self,
+        name: &AddonName,
+        version: &AddonVersion,
+        stage: &Stage<Option<AddonVersion>>,
+        at: usize,
+    ) -> bool {
+        let Some(addon) = self.fleet.addons.get(name) else { return false };
+        let Some(release) = addon.versions.get(version) else { return false };
+        let (before, after) = (&self.stages.api[at - 1], &self.stages.api[at]);
+        let supports = |server: &KubeVersion| release.kubernetes.contains(&server.minor());
+        addon.may_be_unsupported_during_hop
+            && !after.value.iter().all(supports)
+            && leaves_at_once(self.order, stage, before, after, &release.kubernetes)
+    }
+
+    fn pool(&self, name: &PoolName, own: &[Stage<Versions>], notes: &mut Vec<String>) {
+        for pair in own.windows(2) {
+            if let (Some(from), Some(to)) = (pair[0].value.last(), pair[1].value.first())
+                && is_newer(from, to)
+            {
+                self.steps_back(&format!("pool {name}"), from, to, notes);
+            }
+        }
+    }
+
+    /// A step back of machines: of what was named, to what is declared.
+    fn steps_back(
+        &self,
+        what: &str,
+        from: &KubeVersion,
+        to: &KubeVersion,
+        notes: &mut Vec<String>,
+    ) {
+        let target = &self.cluster.kubernetes.value;
+        self.must_be_named(what, from, to, notes);
+        if self.named && is_newer(target, to) {
+            notes.push(format!("{what} goes back to {to}, and {target} is declared"));
+        }
+    }
+
+    fn addon(
+        &self,
+        name: &AddonName,
+        own: &[Stage<Option<AddonVersion>>],
+        notes: &mut Vec<String>,
+    ) {
+        let target = &self.cluster.kubernetes.value;
+        for pair in own.windows(2) {
+            let (Some(from), Some(to)) = (&pair[0].value, &pair[1].value) else { continue };
+            if to >= from {
+                continue;
+            }
+            self.must_be_named(name.as_str(), from, to, notes);
+            let goal = self.cluster.addons.get(name).map(|target| &target.version.value);
+            if let Some(goal) = goal.filter(|goal| *goal > to && self.named) {
+                notes.push(format!("{name} goes back to {to}, and {goal} is declared"));
+            }
+            for (pool, own) in self.stages.pools.iter().filter(|(name, _)| !self.is_on_delete(name))
+            {
+                let there = own.iter().filter(|stage| meet(self.order, *stage, &pair[1]));
+                if there.flat_map(|stage| &stage.value).any(|v| is_newer(v, target)) {
+                    notes.push(format!("{name} goes back to {to} before pool {pool} does"));
+                }
+            }
+        }
+    }
+
+    fn must_be_named(
+        &self,
+        what: &str,
+        from: &impl Display,
+        to: &impl Display,
+        notes: &mut Vec<String>,
+    ) {
+        if !self.named {
+            notes.push(format!("{what} goes back from {from} to {to}"));
+        }
+    }
+}
