@@ -8,7 +8,7 @@ use refit_model::{
     LifecycleHook, NodeName, NodeState, Period, PodOwner, PodState, Severity, Subject, skew,
 };
 
-use crate::hops::{Hop, is_newer};
+use crate::hops::{Hop, is_newer, not_named};
 use crate::timeline::{PoolNow, Step};
 
 /// A finding that is not yet about a cluster.
@@ -299,23 +299,15 @@ pub(crate) fn skew_now(
     for (name, node) in state.nodes.iter().filter(|(_, node)| !node.control_plane) {
         let kubelet = &node.kubelet;
         if is_newer(kubelet, target) && !(named && pooled.contains(name)) {
-            let (evidence, hint) = if named {
-                (
+            let newer = if named {
+                Blocker::new(
+                    Code::RF015,
                     format!("belongs to no declared pool and runs {kubelet}, newer than {target}"),
-                    "declare its pool, or replace the node".to_owned(),
+                    "declare its pool, or replace the node",
                 )
             } else {
-                (
-                    format!(
-                        "runs {kubelet}, newer than {target}; refit downgrades only what is named"
-                    ),
-                    format!(
-                        "declare a version that is not older than what runs, or name the cluster: `--downgrade {}`",
-                        cluster.name
-                    ),
-                )
+                not_named(cluster, format!("runs {kubelet}, newer than {target}"))
             };
-            let newer = Blocker::new(Code::RF015, evidence, hint);
             found.push(newer.of(format!("node {name}")));
         } else if let Some(api) =
             api_servers.iter().find(|api| !skew::kubelet_fits(kubelet.minor(), api.minor()))

@@ -28,6 +28,18 @@ pub(crate) fn is_newer(version: &KubeVersion, than: &KubeVersion) -> bool {
     version > than && !version.same_release(than)
 }
 
+/// Something is newer than declared, and its cluster was not named to go back.
+pub(crate) fn not_named(cluster: &Cluster, evidence: String) -> Blocker {
+    Blocker::new(
+        Code::RF015,
+        evidence + "; refit downgrades only what is named",
+        format!(
+            "declare a version that is not older than what runs, or name the cluster: `--downgrade {}`",
+            cluster.name
+        ),
+    )
+}
+
 /// Whether the control plane can go back to the cluster's version, and whether it may (`named`).
 ///
 /// One minor at most: the storage version of an API does not change before a release knows both the
@@ -45,18 +57,11 @@ pub(crate) fn check_back(
     let Some(newest) = live.last().filter(|newest| is_newer(newest, target)) else {
         return Ok(());
     };
-    let (name, at) = (&cluster.name, &cluster.kubernetes.at);
+    let at = &cluster.kubernetes.at;
     let previous = newest.minor().previous();
     if !named {
-        return Err(Blocker::new(
-            Code::RF015,
-            format!(
-                "the control plane runs {newest}, newer than {target} ({at}); refit downgrades only what is named"
-            ),
-            format!(
-                "declare a version that is not older than what runs, or name it: `--downgrade {name}`"
-            ),
-        ));
+        let evidence = format!("the control plane runs {newest}, newer than {target} ({at})");
+        return Err(not_named(cluster, evidence));
     }
     if target.minor() < previous {
         return Err(Blocker::new(

@@ -36,8 +36,8 @@ impl Route<'_> {
 
     /// Whether some version of it requires or conflicts with another add-on.
     fn names(&self, other: &Route<'_>) -> bool {
-        let releases = self.addon.into_iter().flat_map(|addon| addon.versions.values());
-        releases.into_iter().any(|release| {
+        let mut releases = self.addon.into_iter().flat_map(|addon| addon.versions.values());
+        releases.any(|release| {
             release.requires.contains_key(&other.name)
                 || release.conflicts.contains_key(&other.name)
         })
@@ -477,15 +477,8 @@ fn route<'a>(
         && start > goal
         && !named
     {
-        return Err(Blocker::new(
-            Code::RF015,
-            format!("runs {start}, newer than {goal}; refit downgrades only what is named"),
-            format!(
-                "declare a version that is not older than what runs, or name the cluster: `--downgrade {}`",
-                cluster.name
-            ),
-        )
-        .of(name));
+        let evidence = format!("runs {start}, newer than {goal}");
+        return Err(hops::not_named(cluster, evidence).of(name));
     }
     let touch = match (&mark, &goal) {
         (_, None) => false,

@@ -13,13 +13,14 @@ use crate::pools;
 use crate::stages::{Stage, Versions, chain, meet, were_there};
 
 /// Whether what a group launches, until it is pinned or its pool is rolled, fits every apiserver
-/// that lives meanwhile.
+/// that lives meanwhile. A plan about everything has to bring groups to what is declared.
 pub(crate) fn check(
     fleet: &Fleet,
     cluster: &Cluster,
     state: &ClusterState,
     order: &Order<'_>,
     api: &[Stage<Versions>],
+    everything: bool,
     notes: &mut Vec<String>,
 ) {
     let running = state.nodes.values().map(|node| &node.kubelet);
@@ -54,7 +55,8 @@ pub(crate) fn check(
             launches(order, group, &own, api, notes);
             let target = &cluster.kubernetes.value;
             let last = own.last().and_then(|stage| stage.value.as_ref());
-            if pools::is_on_delete(cluster, &pool.name)
+            if everything
+                && pools::is_on_delete(cluster, &pool.name)
                 && !last.is_some_and(|last| last.same_release(target))
             {
                 notes.push(format!("group {group} does not launch {target} in the end"));

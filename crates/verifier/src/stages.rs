@@ -103,7 +103,8 @@ pub(crate) fn check(
     control_plane(cluster, state, order, &stages, &mut notes);
     emulation(state, &stages, &mut notes);
     nodes(order, &stages, &mut notes);
-    launches::check(fleet, cluster, state, order, &stages.api, &mut notes);
+    let everything = plan.selection.only.is_none();
+    launches::check(fleet, cluster, state, order, &stages.api, everything, &mut notes);
     placements(fleet, order, &mut notes);
     one_thing_at_a_time(order, &mut notes);
     implied(plan, order, &mut notes);

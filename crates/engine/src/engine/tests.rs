@@ -208,6 +208,20 @@ fn what_somebody_undoes_is_seen_in_the_end() {
     assert!(apart, "{tags:?}");
 }
 
+/// The records of an action that was begun, with a call that nothing is known of.
+fn begun(action: &Action, call: Op) -> Vec<RecordKind> {
+    vec![
+        RecordKind::ActionStarted { action: action.id.clone() },
+        RecordKind::Intent {
+            op: OpId(1),
+            action: action.id.clone(),
+            cluster: action.cluster.clone().unwrap(),
+            token: Token("t".to_owned()),
+            call,
+        },
+    ]
+}
+
 /// The process before was killed with a call on its way. What comes next waits until a look
 /// surely shows whether it arrived.
 #[test]
@@ -215,16 +229,7 @@ fn a_call_that_was_on_its_way_is_waited_for() {
     let action = roll(1, 0);
     let raise = Op::Group { group: group(), op: GroupOp::RaiseDesired { from: 3, to: 4 } };
     let records = |end: Option<RecordKind>| {
-        let mut records = vec![
-            RecordKind::ActionStarted { action: action.id.clone() },
-            RecordKind::Intent {
-                op: OpId(1),
-                action: action.id.clone(),
-                cluster: action.cluster.clone().unwrap(),
-                token: Token("t".to_owned()),
-                call: raise.clone(),
-            },
-        ];
+        let mut records = begun(&action, raise.clone());
         records.extend(end);
         journal(records)
     };
@@ -273,18 +278,9 @@ fn what_a_killed_run_left_open_is_waited_for_once() {
     let raise = Op::Group { group: group(), op: GroupOp::RaiseDesired { from: 3, to: 4 } };
     for (first, waits) in [(-10, true), (-60, false)] {
         let continued = || RecordKind::RunContinued { who: "somebody".to_owned() };
-        let mut records = journal(vec![
-            RecordKind::ActionStarted { action: action.id.clone() },
-            RecordKind::Intent {
-                op: OpId(1),
-                action: action.id.clone(),
-                cluster: action.cluster.clone().unwrap(),
-                token: Token("t".to_owned()),
-                call: raise.clone(),
-            },
-            continued(),
-            continued(),
-        ]);
+        let mut records = begun(&action, raise.clone());
+        records.extend([continued(), continued()]);
+        let mut records = journal(records);
         records[0].at = at(-100);
         records[1].at = at(-99);
         records[2].at = at(first);

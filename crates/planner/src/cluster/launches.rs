@@ -35,8 +35,9 @@ struct Launch {
 
 impl ClusterPlanner<'_> {
     /// By step, the groups that have to be pointed at another image before it: those whose nodes
-    /// would be too old for the control plane that it brings, or too new where it goes back. Like a roll that skew forces, a pin
-    /// takes a group as far as the control plane then is, so there are as few as possible.
+    /// would be too old for the control plane that it brings, or too new where it goes back. Like a
+    /// roll that skew forces, a pin takes a group as far as the control plane then is, so there are
+    /// as few as possible.
     pub(super) fn launches_misfits(
         &mut self,
         live: &BTreeSet<KubeVersion>,

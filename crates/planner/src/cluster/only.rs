@@ -50,15 +50,16 @@ impl ClusterPlanner<'_> {
                 Parts::of(self.fleet, self.cluster, self.state, phases, pools, stay, named)?;
             way::way(self.fleet, self.cluster, &parts, self.known)
         };
-        let mut stay = BTreeSet::new();
+        let Some(only) = self.options.selection.only else {
+            return try_with(hops, &BTreeSet::new());
+        };
         let newer = self.newer_addons();
-        match self.options.selection.only {
-            None => return try_with(hops, &stay),
-            Some(Only::ControlPlane | Only::Nodes) => stay = self.all_addons(),
+        let mut stay = match only {
+            Only::ControlPlane | Only::Nodes => self.all_addons(),
             // On the way back add-ons come after nodes.
-            Some(Only::AddOns) if self.waits_for_nodes(pools) => stay.clone_from(&newer),
-            Some(Only::AddOns) => {}
-        }
+            Only::AddOns if self.waits_for_nodes(pools) => newer.clone(),
+            Only::AddOns => BTreeSet::new(),
+        };
         loop {
             // And the control plane comes after both.
             let first = |name: &AddonName| self.goes_first(name, live);

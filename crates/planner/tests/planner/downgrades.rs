@@ -80,7 +80,7 @@ fn nothing_goes_back_that_is_not_named_and_the_hint_says_how() {
     assert_eq!((status(&plan, "ant"), plan.actions.len()), (ClusterStatus::Blocked, 0));
     let found = finding(&plan, Code::RF015);
     assert!(found.evidence.contains("1.33.5, newer than 1.32.5"), "{found:?}");
-    assert!(found.hint.ends_with("name it: `--downgrade ant`"), "{found:?}");
+    assert!(found.hint.ends_with("name the cluster: `--downgrade ant`"), "{found:?}");
 
     let mut bench = named("1.33.5", "1.33.5", dns);
     bench.options.downgrade.clear();

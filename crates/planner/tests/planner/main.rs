@@ -21,5 +21,6 @@ mod on_delete;
 mod only;
 mod optimum;
 mod properties;
+mod restrained;
 mod storage;
 mod waves;

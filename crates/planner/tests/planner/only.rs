@@ -1,6 +1,6 @@
 //! Plans about one kind of parts.
 
-use refit_model::{ActionKind, Code, Fleet, Only, Plan, Selection};
+use refit_model::{ActionKind, Code, Fleet, Only, Plan, Selection, UpdateStrategy};
 use refit_planner::{Options, plan};
 use refit_verifier::verify;
 
@@ -88,4 +88,19 @@ fn on_random_fleets_they_hold_to_the_rules() {
         }
     });
     assert!(done.get().iter().all(|count| *count > 50), "{:?}", done.get());
+}
+
+/// Groups of a pool that somebody else replaces cannot launch what is declared as long as the
+/// control plane cannot take it.
+#[test]
+fn pools_on_delete_wait_as_well() {
+    let mut fleet = two_minors();
+    ant(&mut fleet).pools[0].update = UpdateStrategy::OnDelete;
+    let mut bench = Bench::of(fleet);
+    for only in Only::ALL {
+        let plan = with(&bench, only);
+        assert!(finding(&plan, Code::RF047).evidence.contains("nodes of general"), "{only}");
+    }
+    bench.control_plane_runs(&["1.33.5"]);
+    assert_eq!(steps(&with(&bench, Only::Nodes)), ["pin the image of 1 groups"]);
 }

@@ -45,14 +45,14 @@ impl Numbers {
 }
 
 /// A random fleet as it begins.
-fn begun(seed: u64) -> (Fleet, Snapshot) {
+pub(crate) fn begun(seed: u64) -> (Fleet, Snapshot) {
     let (fleet, mut world) = random_fleet(seed);
     let snapshot = observe(&fleet, &mut world);
     (fleet, snapshot)
 }
 
 /// A random fleet after operators, other tools and runs that did not end were there.
-fn meddled(seed: u64) -> (Fleet, Snapshot) {
+pub(crate) fn meddled(seed: u64) -> (Fleet, Snapshot) {
     let (fleet, mut world) = random_fleet(seed);
     let mut numbers = Numbers(seed);
     let before = observe(&fleet, &mut world);
@@ -83,7 +83,7 @@ fn meddled(seed: u64) -> (Fleet, Snapshot) {
 
 /// A random fleet whose add-ons use APIs that come and go, and of which some may lag behind
 /// during a hop, with ranges of a single minor.
-fn decorated(seed: u64) -> (Fleet, Snapshot) {
+pub(crate) fn decorated(seed: u64) -> (Fleet, Snapshot) {
     let (mut fleet, snapshot) = begun(seed);
     let mut numbers = Numbers(seed ^ 0xa9_15);
     let minors: Vec<Minor> = fleet.available.iter().map(KubeVersion::minor).collect();
