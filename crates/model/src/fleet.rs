@@ -331,7 +331,12 @@ pub struct ImagePattern {
 impl ImagePattern {
     /// Whether `name` is an image of `version`.
     pub fn matches(&self, version: &KubeVersion, name: &str) -> bool {
-        self.of(version)(name)
+        // Most images are of other versions, and show it where the version begins.
+        let begins = |(literal, _): (&str, &str)| {
+            literal.contains('*')
+                || name.strip_prefix(literal).is_some_and(|n| version.may_begin(n))
+        };
+        self.name.split_once("{version}").is_none_or(begins) && self.of(version)(name)
     }
 
     /// Whether a name is an image of `version`: for many names.

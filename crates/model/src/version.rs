@@ -126,6 +126,19 @@ impl KubeVersion {
         format!("{major}.{minor}.{}", self.patch)
     }
 
+    /// Whether the numbers that a text begins with are this version's, without pre-release and
+    /// vendor suffix.
+    pub(crate) fn may_begin(&self, text: &str) -> bool {
+        let mut parts = text.splitn(3, '.');
+        let mut next = || {
+            let part = parts.next()?;
+            let digits = part.bytes().take_while(u8::is_ascii_digit).count();
+            part[..digits].parse::<u16>().ok()
+        };
+        let Minor { major, minor } = self.minor;
+        next() == Some(major) && next() == Some(minor) && next() == Some(self.patch)
+    }
+
     fn key(&self) -> (Minor, u16, bool, Option<&PreRelease>) {
         (self.minor, self.patch, self.pre.is_none(), self.pre.as_ref())
     }

@@ -157,7 +157,7 @@ pub(crate) fn skew_of_the_rest(
     cluster: &Cluster,
     state: &ClusterState,
     hops: &[Hop],
-    pooled: &BTreeSet<&NodeName>,
+    pooled: impl Fn(&NodeName) -> bool,
 ) -> Vec<Blocker> {
     let mut found = Vec::new();
     let proxy_is_ours = cluster.addons.keys().any(|addon| addon.as_str() == "kube-proxy");
@@ -166,7 +166,7 @@ pub(crate) fn skew_of_the_rest(
         for (name, node) in &state.nodes {
             if !node.control_plane
                 && !skew::kubelet_fits(node.kubelet.minor(), minor)
-                && !pooled.contains(name)
+                && !pooled(name)
             {
                 found.push(
                     Blocker::new(
@@ -289,7 +289,7 @@ pub(crate) fn skew_now(
     cluster: &Cluster,
     state: &ClusterState,
     live: &BTreeSet<KubeVersion>,
-    pooled: &BTreeSet<&NodeName>,
+    pooled: impl Fn(&NodeName) -> bool,
     named: bool,
 ) -> Vec<Blocker> {
     let mut found = Vec::new();
@@ -298,7 +298,7 @@ pub(crate) fn skew_now(
         state.control_plane.iter().filter_map(|member| member.api_server.as_ref()).collect();
     for (name, node) in state.nodes.iter().filter(|(_, node)| !node.control_plane) {
         let kubelet = &node.kubelet;
-        if is_newer(kubelet, target) && !(named && pooled.contains(name)) {
+        if is_newer(kubelet, target) && !(named && pooled(name)) {
             let newer = if named {
                 Blocker::new(
                     Code::RF015,
@@ -326,18 +326,18 @@ pub(crate) fn skew_now(
     found
 }
 
-/// Whether the nodes can be drained at all.
+/// Whether the nodes that are replaced can be drained at all.
 pub(crate) fn drains(
     cluster: &Cluster,
     state: &ClusterState,
-    nodes: &BTreeSet<&NodeName>,
+    replaced: impl Fn(&NodeName) -> bool,
 ) -> Vec<Blocker> {
     let mut found = Vec::new();
     let leaving: Vec<&PodState> = state
         .pods
         .iter()
-        .filter(|pod| pod.node.as_ref().is_some_and(|node| nodes.contains(node)))
         .filter(|pod| matches!(pod.owner, PodOwner::Workload(_) | PodOwner::Nobody))
+        .filter(|pod| pod.node.as_ref().is_some_and(&replaced))
         .collect();
     for budget in &state.budgets {
         let meets = leaving

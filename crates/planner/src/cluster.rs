@@ -25,10 +25,9 @@ use crate::graph;
 use crate::hops::{self, Hop};
 use crate::images;
 use crate::knowledge;
-use crate::search::Known;
 use crate::storage::{self, Migrations};
 use crate::timeline::{PoolNow, Step};
-use crate::way;
+use crate::way::{self, Ways};
 
 use tidying::Tidying;
 
@@ -133,13 +132,13 @@ fn running(state: &ClusterState) -> BTreeSet<KubeVersion> {
 }
 
 /// Plans one cluster.
-pub(crate) fn plan(
-    fleet: &Fleet,
-    cluster: &Cluster,
-    state: &ClusterState,
-    options: &Options,
+pub(crate) fn plan<'a>(
+    fleet: &'a Fleet,
+    cluster: &'a Cluster,
+    state: &'a ClusterState,
+    options: &'a Options,
     now: Timestamp,
-    known: &Known,
+    ways: &'a Ways<'a>,
 ) -> Planned {
     let nodes = state.nodes_by_groups(cluster.pools.iter().map(|pool| pool.groups.as_slice()));
     let names = cluster.pools.iter().map(|pool| &pool.name);
@@ -149,7 +148,7 @@ pub(crate) fn plan(
         state,
         options,
         now,
-        known,
+        ways,
         nodes: names.zip(nodes.into_iter().map(Rc::from)).collect(),
         blockers: Vec::new(),
         actions: Vec::new(),
@@ -181,13 +180,17 @@ pub(crate) fn plan(
 /// Nodes by name.
 type Nodes<'a> = Rc<[(&'a NodeName, &'a NodeState)]>;
 
+fn is_among(nodes: &Nodes<'_>, name: &NodeName) -> bool {
+    nodes.binary_search_by_key(&name, |(name, _)| name).is_ok()
+}
+
 struct ClusterPlanner<'a> {
     fleet: &'a Fleet,
     cluster: &'a Cluster,
     state: &'a ClusterState,
     options: &'a Options,
     now: Timestamp,
-    known: &'a Known,
+    ways: &'a Ways<'a>,
     nodes: BTreeMap<&'a PoolName, Nodes<'a>>,
     blockers: Vec<Blocker>,
     actions: Vec<Action>,
@@ -296,10 +299,10 @@ impl ClusterPlanner<'_> {
         let instances = self.control_plane_size();
         self.blockers.extend(checks::control_plane(self.cluster, self.state, hops, instances));
         let named = self.may_go_back();
-        let pooled = self.nodes.values().flat_map(|nodes| nodes.iter());
-        let pooled: BTreeSet<&NodeName> = pooled.map(|(name, _)| *name).collect();
-        self.blockers.extend(checks::skew_now(self.cluster, self.state, live, &pooled, named));
-        self.blockers.extend(checks::skew_of_the_rest(self.cluster, self.state, hops, &pooled));
+        let pooled = |name: &NodeName| self.nodes.values().any(|nodes| is_among(nodes, name));
+        let now = checks::skew_now(self.cluster, self.state, live, pooled, named);
+        let rest = checks::skew_of_the_rest(self.cluster, self.state, hops, pooled);
+        self.blockers.extend(now.into_iter().chain(rest));
     }
 
     fn control_plane_size(&self) -> u32 {
@@ -407,20 +410,18 @@ impl ClusterPlanner<'_> {
     }
 
     fn check_drains(&mut self, steps: &[Step]) {
-        let mut nodes: BTreeSet<&NodeName> = BTreeSet::new();
-        for step in steps {
-            match step {
-                Step::Hop(_) => nodes.extend(
-                    self.state.nodes.iter().filter(|(_, node)| node.control_plane).map(|(n, _)| n),
-                ),
-                Step::Roll { pools, .. } => {
-                    for pool in self.cluster.pools.iter().filter(|p| pools.contains(&p.name)) {
-                        nodes.extend(self.nodes_of(pool).iter().map(|(name, _)| *name));
-                    }
-                }
-            }
-        }
-        let found = checks::drains(self.cluster, self.state, &nodes);
+        let hops = steps.iter().any(|step| matches!(step, Step::Hop(_)));
+        let rolled = steps.iter().filter_map(|step| match step {
+            Step::Roll { pools, .. } => Some(pools),
+            Step::Hop(_) => None,
+        });
+        let rolled: BTreeSet<&PoolName> = rolled.flatten().collect();
+        let replaced = |name: &NodeName| {
+            let node = self.state.nodes.get(name);
+            hops && node.is_some_and(|node| node.control_plane)
+                || rolled.iter().any(|pool| self.nodes.get(pool).is_some_and(|n| is_among(n, name)))
+        };
+        let found = checks::drains(self.cluster, self.state, replaced);
         self.blockers.extend(found);
     }
 

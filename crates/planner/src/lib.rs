@@ -37,7 +37,7 @@ use refit_model::{
 pub use crate::explain::{UnknownName, WhyUnknown, explain};
 
 use crate::cluster::Planned;
-use crate::search::Known;
+use crate::way::Ways;
 
 pub use crate::waves::needed;
 
@@ -65,34 +65,24 @@ pub struct Options {
 /// Works out the plan. Never fails: what cannot be planned is a finding, and blocks its own
 /// cluster.
 pub fn plan(fleet: &Fleet, snapshot: &Snapshot, options: &Options) -> Plan {
-    let twins = twins(snapshot);
-    let now = options.now.unwrap_or(snapshot.taken_at);
-    let known = Known::default();
-    let of_one = |cluster: &Cluster| {
-        let name = &cluster.name;
-        match snapshot.clusters.get(name) {
-            Some(Observation::Fresh(state)) => match twins.get(name) {
-                Some(twin) => Planned::blocked(state, same_cluster(name, twin)),
-                None => cluster::plan(fleet, cluster, state, options, now, &known),
-            },
-            Some(Observation::Unreachable { reason }) => Planned::unseen(unreachable(name, reason)),
-            None => Planned::unseen(missing(name)),
-        }
-    };
-    let of_one = |cluster: &Cluster| match &cluster.freeze {
-        Some(freeze) if freeze.value.holds(now) => of_one(cluster).frozen(&cluster.name, freeze),
-        _ => of_one(cluster),
+    let planner = Planner {
+        fleet,
+        snapshot,
+        options,
+        now: options.now.unwrap_or(snapshot.taken_at),
+        twins: twins(snapshot),
+        ways: Ways::default(),
     };
     let (taken, left_out): (Vec<&Cluster>, Vec<&Cluster>) = fleet
         .clusters
         .values()
         .partition(|cluster| options.selection.takes(&cluster.name, &cluster.channel));
     let planned: BTreeMap<ClusterName, Planned> =
-        taken.iter().map(|cluster| (cluster.name.clone(), of_one(cluster))).collect();
+        taken.iter().map(|cluster| (cluster.name.clone(), planner.plan(cluster))).collect();
     let needed = waves::needed(fleet, &options.selection);
     let undone: BTreeSet<ClusterName> = left_out
         .iter()
-        .filter(|cluster| needed.contains(&cluster.name) && of_one(cluster).is_undone())
+        .filter(|cluster| needed.contains(&cluster.name) && planner.plan(cluster).is_undone())
         .map(|cluster| cluster.name.clone())
         .collect();
 
@@ -163,6 +153,42 @@ pub fn plan(fleet: &Fleet, snapshot: &Snapshot, options: &Options) -> Plan {
         implied,
         findings,
         measured,
+    }
+}
+
+/// What is the same for all clusters of a plan.
+struct Planner<'a> {
+    fleet: &'a Fleet,
+    snapshot: &'a Snapshot,
+    options: &'a Options,
+    now: Timestamp,
+    twins: BTreeMap<ClusterName, ClusterName>,
+    ways: Ways<'a>,
+}
+
+impl<'a> Planner<'a> {
+    fn plan(&'a self, cluster: &'a Cluster) -> Planned {
+        let planned = self.thawed(cluster);
+        match &cluster.freeze {
+            Some(freeze) if freeze.value.holds(self.now) => planned.frozen(&cluster.name, freeze),
+            _ => planned,
+        }
+    }
+
+    /// As if nothing was frozen.
+    fn thawed(&'a self, cluster: &'a Cluster) -> Planned {
+        let name = &cluster.name;
+        match self.snapshot.clusters.get(name) {
+            Some(Observation::Fresh(state)) => {
+                let Self { fleet, options, now, .. } = *self;
+                self.twins.get(name).map_or_else(
+                    || cluster::plan(fleet, cluster, state, options, now, &self.ways),
+                    |twin| Planned::blocked(state, same_cluster(name, twin)),
+                )
+            }
+            Some(Observation::Unreachable { reason }) => Planned::unseen(unreachable(name, reason)),
+            None => Planned::unseen(missing(name)),
+        }
     }
 }
 

@@ -1,6 +1,7 @@
 //! A cluster's node pools and add-ons as the parts of a search, and back.
 
 use std::collections::BTreeSet;
+use std::hash::{DefaultHasher, Hash, Hasher};
 
 use refit_model::{
     Addon, AddonMark, AddonName, AddonState, AddonVersion, Cluster, ClusterState, Code, Fleet,
@@ -54,8 +55,18 @@ impl Route<'_> {
     }
 }
 
+/// As far as the way depends on it.
+impl PartialEq for Route<'_> {
+    fn eq(&self, other: &Self) -> bool {
+        let Self { name, addon, live, versions, goal, touch } = self;
+        (name, versions, goal, touch) == (&other.name, &other.versions, &other.goal, &other.touch)
+            && addon.map(std::ptr::from_ref) == other.addon.map(std::ptr::from_ref)
+            && live.map(|live| &live.crds) == other.live.map(|live| &live.crds)
+    }
+}
+
 /// Pools that run the same minors, and so can make the same way.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq, Hash)]
 pub(crate) struct Pools {
     pub(crate) names: BTreeSet<PoolName>,
     pub(crate) runs: BTreeSet<KubeVersion>,
@@ -72,14 +83,14 @@ impl Pools {
 }
 
 /// What a part stands for.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq)]
 pub(crate) enum Kind<'a> {
     Pools(Pools),
     Addon(Route<'a>),
 }
 
-/// The parts of a cluster.
-#[derive(Clone, Debug)]
+/// The parts of a cluster. Where they are equal, so is the way.
+#[derive(Clone, Debug, PartialEq)]
 pub(crate) struct Parts<'a> {
     pub(crate) phases: Vec<Phase>,
     pub(crate) kinds: Vec<Kind<'a>>,
@@ -122,6 +133,19 @@ impl<'a> Parts<'a> {
         }
         let target = cluster.kubernetes.value.clone();
         Ok(Self { phases, kinds, names, loose: timeline::loose(state), target })
+    }
+
+    /// A number that is the same where the parts are.
+    pub(crate) fn number(&self) -> u64 {
+        let mut hasher = DefaultHasher::new();
+        self.phases.hash(&mut hasher);
+        for kind in &self.kinds {
+            match kind {
+                Kind::Pools(pools) => pools.hash(&mut hasher),
+                Kind::Addon(route) => (&route.name, route.start(), &route.goal).hash(&mut hasher),
+            }
+        }
+        hasher.finish()
     }
 
     /// Some of the parts by themselves.

@@ -39,7 +39,7 @@ impl PoolNow {
 
 /// A time in which the control plane stays as it is: before the first hop, between two of them,
 /// or after the last one.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq, Hash)]
 pub(crate) struct Phase {
     /// The hop that leads here; none for what was found.
     pub(crate) hop: Option<Hop>,

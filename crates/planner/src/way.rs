@@ -1,7 +1,9 @@
 //! The way of a cluster: its large steps in order, and the moves of add-ons in the slots before,
 //! between and after them.
 
+use std::cell::RefCell;
 use std::collections::{BTreeMap, BTreeSet};
+use std::rc::Rc;
 
 use refit_model::{
     AddonName, Because, Cluster, ClusterState, Code, Fleet, Milestone, PoolName, Severity,
@@ -60,17 +62,39 @@ impl Way {
     }
 }
 
-/// Works out the cheapest way of a cluster, or why there is none. Some add-ons stay as they are, and
-/// none goes back unless the cluster was named for it.
-pub(crate) fn way(
-    fleet: &Fleet,
-    cluster: &Cluster,
-    parts: &Parts<'_>,
-    known: &Known,
-) -> Result<Way, Vec<Blocker>> {
-    match parts.problem(&Without::new()).solve(known) {
-        Ok(events) => Ok(lay_out(parts, events)),
-        Err(failures) => Err(no_way::explain(fleet, cluster, parts, &failures)),
+/// Parts of which the way is known.
+type Trodden<'a> = (Parts<'a>, Rc<Way>);
+
+/// The ways of a plan. Clusters with the same parts make the same way, which is worked out once.
+#[derive(Debug, Default)]
+pub(crate) struct Ways<'a> {
+    known: Known,
+    /// By the number of their parts.
+    found: RefCell<BTreeMap<u64, Vec<Trodden<'a>>>>,
+}
+
+impl<'a> Ways<'a> {
+    /// The cheapest way of a cluster, or why there is none. Some add-ons stay as they are, and none
+    /// goes back unless the cluster was named for it.
+    pub(crate) fn cheapest(
+        &self,
+        fleet: &Fleet,
+        cluster: &Cluster,
+        parts: Parts<'a>,
+    ) -> Result<Rc<Way>, Vec<Blocker>> {
+        let number = parts.number();
+        if let Some(alike) = self.found.borrow().get(&number)
+            && let Some((_, way)) = alike.iter().find(|(known, _)| *known == parts)
+        {
+            return Ok(Rc::clone(way));
+        }
+        let events = parts
+            .problem(&Without::new())
+            .solve(&self.known)
+            .map_err(|failures| no_way::explain(fleet, cluster, &parts, &failures))?;
+        let way = Rc::new(lay_out(&parts, events));
+        self.found.borrow_mut().entry(number).or_default().push((parts, Rc::clone(&way)));
+        Ok(way)
     }
 }
 

@@ -25,7 +25,10 @@ pub(crate) fn check(
 ) {
     let running = state.nodes.values().map(|node| &node.kubelet);
     let target = std::iter::once(&cluster.kubernetes.value);
-    let known: Versions = fleet.available.iter().chain(running).chain(target).cloned().collect();
+    let mut known: Vec<&KubeVersion> =
+        fleet.available.iter().chain(running).chain(target).collect();
+    known.sort_unstable();
+    known.dedup();
     let mut pins: BTreeMap<&GroupName, Vec<(usize, &ImageId)>> = BTreeMap::new();
     for (at, action) in order.actions().iter().enumerate() {
         let ActionKind::PinGroups { images } = &action.kind else { continue };
@@ -95,11 +98,11 @@ fn carried(
     state: &ClusterState,
     pool: &NodePool,
     image: &ImageId,
-    known: &Versions,
+    known: &[&KubeVersion],
 ) -> Option<KubeVersion> {
     let name = &state.images.iter().find(|seen| seen.id == *image)?.name;
-    let fits = |version: &&KubeVersion| pool.image.matches(version, name);
-    known.iter().find(fits).cloned().or_else(|| spelled(&pool.image, name))
+    let fits = |version: &&&KubeVersion| pool.image.matches(version, name);
+    known.iter().find(fits).map(|version| (*version).clone()).or_else(|| spelled(&pool.image, name))
 }
 
 /// The version that is spelled in a name, where the pattern wants it.

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use refit_model::{
-    CallError, ClusterState, ControlPlaneMember, ErrorClass, GivingUp, GroupName, GroupOp,
+    Action, CallError, ClusterState, ControlPlaneMember, ErrorClass, GivingUp, GroupName, GroupOp,
     GroupState, KubeVersion, NodeOp, Op, OpId, PodOwner, PodState, Precheck, Progress, Purpose,
     RecordKind, RollTag, RunOutcome, StateGuard, Timestamp, Token,
 };

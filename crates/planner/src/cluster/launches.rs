@@ -65,8 +65,10 @@ impl ClusterPlanner<'_> {
     /// version of is left out: an image that is not there any more cannot be launched either.
     fn launches_now(&self, live: &BTreeSet<KubeVersion>) -> BTreeMap<GroupName, Launch> {
         let kubelets = self.state.nodes.values().map(|node| &node.kubelet);
-        let known: BTreeSet<KubeVersion> =
-            self.fleet.available.iter().chain(live).chain(kubelets).cloned().collect();
+        let mut known: Vec<&KubeVersion> =
+            self.fleet.available.iter().chain(live).chain(kubelets).collect();
+        known.sort_unstable();
+        known.dedup();
         let pinned: BTreeMap<&GroupName, &ImageId> = self
             .actions
             .iter()
@@ -81,7 +83,8 @@ impl ClusterPlanner<'_> {
             for name in &pool.groups {
                 let now = self.state.groups.get(name).and_then(|group| group.image());
                 let Some(image) = pinned.get(name).copied().or(now) else { continue };
-                let version = images::carried(self.state, &pool.image, image, known.iter());
+                let version =
+                    images::carried(self.state, &pool.image, image, known.iter().copied());
                 if let Some(version) = version {
                     launches.insert(name.clone(), Launch { image: image.clone(), version });
                 }

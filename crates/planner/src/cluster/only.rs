@@ -2,6 +2,7 @@
 //! told.
 
 use std::collections::BTreeSet;
+use std::rc::Rc;
 
 use refit_model::{
     AddonMark, AddonName, AddonVersion, Code, KubeVersion, Only, Severity, UpdateStrategy, skew,
@@ -13,7 +14,7 @@ use crate::few::few;
 use crate::hops::Hop;
 use crate::parts::Parts;
 use crate::timeline::{self, PoolNow};
-use crate::way::{self, Way};
+use crate::way::Way;
 
 impl ClusterPlanner<'_> {
     /// Whether a plan may change parts of a kind.
@@ -41,14 +42,14 @@ impl ClusterPlanner<'_> {
         live: &BTreeSet<KubeVersion>,
         hops: &mut Vec<Hop>,
         pools: &[PoolNow],
-    ) -> Result<Way, Vec<Blocker>> {
+    ) -> Result<Rc<Way>, Vec<Blocker>> {
         let target = &self.cluster.kubernetes.value;
         let named = self.may_go_back();
         let try_with = |hops: &[Hop], stay: &BTreeSet<AddonName>| {
             let phases = timeline::phases(self.state, live, hops, target);
             let parts =
                 Parts::of(self.fleet, self.cluster, self.state, phases, pools, stay, named)?;
-            way::way(self.fleet, self.cluster, &parts, self.known)
+            self.ways.cheapest(self.fleet, self.cluster, parts)
         };
         let Some(only) = self.options.selection.only else {
             return try_with(hops, &BTreeSet::new());
