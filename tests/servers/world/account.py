@@ -43,18 +43,24 @@ class Account:
             "127.0.0.1", port, self.front, threaded=True, request_handler=_QuietHandler
         )
         threading.Thread(target=server.serve_forever, name="moto", daemon=True).start()
+        self._clients: dict[tuple[str, str], Any] = {}
+        self._making_clients = threading.Lock()
         self._ec2 = self.client("ec2")
         self.api_targets: str | None = None
 
     def client(self, service: str, key: str = HARNESS) -> Any:
-        return boto3.client(
-            service,
-            region_name=self.settings.region,
-            endpoint_url=self.endpoint,
-            aws_access_key_id=key,
-            aws_secret_access_key=key,
-            config=boto3.session.Config(retries={"total_max_attempts": 1}),
-        )
+        """Kept: to make one takes longer than most calls."""
+        with self._making_clients:
+            if (service, key) not in self._clients:
+                self._clients[service, key] = boto3.client(
+                    service,
+                    region_name=self.settings.region,
+                    endpoint_url=self.endpoint,
+                    aws_access_key_id=key,
+                    aws_secret_access_key=key,
+                    config=boto3.session.Config(retries={"total_max_attempts": 1}),
+                )
+            return self._clients[service, key]
 
     # What is there at the start.
 

@@ -46,11 +46,8 @@ class ApiServer:
     port: int
     process: subprocess.Popen[bytes]
     audit_log: Path
+    kube: Kube  # itself, not through the balancer
     ready: bool = False
-
-    @property
-    def server(self) -> str:
-        return f"https://127.0.0.1:{self.port}"
 
 
 class Cluster:
@@ -71,6 +68,8 @@ class Cluster:
         self.balancer = Balancer(self._healthy)
         self.address = f"https://127.0.0.1:{self.balancer.port}"
         self._etcd = ""
+        self._lock = threading.Lock()
+        self._kubes: dict[str, Kube] = {}
         self._others: list[subprocess.Popen[bytes]] = []
         every(0.3, "readyz", self._probe, stop)
 
@@ -145,7 +144,8 @@ class Cluster:
                 "--profiling=false",
             ],
         )
-        server = ApiServer(name, version, port, process, audit_log)
+        kube = Kube(f"https://127.0.0.1:{port}", self.tokens["bridge"], self._pki.ca)
+        server = ApiServer(name, version, port, process, audit_log, kube)
         self.apiservers[name] = server
         self.audit_logs.append(audit_log)
         return server
@@ -218,7 +218,11 @@ class Cluster:
         return self._pki.ca
 
     def kube(self, user: str) -> Kube:
-        return Kube(self.address, self.tokens[user], self._pki.ca)
+        """All servers, through the balancer."""
+        with self._lock:
+            if user not in self._kubes:
+                self._kubes[user] = Kube(self.address, self.tokens[user], self._pki.ca)
+            return self._kubes[user]
 
     def kubeconfig(self, user: str) -> Path:
         """A kubeconfig with a token, whose context is called as the cluster."""
@@ -248,11 +252,10 @@ class Cluster:
 
     def versions(self) -> dict[str, Any]:
         """What each apiserver says that it is, now."""
-        found = {}
-        for name, server in list(self.apiservers.items()):
-            kube = Kube(server.server, self.tokens["bridge"], self._pki.ca)
-            found[name] = kube.do("GET", "/version")["gitVersion"]
-        return found
+        return {
+            name: server.kube.do("GET", "/version")["gitVersion"]
+            for name, server in list(self.apiservers.items())
+        }
 
     def _token_file(self) -> Path:
         path = self._data / "tokens.csv"
@@ -265,10 +268,7 @@ class Cluster:
 
     def _probe(self) -> None:
         for server in list(self.apiservers.values()):
-            if server.process.poll() is None:
-                server.ready = Kube(server.server, self.tokens["bridge"], self._pki.ca).ready()
-            else:
-                server.ready = False
+            server.ready = server.process.poll() is None and server.kube.ready()
 
     def _healthy(self) -> list[tuple[str, int]]:
         return [

@@ -23,14 +23,26 @@ class KubeError(Exception):
         self.status = status
 
 
+# A kept connection may have ended meanwhile: what only reads is asked once more, over a new one.
+_AGAIN = urllib3.Retry(
+    total=1,
+    connect=0,
+    status=0,
+    redirect=0,
+    allowed_methods=["GET"],
+    respect_retry_after_header=False,
+)
+
+
 class Kube:
-    """Talks to one address as one user."""
+    """Talks to one address as one user, over connections that are kept: a handshake for each
+    request would be most of what a world does. Any thread may use it."""
 
     def __init__(self, server: str, token: str, ca: Path) -> None:
         self.server = server
         self._headers = {"Authorization": f"Bearer {token}"}
         self._pool = urllib3.PoolManager(
-            ca_certs=str(ca), maxsize=4, retries=False, timeout=urllib3.Timeout(15)
+            ca_certs=str(ca), maxsize=4, retries=_AGAIN, timeout=urllib3.Timeout(15)
         )
         self._kinds: dict[tuple[str, str], tuple[str, bool]] = {}
 

@@ -127,6 +127,39 @@ pub struct Answer {
     pub body: Value,
 }
 
+/// The door of a world for its harness, which other processes may use as well.
+#[derive(Clone, Debug)]
+pub struct Admin {
+    address: String,
+}
+
+impl Admin {
+    /// The one at an address, as [`address`](Self::address) tells it.
+    pub fn at(address: &str) -> Self {
+        Self { address: address.to_owned() }
+    }
+
+    /// Host and port.
+    pub fn address(&self) -> &str {
+        &self.address
+    }
+
+    /// An operation of the world: see `tests/servers/world/admin.py`, which has them all. For
+    /// example `{"do": "throttle", "action": "SetDesiredCapacity", "times": 2}`.
+    #[expect(clippy::needless_pass_by_value, reason = "callers write json!({...}) in the call")]
+    pub fn ask(&self, operation: Value) -> Result<Value, Error> {
+        let refused = |reason: String| Error::Refused { operation: operation.to_string(), reason };
+        let answer = post(&self.address, &operation.to_string());
+        let answer = answer.map_err(|error| refused(error.to_string()))?;
+        let mut answer: Value =
+            serde_json::from_str(&answer).map_err(|error| refused(error.to_string()))?;
+        match answer.get_mut("ok") {
+            Some(ok) => Ok(ok.take()),
+            None => Err(refused(answer["error"].as_str().unwrap_or_default().to_owned())),
+        }
+    }
+}
+
 /// An error that AWS answered, or why there was no answer.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct AwsError {
@@ -153,7 +186,8 @@ pub struct RealCluster {
     pub request_log: PathBuf,
     /// What each server printed.
     pub logs: PathBuf,
-    admin: String,
+    /// Where the harness asks for things.
+    pub door: Admin,
     world: Child,
     // Closed to end the world.
     stdin: Option<ChildStdin>,
@@ -229,7 +263,7 @@ impl RealCluster {
             aws_endpoint: text("aws"),
             request_log: text("request-log").into(),
             logs: text("logs").into(),
-            admin: text("admin").trim_start_matches("http://").to_owned(),
+            door: Admin::at(text("admin").trim_start_matches("http://")),
             world,
             stdin,
             _directory: directory,
@@ -258,19 +292,9 @@ impl RealCluster {
         ["a", "b", "c"].map(|zone| format!("control-plane-{REGION}{zone}.{}", self.name))
     }
 
-    /// An operation of the world: see `tests/servers/world/admin.py`, which has them all. For
-    /// example `{"do": "throttle", "action": "SetDesiredCapacity", "times": 2}`.
-    #[expect(clippy::needless_pass_by_value, reason = "callers write json!({...}) in the call")]
+    /// An operation of the world: see [`Admin::ask`].
     pub fn admin(&self, operation: Value) -> Result<Value, Error> {
-        let refused = |reason: String| Error::Refused { operation: operation.to_string(), reason };
-        let answer = post(&self.admin, &operation.to_string());
-        let answer = answer.map_err(|error| refused(error.to_string()))?;
-        let mut answer: Value =
-            serde_json::from_str(&answer).map_err(|error| refused(error.to_string()))?;
-        match answer.get_mut("ok") {
-            Some(ok) => Ok(ok.take()),
-            None => Err(refused(answer["error"].as_str().unwrap_or_default().to_owned())),
-        }
+        self.door.ask(operation)
     }
 
     /// A request to Kubernetes as the administrator, whatever the answer.
@@ -354,13 +378,19 @@ impl RealCluster {
 
     /// An Auto Scaling group, as DescribeAutoScalingGroups has it.
     pub fn group(&self, name: &str) -> Result<Value, Error> {
-        let asked = json!({ "AutoScalingGroupNames": [name] });
-        let answer = self.aws("autoscaling", "DescribeAutoScalingGroups", &asked);
-        match answer {
-            Ok(mut answer) if answer["AutoScalingGroups"][0].is_object() => {
-                Ok(answer["AutoScalingGroups"][0].take())
-            }
-            answer => Err(Error::World(format!("group {name}: {answer:?}"))),
+        let found = self.groups(&[name.to_owned()])?.pop();
+        found.ok_or_else(|| Error::World(format!("there is no group {name}")))
+    }
+
+    /// Those of these Auto Scaling groups that are there.
+    pub fn groups(&self, names: &[String]) -> Result<Vec<Value>, Error> {
+        let asked = json!({ "AutoScalingGroupNames": names });
+        match self.aws("autoscaling", "DescribeAutoScalingGroups", &asked) {
+            Ok(Value::Object(mut answer)) => match answer.remove("AutoScalingGroups") {
+                Some(Value::Array(groups)) => Ok(groups),
+                other => Err(Error::World(format!("groups {names:?}: {other:?}"))),
+            },
+            answer => Err(Error::World(format!("groups {names:?}: {answer:?}"))),
         }
     }
 

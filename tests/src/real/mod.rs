@@ -15,7 +15,7 @@ mod cluster;
 use std::io::Write;
 
 pub use build::{Servers, cache, servers};
-pub use cluster::{Answer, AwsError, CLUSTERS_MAX, Pool, RealCluster, Spec, eventually};
+pub use cluster::{Admin, Answer, AwsError, CLUSTERS_MAX, Pool, RealCluster, Spec, eventually};
 
 /// What can go wrong with the servers or on the way to them.
 #[derive(Debug, thiserror::Error)]

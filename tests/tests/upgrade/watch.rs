@@ -27,8 +27,7 @@ pub(crate) fn watched<T>(cluster: &RealCluster, what: impl FnOnce() -> T) -> (T,
         let watch = scope.spawn(|| {
             let mut seen = Seen::default();
             while !over.load(Ordering::Relaxed) {
-                look(cluster, &mut seen);
-                std::thread::sleep(PACE);
+                seen.look(cluster);
             }
             seen
         });
@@ -56,18 +55,21 @@ pub(crate) fn minor(version: &str) -> u32 {
     minor.and_then(|minor| minor.parse().ok()).expect("a version has a minor")
 }
 
-fn look(cluster: &RealCluster, seen: &mut Seen) {
-    // An apiserver may stop in the middle of a look, which then counts for nothing.
-    let _ = budgets(cluster, seen);
-    let _ = skew(cluster, seen);
-    let _ = gates(cluster, seen);
+impl Seen {
+    /// One look, and the time until the next.
+    pub(crate) fn look(&mut self, cluster: &RealCluster) {
+        // An apiserver may stop in the middle of a look, which then counts for nothing.
+        let _ = budgets(cluster, self);
+        let _ = skew(cluster, self);
+        let _ = gates(cluster, self);
+        std::thread::sleep(PACE);
+    }
 }
 
 /// An instance of the control plane leaves its target groups before it ends: what is `healthy` or
 /// `draining` still gets connections.
 fn gates(cluster: &RealCluster, seen: &mut Seen) -> Option<()> {
-    for name in cluster.control_plane_groups() {
-        let group = cluster.group(&name).ok()?;
+    for group in cluster.groups(&cluster.control_plane_groups()).ok()? {
         let ending: BTreeSet<&str> = group["Instances"]
             .as_array()?
             .iter()
