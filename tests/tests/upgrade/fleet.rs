@@ -166,9 +166,19 @@ impl Fleet {
     }
 
     /// Runs something else, as refit is run.
-    pub(crate) fn in_its_place(&self, mut command: Command) -> Ran {
+    pub(crate) fn in_its_place(&self, command: Command) -> Ran {
+        Ran::from(self.placed(command).output().expect("it starts"))
+    }
+
+    /// Something else, ready to run as refit is run, with the variables that it was given.
+    pub(crate) fn placed(&self, mut command: Command) -> Command {
+        let given: Vec<_> = command
+            .get_envs()
+            .filter_map(|(key, value)| Some((key.to_owned(), value?.to_owned())))
+            .collect();
         self.place(&mut command);
-        Ran::from(command.output().expect("it starts"))
+        command.envs(given);
+        command
     }
 
     /// Nothing is left to do.

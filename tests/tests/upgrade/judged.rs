@@ -1,85 +1,70 @@
-//! A test of the tests: three bugs that an engine could have, played by hand. The watchers that
-//! judge every other test here see each of them.
+//! A test of the tests: three bugs that an engine could have. The watchers that judge every other
+//! test here see each of them, in runs that are as others but for the bug.
 
-use std::collections::BTreeSet;
-use std::time::Duration;
+use std::cmp::Reverse;
+use std::process::Stdio;
+use std::time::{Duration, Instant};
 
-use refit_tests::real::{Pool, RealCluster, Spec, eventually};
-use serde_json::json;
+use refit_tests::real::{Pool, RealCluster, Spec};
+use serde_json::{Value, json};
 
-use crate::watch::{minor, settings, watched};
+use crate::buggy::{self, Bug, PLAN};
+use crate::fleet::{Fleet, versions};
+use crate::watch::Seen;
 
-pub(crate) fn the_watchers_see_what_is_wrong() {
-    let spec = Spec::new("rude").pool(Pool::new("general").sizes(1, 3, 6)).fixture("deployments");
+/// How long a bug may go unseen: a roll of three nodes takes less.
+const SEEN_WITHIN: Duration = Duration::from_mins(4);
+
+pub(crate) fn bugs_are_caught() {
+    let spec = Spec::new("buggy").pool(Pool::new("general").sizes(1, 3, 6)).fixture("deployments");
     let cluster = RealCluster::start(&spec).expect("the cluster starts");
-    deleted_instead_of_evicted(&cluster);
-    desired_restored_by_number(&cluster);
-    the_target_group_is_forgotten(&cluster);
+    let fleet = Fleet::new(&cluster, &["general"]);
+    fleet.grant(&cluster);
+    let roll = ["--replace", "buggy/general"];
+    caught(&cluster, &fleet, Bug::DeletesPods, &roll, "budget");
+    // What the run has left behind is given back, and what was wrong is over.
+    fleet.run(&["apply", "--auto-approve"]).exits(0);
+    // The group may happen to choose the very node that refit has drained, but not a protected one.
+    protect_the_first(&cluster);
+    caught(&cluster, &fleet, Bug::LowersByNumber, &roll, "budget");
+    fleet.run(&["apply", "--auto-approve"]).exits(0);
+    fleet.ask_for(&versions()[1], &[]);
+    caught(&cluster, &fleet, Bug::SkipsTheGate, &["--only", "control-plane"], "target");
 }
 
-/// What was seen of one kind while something was done, and for so many seconds after it.
-fn wrong(cluster: &RealCluster, kind: &str, seconds: u64, what: impl FnOnce()) -> BTreeSet<String> {
-    let ((), seen) = watched(cluster, || {
-        what();
-        std::thread::sleep(Duration::from_secs(seconds));
+/// Protects the instance that refit replaces first from scale-in: of the fullest zone, the one with
+/// the lowest id.
+fn protect_the_first(cluster: &RealCluster) {
+    let name = cluster.group_of("general");
+    let group = cluster.group(&name).expect("the group is there");
+    let instances = group["Instances"].as_array().expect("it has instances");
+    let crowd = |zone: &Value| instances.iter().filter(|i| i["AvailabilityZone"] == *zone).count();
+    let first = instances.iter().min_by_key(|instance| {
+        let id = instance["InstanceId"].as_str().expect("an instance has an id");
+        (Reverse(crowd(&instance["AvailabilityZone"])), id)
     });
-    assert!(seen.minors.iter().all(|live| live.iter().all(|live| *live >= minor("1.35.0"))));
-    seen.wrong.into_iter().filter(|text| text.starts_with(kind)).collect()
+    let wish = json!({
+        "AutoScalingGroupName": name,
+        "InstanceIds": [first.expect("there is one")["InstanceId"]],
+        "ProtectedFromScaleIn": true,
+    });
+    cluster.aws("autoscaling", "SetInstanceProtection", &wish).expect("it can be protected");
 }
 
-fn is_calm(cluster: &RealCluster) {
-    eventually("all budgets have what they want", Duration::from_mins(1), || {
-        let budgets = cluster.list("/apis/policy/v1/poddisruptionbudgets").ok()?;
-        let calm = |status: &serde_json::Value| {
-            status["currentHealthy"].as_u64() == status["expectedPods"].as_u64()
-        };
-        budgets.iter().all(|budget| calm(&budget["status"])).then_some(())
-    });
-}
-
-/// A deletion asks no budget.
-fn deleted_instead_of_evicted(cluster: &RealCluster) {
-    let pods = cluster.list("/api/v1/namespaces/shop/pods?labelSelector=app%3Dweb");
-    let pods = pods.expect("pods are listed");
-    let found = wrong(cluster, "budget", 20, || {
-        for pod in pods.iter().take(3) {
-            let name = pod["metadata"]["name"].as_str().expect("a pod has a name");
-            let path = format!("/api/v1/namespaces/shop/pods/{name}");
-            cluster.kube("DELETE", &path, None).expect("it can be deleted");
-        }
-    });
-    assert!(!found.is_empty());
-    is_calm(cluster);
-}
-
-/// The group chooses who has to go, and nobody drained it.
-fn desired_restored_by_number(cluster: &RealCluster) {
-    let general = cluster.group_of("general");
-    let before = settings(cluster, std::slice::from_ref(&general));
-    let desired = |count: u32| {
-        let wish = json!({ "AutoScalingGroupName": general, "DesiredCapacity": count });
-        cluster.aws("autoscaling", "SetDesiredCapacity", &wish).expect("it can be set");
-    };
-    // Pods of a node that is gone count until they are collected, which takes a minute.
-    let found = wrong(cluster, "budget", 75, || desired(2));
-    assert!(!found.is_empty());
-    assert_ne!(settings(cluster, std::slice::from_ref(&general)), before);
-    desired(3);
-    eventually("three nodes again", Duration::from_mins(1), || {
-        (cluster.ready_nodes().ok()?.len() == 6).then_some(())
-    });
-    is_calm(cluster);
-}
-
-/// It ends while it has connections.
-fn the_target_group_is_forgotten(cluster: &RealCluster) {
-    let [group, ..] = cluster.control_plane_groups();
-    let instance =
-        cluster.group(&group).expect("it is there")["Instances"][0]["InstanceId"].clone();
-    let found = wrong(cluster, "target", 20, || {
-        let wish = json!({ "InstanceId": instance, "ShouldDecrementDesiredCapacity": false });
-        let done = cluster.aws("autoscaling", "TerminateInstanceInAutoScalingGroup", &wish);
-        done.expect("it can be terminated");
-    });
-    assert!(!found.is_empty());
+/// Lets a bug loose until the watchers say what it did wrong.
+fn caught(cluster: &RealCluster, fleet: &Fleet, bug: Bug, plan: &[&str], kind: &str) {
+    fleet.run(&[&["plan", "-o", PLAN], plan].concat()).exits(0);
+    let mut process = fleet.placed(buggy::command(bug, &cluster.door));
+    process.stdin(Stdio::piped()).stdout(Stdio::inherit()).stderr(Stdio::inherit());
+    let mut process = process.spawn().expect("it starts");
+    let begun = Instant::now();
+    let mut seen = Seen::default();
+    let is_seen = |seen: &Seen| seen.wrong.iter().any(|text| text.starts_with(kind));
+    while !is_seen(&seen) && begun.elapsed() < SEEN_WITHIN {
+        seen.look(cluster);
+    }
+    drop(process.stdin.take());
+    let ended = process.wait().expect("it ends");
+    assert!(ended.success(), "{bug:?}: {ended}");
+    assert!(is_seen(&seen), "{bug:?} was not seen: {:#?}", seen.wrong);
 }

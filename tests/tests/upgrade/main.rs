@@ -7,6 +7,7 @@
 
 mod access;
 mod addons;
+mod buggy;
 mod fleet;
 mod judged;
 mod killed;
@@ -36,6 +37,10 @@ macro_rules! trials {
 }
 
 fn main() -> ExitCode {
+    if let Some(bug) = buggy::asked_for() {
+        buggy::carry_out(bug);
+        return ExitCode::SUCCESS;
+    }
     let mut arguments = Arguments::from_args();
     arguments.test_threads.get_or_insert(CLUSTERS_MAX);
     let longest_first = trials![
@@ -52,7 +57,7 @@ fn main() -> ExitCode {
         addons::add_ons_of_other_hands,
         refused::what_a_plan_foresees,
         permissions::one_permission_less_fails_before_the_first_write,
-        judged::the_watchers_see_what_is_wrong,
+        judged::bugs_are_caught,
         way::looking_only_reads,
         permissions::the_kinds_of_add_ons_are_granted,
     ];

@@ -61,6 +61,29 @@ pub(crate) fn addons(fleet: &Fleet) -> [Vec<(&'static str, String)>; 2] {
     wanted
 }
 
+/// An add-on whose first version does not go with the newest minor, and whose last one goes with no
+/// other: on the way there is a version between them.
+fn bridged(fleet: &Fleet, wanted: &mut [Vec<(&'static str, String)>; 2]) {
+    let manifests = ["1.0.0", "1.1.0", "2.0.0"].map(|version| {
+        let object = format!(
+            "apiVersion: v1\nkind: ConfigMap\nmetadata:\n  name: agent\n  namespace: kube-system\n\
+             data:\n  version: \"{version}\"\n"
+        );
+        (version, object)
+    });
+    let manifests: Vec<(&str, &str)> =
+        manifests.iter().map(|(version, object)| (*version, object.as_str())).collect();
+    fleet.addon(
+        "agent",
+        "[[versions]]\nversion = \"1.0.0\"\nkubernetes = \">=1.33, <=1.36\"\n\n\
+         [[versions]]\nversion = \"1.1.0\"\nkubernetes = \">=1.36, <=1.37\"\n\n\
+         [[versions]]\nversion = \"2.0.0\"\nkubernetes = \">=1.37\"\n",
+        &manifests,
+    );
+    wanted[0].push(("agent", "1.0.0".to_owned()));
+    wanted[1].insert(0, ("agent", "2.0.0".to_owned()));
+}
+
 fn borrowed<'a>(addons: &'a [(&'static str, String)]) -> Vec<(&'static str, &'a str)> {
     addons.iter().map(|(name, version)| (*name, version.as_str())).collect()
 }
@@ -70,7 +93,9 @@ pub(crate) fn two_minors_up_and_the_second_plan_is_empty() {
     let fleet = Fleet::new(&cluster, &POOLS);
     let versions = versions();
     let newest = versions.last().expect("there are versions");
-    let [first, last] = addons(&fleet);
+    let mut asked = addons(&fleet);
+    bridged(&fleet, &mut asked);
+    let [first, last] = asked;
     fleet.ask_for(&versions[0], &borrowed(&first));
     fleet.run(&["validate"]).exits(0);
     let granted = fleet.grant(&cluster);
@@ -86,8 +111,8 @@ pub(crate) fn two_minors_up_and_the_second_plan_is_empty() {
         .collect();
     let before = settings(&cluster, &groups);
     fleet.run(&["plan", "-o", "up.plan"]).exits(0).says(&[
-        "2 hops, 2 node rolls, 2 add-ons",
         "1.35.4 -> 1.36.3 -> 1.37.0",
+        "agent 1.0.0 -> 1.1.0 -> 2.0.0",
         "coredns 1.13.1 -> 1.14.6",
     ]);
 
@@ -117,7 +142,7 @@ pub(crate) fn two_minors_up_and_the_second_plan_is_empty() {
     fleet.is_done();
 
     // No set names it any more.
-    fleet.ask_for(newest, &borrowed(&last[..1]));
+    fleet.ask_for(newest, &borrowed(&last[..2]));
     fleet.run(&["apply", "--auto-approve"]).exits(0);
     fleet.is_done();
     all_was_used(&cluster, &fleet, &granted);
