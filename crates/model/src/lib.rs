@@ -14,6 +14,7 @@ mod addon;
 mod call;
 mod crd;
 mod digest;
+mod distinct;
 mod durations;
 mod event;
 mod explanation;

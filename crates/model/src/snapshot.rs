@@ -10,6 +10,7 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
+use crate::distinct::{self, Named};
 use crate::{
     AddonName, ClusterName, CrdState, Digest, FleetName, GroupName, ImageId, InstanceId,
     KubeVersion, Minor, NodeName, ObjectRef, Period, RunId, Timestamp, WorkloadRef, Zone,
@@ -26,6 +27,7 @@ pub struct Snapshot {
     /// When; a plan from this snapshot takes it as now.
     pub taken_at: Timestamp,
     /// By name.
+    #[serde(deserialize_with = "distinct::map")]
     pub clusters: BTreeMap<ClusterName, Observation>,
 }
 
@@ -57,10 +59,13 @@ pub struct ClusterState {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub serves: Option<ServedVersion>,
     /// The instances of the control plane.
+    #[serde(deserialize_with = "distinct::list")]
     pub control_plane: Vec<ControlPlaneMember>,
     /// The Auto Scaling groups that the cluster's file declares.
+    #[serde(deserialize_with = "distinct::map")]
     pub groups: BTreeMap<GroupName, GroupState>,
     /// All nodes, whether a pool declares them or not.
+    #[serde(deserialize_with = "distinct::map")]
     pub nodes: BTreeMap<NodeName, NodeState>,
     /// Pods, reduced to what a rollout has to know.
     pub pods: Vec<PodState>,
@@ -69,8 +74,10 @@ pub struct ClusterState {
     /// PodDisruptionBudgets.
     pub budgets: Vec<BudgetState>,
     /// The images that the cluster's patterns match.
+    #[serde(deserialize_with = "distinct::list")]
     pub images: Vec<ImageState>,
     /// Add-ons that the fleet knows or that refit has installed.
+    #[serde(deserialize_with = "distinct::map")]
     pub addons: BTreeMap<AddonName, AddonState>,
     /// The Lease that a run holds while it writes to the cluster.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -229,6 +236,7 @@ pub struct GroupState {
     /// The target groups that the group itself is attached to.
     pub target_groups: BTreeSet<String>,
     /// Its instances.
+    #[serde(deserialize_with = "distinct::list")]
     pub instances: Vec<InstanceState>,
     /// The tags that begin with `refit.dev/`.
     pub tags: BTreeMap<String, String>,
@@ -519,4 +527,30 @@ pub struct LeaseState {
     pub holder: String,
     /// Until when, unless it is renewed.
     pub until: Timestamp,
+}
+impl Named for ControlPlaneMember {
+    const WHAT: &'static str = "the instance";
+    type Name = InstanceId;
+
+    fn name(&self) -> &InstanceId {
+        &self.instance
+    }
+}
+
+impl Named for InstanceState {
+    const WHAT: &'static str = "the instance";
+    type Name = InstanceId;
+
+    fn name(&self) -> &InstanceId {
+        &self.id
+    }
+}
+
+impl Named for ImageState {
+    const WHAT: &'static str = "the image";
+    type Name = ImageId;
+
+    fn name(&self) -> &ImageId {
+        &self.id
+    }
 }

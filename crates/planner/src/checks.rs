@@ -283,6 +283,15 @@ pub(crate) fn emulation(
     found
 }
 
+/// What runs on a node and comes with its image.
+fn runs(node: &NodeState) -> Vec<(&'static str, &KubeVersion)> {
+    let mut runs = vec![("kubelet", &node.kubelet)];
+    if let KubeProxy::StaticPod(version) = &node.kube_proxy {
+        runs.push(("kube-proxy", version));
+    }
+    runs
+}
+
 /// Whether skew holds now: what is broken already has to be mended by hand. Nodes of pools may be
 /// newer than declared in a cluster that was named to go back.
 pub(crate) fn skew_now(
@@ -296,26 +305,32 @@ pub(crate) fn skew_now(
     let target = &cluster.kubernetes.value;
     let api_servers: BTreeSet<&KubeVersion> =
         state.control_plane.iter().filter_map(|member| member.api_server.as_ref()).collect();
-    for (name, node) in state.nodes.iter().filter(|(_, node)| !node.control_plane) {
-        let kubelet = &node.kubelet;
-        if is_newer(kubelet, target) && !(named && pooled(name)) {
+    for (name, node) in state.nodes.iter().filter(|(name, n)| !n.control_plane || pooled(name)) {
+        let mut parts = runs(node).into_iter();
+        if let Some((part, version)) = parts.clone().find(|(_, v)| is_newer(v, target))
+            && !(named && pooled(name))
+        {
+            let own = if part == "kubelet" { "" } else { "its kube-proxy " };
             let newer = if named {
                 Blocker::new(
                     Code::RF015,
-                    format!("belongs to no declared pool and runs {kubelet}, newer than {target}"),
+                    format!(
+                        "belongs to no declared pool and {own}runs {version}, newer than {target}"
+                    ),
                     "declare its pool, or replace the node",
                 )
             } else {
-                not_named(cluster, format!("runs {kubelet}, newer than {target}"))
+                not_named(cluster, format!("{own}runs {version}, newer than {target}"))
             };
             found.push(newer.of(format!("node {name}")));
-        } else if let Some(api) =
-            api_servers.iter().find(|api| !skew::kubelet_fits(kubelet.minor(), api.minor()))
-        {
+        } else if let Some((part, version, api)) = parts.find_map(|(part, version)| {
+            let misfit = |api: &&&KubeVersion| !skew::kubelet_fits(version.minor(), api.minor());
+            api_servers.iter().find(misfit).map(|api| (part, version, api))
+        }) {
             found.push(
                 Blocker::new(
                     Code::RF017,
-                    format!("its kubelet {kubelet} does not fit the apiserver {api}"),
+                    format!("its {part} {version} does not fit the apiserver {api}"),
                     "bring it within the skew policy by hand",
                 )
                 .of(format!("node {name}")),

@@ -63,19 +63,20 @@ pub(crate) fn phases(
     state: &ClusterState,
     live: &BTreeSet<KubeVersion>,
     hops: &[Hop],
+    pools: &[PoolNow],
     target: &KubeVersion,
 ) -> Vec<Phase> {
     let servers = state.control_plane.iter().filter_map(|member| member.api_server.as_ref());
     let beside = state.nodes.values().filter(|node| node.control_plane).map(kubelet);
     // On the way back nodes are rolled first, to what apiservers then go to.
-    let oldest = match hops.first() {
+    let rolled_to = match hops.first() {
         None => target,
         Some(hop) if hop.goes_back() => &hop.to,
-        Some(_) => live.first().unwrap_or(target),
+        Some(_) => newest_patch(live.first().unwrap_or(target), pools, target),
     };
     let first = Phase {
         hop: None,
-        version: oldest.clone(),
+        version: rolled_to.clone(),
         api_servers: servers.map(KubeVersion::minor).collect(),
         beside: beside.collect(),
     };
@@ -86,6 +87,19 @@ pub(crate) fn phases(
         beside: BTreeSet::from([hop.to.minor()]),
     });
     std::iter::once(first).chain(after).collect()
+}
+
+/// What nodes are rolled to on the way from a version: a later patch of its minor, where nodes run
+/// one, for none of them goes back. The skew policy asks for minors only.
+fn newest_patch<'a>(
+    oldest: &'a KubeVersion,
+    pools: &'a [PoolNow],
+    target: &KubeVersion,
+) -> &'a KubeVersion {
+    let on_the_way = oldest.minor() < target.minor();
+    let rolled = pools.iter().filter(|pool| on_the_way && !pool.stays);
+    let patches = rolled.flat_map(|pool| &pool.runs).filter(|v| v.minor() == oldest.minor());
+    patches.fold(oldest, |newest, patch| newest.max(patch))
 }
 
 /// What runs on nodes that no pool and no control plane owns, as far as it is known.

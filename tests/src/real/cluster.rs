@@ -17,7 +17,7 @@ use super::{Error, say, servers};
 
 /// So many clusters live at once in this process; whoever wants another one waits. Each takes
 /// about 1.2 GB with a control plane of three, and a third of a core.
-pub const CLUSTERS_MAX: usize = 4;
+pub const CLUSTERS_MAX: usize = 5;
 
 /// Servers that end when their standard input does are given this long.
 const END: Duration = Duration::from_secs(10);

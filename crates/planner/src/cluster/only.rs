@@ -46,7 +46,7 @@ impl ClusterPlanner<'_> {
         let target = &self.cluster.kubernetes.value;
         let named = self.may_go_back();
         let try_with = |hops: &[Hop], stay: &BTreeSet<AddonName>| {
-            let phases = timeline::phases(self.state, live, hops, target);
+            let phases = timeline::phases(self.state, live, hops, pools, target);
             let parts =
                 Parts::of(self.fleet, self.cluster, self.state, phases, pools, stay, named)?;
             self.ways.cheapest(self.fleet, self.cluster, parts)

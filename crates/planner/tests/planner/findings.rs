@@ -136,6 +136,14 @@ fn machines_are_not_downgraded_nor_are_addons() {
     bench.state().nodes.get_mut(&node).unwrap().kubelet = n("1.33.5");
     let plan = bench.plan();
     assert_eq!(finding(&plan, Code::RF015).subject.part, Some(format!("node {node}")));
+    // Nor is a kube-proxy that comes with the image.
+    let state = bench.state().nodes.get_mut(&node).unwrap();
+    state.kubelet = n("1.33.2");
+    state.kube_proxy = KubeProxy::StaticPod(n("1.33.5"));
+    let plan = bench.plan();
+    let found = finding(&plan, Code::RF015);
+    assert_eq!(found.subject.part, Some(format!("node {node}")));
+    assert!(found.evidence.starts_with("its kube-proxy runs 1.33.5, newer than 1.33.2"));
 
     let mut bench = healthy(|fleet| {
         knows(fleet, "dns", &[("1.0.0", ">=1.28"), ("1.1.0", ">=1.28")]);

@@ -305,3 +305,19 @@ fn an_empty_pool_is_pinned_at_the_end_only() {
         ["control-plane 1.32.2 -> 1.33.5", "general 1.32.2 -> 1.33.5", "pin the image of 1 groups",],
     );
 }
+
+/// A patch of the kubelet may be newer than the apiserver's: the policy asks for minors.
+#[test]
+fn on_the_way_no_node_goes_back_to_an_older_patch() {
+    let mut bench = Bench::ant("1.33.2", "1.34.5");
+    bench.pool_runs("batch", &["1.30.2", "1.33.5"]);
+    assert_eq!(
+        bench.steps(),
+        [
+            "batch 1.30.2/1.33.5 -> 1.33.5",
+            "control-plane 1.33.2 -> 1.34.5",
+            "general 1.33.2 -> 1.34.5",
+            "batch 1.33.5 -> 1.34.5",
+        ]
+    );
+}

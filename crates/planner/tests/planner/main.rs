@@ -9,6 +9,7 @@ mod cases;
 mod determinism;
 mod downgrades;
 mod edges;
+mod edited;
 mod explain;
 mod findings;
 mod hops;
