@@ -25,10 +25,11 @@ pub(crate) fn check(
 ) {
     let running = state.nodes.values().map(|node| &node.kubelet);
     let target = std::iter::once(&cluster.kubernetes.value);
-    let mut known: Vec<&KubeVersion> =
-        fleet.available.iter().chain(running).chain(target).collect();
-    known.sort_unstable();
+    let mut known: Vec<&KubeVersion> = running.collect();
+    // Most nodes run what the node before them runs.
     known.dedup();
+    known.extend(fleet.available.iter().chain(target));
+    known.sort_unstable();
     let mut pins: BTreeMap<&GroupName, Vec<(usize, &ImageId)>> = BTreeMap::new();
     for (at, action) in order.actions().iter().enumerate() {
         let ActionKind::PinGroups { images } = &action.kind else { continue };

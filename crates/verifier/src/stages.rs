@@ -234,19 +234,23 @@ fn pools_now<'a>(
     cluster: &'a Cluster,
     state: &'a ClusterState,
 ) -> BTreeMap<&'a PoolName, PoolNow<'a>> {
-    let mut found: BTreeMap<&PoolName, PoolNow<'_>> = BTreeMap::new();
+    let mut pools_of: BTreeMap<&InstanceId, Vec<&PoolName>> = BTreeMap::new();
     for pool in &cluster.pools {
         let groups = pool.groups.iter().filter_map(|name| state.groups.get(name));
-        let instances: BTreeSet<&InstanceId> =
-            groups.flat_map(|group| &group.instances).map(|instance| &instance.id).collect();
-        let (names, versions) = found.entry(&pool.name).or_default();
-        for (name, node) in &state.nodes {
-            if node.instance.as_ref().is_some_and(|id| instances.contains(id)) {
-                names.insert(name);
-                versions.insert(node.kubelet.clone());
-                if let KubeProxy::StaticPod(version) = &node.kube_proxy {
-                    versions.insert(version.clone());
-                }
+        for instance in groups.flat_map(|group| &group.instances) {
+            pools_of.entry(&instance.id).or_default().push(&pool.name);
+        }
+    }
+    let mut found: BTreeMap<&PoolName, PoolNow<'_>> =
+        cluster.pools.iter().map(|pool| (&pool.name, PoolNow::default())).collect();
+    for (name, node) in &state.nodes {
+        let pools = node.instance.as_ref().and_then(|id| pools_of.get(id));
+        for pool in pools.into_iter().flatten() {
+            let (names, versions) = found.entry(pool).or_default();
+            names.insert(name);
+            versions.insert(node.kubelet.clone());
+            if let KubeProxy::StaticPod(version) = &node.kube_proxy {
+                versions.insert(version.clone());
             }
         }
     }

@@ -137,14 +137,14 @@ impl ClusterPlanner<'_> {
                 .map(|release| release.manifests.objects())
                 .unwrap_or_default()
         };
-        let there: BTreeSet<ObjectRef> = match from {
-            Some(from) => objects(from).iter().map(|manifest| manifest.object.clone()).collect(),
-            None => self.state.addons.get(name).map(|a| a.members.clone()).unwrap_or_default(),
+        let there: Vec<&ObjectRef> = match from {
+            Some(from) => objects(from).iter().map(|manifest| &manifest.object).collect(),
+            None => self.state.addons.get(name).into_iter().flat_map(|a| &a.members).collect(),
         };
         let stays: BTreeSet<_> =
             objects(to).iter().map(|manifest| manifest.object.identity()).collect();
         there
-            .iter()
+            .into_iter()
             .filter(|object| !stays.contains(&object.identity()) && self.may_prune(name, object))
             .cloned()
             .collect()

@@ -65,10 +65,11 @@ impl ClusterPlanner<'_> {
     /// version of is left out: an image that is not there any more cannot be launched either.
     fn launches_now(&self, live: &BTreeSet<KubeVersion>) -> BTreeMap<GroupName, Launch> {
         let kubelets = self.state.nodes.values().map(|node| &node.kubelet);
-        let mut known: Vec<&KubeVersion> =
-            self.fleet.available.iter().chain(live).chain(kubelets).collect();
-        known.sort_unstable();
+        let mut known: Vec<&KubeVersion> = kubelets.collect();
+        // Most nodes run what the node before them runs.
         known.dedup();
+        known.extend(self.fleet.available.iter().chain(live));
+        known.sort_unstable();
         let pinned: BTreeMap<&GroupName, &ImageId> = self
             .actions
             .iter()

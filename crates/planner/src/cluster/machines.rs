@@ -170,10 +170,12 @@ impl ClusterPlanner<'_> {
             ActionKind::NodePoolRoll { pool: other, to, .. } if *other == pool.name => Some(to),
             _ => None,
         });
-        let mut from: BTreeSet<KubeVersion> = match earlier {
-            Some(earlier) => BTreeSet::from([earlier.clone()]),
-            None => nodes.iter().map(|(_, node)| node.kubelet.clone()).collect(),
-        };
+        let kubelets =
+            || -> BTreeSet<&KubeVersion> { nodes.iter().map(|(_, node)| &node.kubelet).collect() };
+        let mut from: BTreeSet<KubeVersion> = earlier.map_or_else(
+            || kubelets().into_iter().cloned().collect(),
+            |earlier| BTreeSet::from([earlier.clone()]),
+        );
         if from.is_empty() {
             from.insert(to.clone());
         }
