@@ -332,18 +332,23 @@ impl ImagePattern {
     /// Whether `name` is an image of `version`.
     pub fn matches(&self, version: &KubeVersion, name: &str) -> bool {
         // Most images are of other versions, and show it where the version begins.
-        let begins = |(literal, _): (&str, &str)| {
-            literal.contains('*')
-                || name.strip_prefix(literal).is_some_and(|n| version.may_begin(n))
-        };
-        self.name.split_once("{version}").is_none_or(begins) && self.of(version)(name)
+        begins(&self.name, version, name) && self.of(version)(name)
     }
 
     /// Whether a name is an image of `version`: for many names.
     pub fn of(&self, version: &KubeVersion) -> impl Fn(&str) -> bool + use<> {
-        let pattern = self.name.replace("{version}", &version.plain());
-        move |name| glob(pattern.as_bytes(), name.as_bytes())
+        let (pattern, version) = (self.name.clone(), version.clone());
+        let whole = pattern.replace("{version}", &version.plain());
+        move |name| begins(&pattern, &version, name) && glob(whole.as_bytes(), name.as_bytes())
     }
+}
+
+/// Whether a name has a version where a pattern has it first, as far as nothing before that stands
+/// for anything: 1.34.31 is not 1.34.3, whatever follows it in the pattern.
+fn begins(pattern: &str, version: &KubeVersion, name: &str) -> bool {
+    pattern.split_once("{version}").is_none_or(|(literal, _)| {
+        literal.contains('*') || name.strip_prefix(literal).is_some_and(|n| version.begins(n))
+    })
 }
 
 /// Whether `text` matches `pattern`, in which `*` stands for anything. Linear backtracking.
@@ -392,6 +397,17 @@ mod tests {
         assert!(pattern.matches(&version, "acme-k8s-1.34.3-20261101"));
         assert!(!pattern.matches(&version, "acme-k8s-1.34.31-20261101"));
         assert!(!pattern.matches(&version, "acme-k8s-1.33.3-20261101"));
+        let loose = ImagePattern { name: "acme-k8s-{version}*".into(), ..pattern };
+        for (name, is_it) in [
+            ("acme-k8s-1.34.3", true),
+            ("acme-k8s-1.34.3-20261101", true),
+            ("acme-k8s-1.34.31-20261101", false),
+            ("acme-k8s-1.34", false),
+            ("other-1.34.3", false),
+        ] {
+            assert_eq!(loose.matches(&version, name), is_it, "{name}");
+            assert_eq!(loose.of(&version)(name), is_it, "{name}");
+        }
         assert!(glob(b"a*b*c", b"a-b-b-c") && !glob(b"a*b*c", b"a-b-b-d"));
         assert!(glob(b"*", b"") && glob(b"**", b"x") && !glob(b"", b"x"));
     }

@@ -528,6 +528,7 @@ pub struct LeaseState {
     /// Until when, unless it is renewed.
     pub until: Timestamp,
 }
+
 impl Named for ControlPlaneMember {
     const WHAT: &'static str = "the instance";
     type Name = InstanceId;

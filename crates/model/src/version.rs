@@ -128,7 +128,7 @@ impl KubeVersion {
 
     /// Whether the numbers that a text begins with are this version's, without pre-release and
     /// vendor suffix.
-    pub(crate) fn may_begin(&self, text: &str) -> bool {
+    pub(crate) fn begins(&self, text: &str) -> bool {
         let mut parts = text.splitn(3, '.');
         let mut next = || {
             let part = parts.next()?;

@@ -118,7 +118,7 @@ fn ctrl_c_at_the_question_leaves_without_a_run() {
 #[test]
 fn ctrl_c_in_a_run_stops_it_and_the_same_command_goes_on_without_asking() {
     let fleet = Fleet::starter();
-    let command = fleet.command(&["apply", "--simulation-speed", "200"]);
+    let command = fleet.command(&["apply", "--simulation-speed", "50"]);
     let mut session = on_terminal(command);
     session.exp_string(QUESTION).unwrap();
     session.send_line("yes").unwrap();
