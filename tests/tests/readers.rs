@@ -133,7 +133,7 @@ fn snapshots() {
             match serde_json::from_slice::<Snapshot>(bytes) {
                 Ok(seen) => {
                     let plan = plan(&fleet, &seen, &Options::default());
-                    let _ = verify(&fleet, &seen, &plan);
+                    assert_eq!(verify(&fleet, &seen, &plan), [], "{:#?}", plan.findings);
                     let _ = plan_text(&plan, Some(&fleet), Style::default());
                     None
                 }

@@ -332,14 +332,18 @@ impl ImagePattern {
     /// Whether `name` is an image of `version`.
     pub fn matches(&self, version: &KubeVersion, name: &str) -> bool {
         // Most images are of other versions, and show it where the version begins.
-        begins(&self.name, version, name) && self.of(version)(name)
+        begins(&self.name, version, name) && glob(self.spelled(version).as_bytes(), name.as_bytes())
     }
 
     /// Whether a name is an image of `version`: for many names.
-    pub fn of(&self, version: &KubeVersion) -> impl Fn(&str) -> bool + use<> {
-        let (pattern, version) = (self.name.clone(), version.clone());
-        let whole = pattern.replace("{version}", &version.plain());
-        move |name| begins(&pattern, &version, name) && glob(whole.as_bytes(), name.as_bytes())
+    pub fn of<'a>(&'a self, version: &'a KubeVersion) -> impl Fn(&str) -> bool + use<'a> {
+        let spelled = self.spelled(version);
+        move |name| begins(&self.name, version, name) && glob(spelled.as_bytes(), name.as_bytes())
+    }
+
+    /// The pattern with the version in its place.
+    fn spelled(&self, version: &KubeVersion) -> String {
+        self.name.replace("{version}", &version.plain())
     }
 }
 

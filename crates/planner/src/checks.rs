@@ -284,12 +284,12 @@ pub(crate) fn emulation(
 }
 
 /// What runs on a node and comes with its image.
-fn runs(node: &NodeState) -> Vec<(&'static str, &KubeVersion)> {
-    let mut runs = vec![("kubelet", &node.kubelet)];
-    if let KubeProxy::StaticPod(version) = &node.kube_proxy {
-        runs.push(("kube-proxy", version));
-    }
-    runs
+fn runs(node: &NodeState) -> impl Iterator<Item = (&'static str, &KubeVersion)> + Clone {
+    let proxy = match &node.kube_proxy {
+        KubeProxy::StaticPod(version) => Some(("kube-proxy", version)),
+        _ => None,
+    };
+    std::iter::once(("kubelet", &node.kubelet)).chain(proxy)
 }
 
 /// Whether skew holds now: what is broken already has to be mended by hand. Nodes of pools may be
@@ -306,7 +306,7 @@ pub(crate) fn skew_now(
     let api_servers: BTreeSet<&KubeVersion> =
         state.control_plane.iter().filter_map(|member| member.api_server.as_ref()).collect();
     for (name, node) in state.nodes.iter().filter(|(name, n)| !n.control_plane || pooled(name)) {
-        let mut parts = runs(node).into_iter();
+        let mut parts = runs(node);
         if let Some((part, version)) = parts.clone().find(|(_, v)| is_newer(v, target))
             && !(named && pooled(name))
         {
