@@ -31,8 +31,7 @@ fn measure(nodes: u64, pods: u64) {
     let refit = binary();
     let spec = Spec::new("crowd").without_control_plane().pool(Pool::new("general").sizes(1, 1, 2));
     let cluster = RealCluster::start(&spec).expect("the servers start");
-    let filled = cluster.admin(json!({ "do": "crowd", "nodes": nodes, "pods": pods }));
-    let seconds = filled.expect("the cluster can be filled").as_f64().unwrap_or_default();
+    let seconds = cluster.crowd(nodes, pods).expect("the cluster can be filled");
     say(&format!("{nodes} nodes and {pods} pods were made in {seconds:.0} s.\n"));
 
     say("| What | Time | Memory |");

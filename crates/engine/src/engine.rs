@@ -126,15 +126,15 @@ impl Engine {
         for record in records {
             match &record.kind {
                 RecordKind::ActionStarted { action } => {
-                    let memory = engine.memories.entry(action.clone()).or_default();
+                    let memory = engine.memories.entry(*action).or_default();
                     memory.begin_anew();
                     memory.started_at = Some(record.at);
                 }
                 RecordKind::Intent { op, action, cluster, call, .. } => {
                     engine.next_op = engine.next_op.max(op.0 + 1);
-                    engine.memories.entry(action.clone()).or_default().intend(call);
+                    engine.memories.entry(*action).or_default().intend(call);
                     engine.tokens.entry(target(cluster, call)).or_default().next(call);
-                    calls.insert(*op, (action.clone(), cluster.clone(), call.clone()));
+                    calls.insert(*op, (*action, cluster.clone(), call.clone()));
                 }
                 RecordKind::Settled { op, result } => {
                     if let Some((action, cluster, call)) = calls.remove(op) {
@@ -142,7 +142,7 @@ impl Engine {
                     }
                 }
                 RecordKind::Progress { action, progress } => {
-                    engine.memories.entry(action.clone()).or_default().note(progress, record.at);
+                    engine.memories.entry(*action).or_default().note(progress, record.at);
                 }
                 RecordKind::ActionEnded { action, outcome } => {
                     let at = engine.plan.actions.iter().position(|a| a.id == *action);
@@ -237,7 +237,7 @@ impl Engine {
                 Standing::Ended(Outcome::Skipped { .. }) => &mut recap.skipped,
                 Standing::Waiting | Standing::Running => &mut recap.not_started,
             };
-            list.push(action.id.clone());
+            list.push(action.id);
         }
         recap
     }

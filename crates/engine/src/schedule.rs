@@ -65,7 +65,7 @@ impl Schedule {
         let action = &plan.actions[at];
         let failed = matches!(outcome, Outcome::Failed { .. } | Outcome::Conflict { .. });
         if let (true, Some(cluster)) = (failed, &action.cluster) {
-            self.failed.entry(cluster.clone()).or_insert_with(|| action.id.clone());
+            self.failed.entry(cluster.clone()).or_insert_with(|| action.id);
         }
         self.standing[at] = Standing::Ended(outcome);
     }
@@ -206,13 +206,13 @@ impl Schedule {
             let Standing::Ended(outcome) = &self.standing[*before] else { return None };
             if !outcome.is_success() {
                 let action = &plan.actions[*before];
-                let Some(cluster) = &action.cluster else { return Some(Err(action.id.clone())) };
+                let Some(cluster) = &action.cluster else { return Some(Err(action.id)) };
                 failed.insert(cluster, self.failed.get(cluster).unwrap_or(&action.id));
             }
         }
         let too_many = failed.len() > max_failed as usize;
         Some(match failed.into_values().next() {
-            Some(first) if too_many => Err(first.clone()),
+            Some(first) if too_many => Err(*first),
             _ => Ok(()),
         })
     }
@@ -221,18 +221,18 @@ impl Schedule {
     fn reason_not_to(&self, plan: &Plan, at: usize) -> Option<ActionId> {
         let cluster = plan.actions[at].cluster.as_ref()?;
         if let Some(failed) = self.failed.get(cluster) {
-            return Some(failed.clone());
+            return Some(*failed);
         }
         for before in &self.before[at] {
             match &self.standing[*before] {
                 Standing::Ended(Outcome::Skipped { because_of }) => {
-                    return Some(because_of.clone());
+                    return Some(*because_of);
                 }
                 // What was stopped goes on later, and so does what waits for it.
                 Standing::Ended(outcome)
                     if !outcome.is_success() && *outcome != Outcome::Stopped =>
                 {
-                    return Some(plan.actions[*before].id.clone());
+                    return Some(plan.actions[*before].id);
                 }
                 _ => {}
             }
@@ -249,7 +249,7 @@ impl Schedule {
             .map(|(_, action)| action)
             .collect();
         let over = failed.len() > plan.waves[wave].max_failed_clusters as usize;
-        if !begun && over { failed.first().map(|id| (*id).clone()) } else { None }
+        if !begun && over { failed.first().map(|id| *(*id)) } else { None }
     }
 }
 
@@ -302,7 +302,7 @@ mod tests {
             action.estimate = Period::minutes(5 + u32::try_from(actions.len()).unwrap());
             actions.push(action);
         }
-        actions.sort_by(|a, b| a.id.cmp(&b.id));
+        actions.sort_by_key(|a| a.id);
         let cluster = actions[0].cluster.clone().unwrap();
         let mut plan = plan(actions);
         plan.clusters.push(ClusterPlan {

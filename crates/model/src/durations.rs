@@ -339,7 +339,7 @@ mod tests {
             downgrade: std::collections::BTreeSet::new(),
             now: None,
         };
-        plan.actions.sort_by(|a, b| a.id.cmp(&b.id));
+        plan.actions.sort_by_key(|a| a.id);
         plan
     }
 
@@ -355,18 +355,18 @@ mod tests {
     }
 
     fn began(action: &Action) -> RecordKind {
-        RecordKind::ActionStarted { action: action.id.clone() }
+        RecordKind::ActionStarted { action: action.id }
     }
 
     fn ended(action: &Action, outcome: Outcome) -> RecordKind {
-        RecordKind::ActionEnded { action: action.id.clone(), outcome }
+        RecordKind::ActionEnded { action: action.id, outcome }
     }
 
     fn chosen(action: &Action, instance: &str, purpose: Purpose) -> RecordKind {
         let instance: InstanceId = instance.parse().unwrap();
         let (node, baseline) = (None, BTreeMap::new());
         let progress = Progress::NodeChosen { instance, node, purpose, baseline };
-        RecordKind::Progress { action: action.id.clone(), progress }
+        RecordKind::Progress { action: action.id, progress }
     }
 
     /// A roll of two nodes, whose nodes took so many seconds each, the pause not counted.
@@ -418,7 +418,7 @@ mod tests {
         let disturbances = [
             RecordKind::RunContinued { who: who() },
             RecordKind::StopAsked { stop: Stop::Finish },
-            RecordKind::Progress { action: roll.id.clone(), progress: healing },
+            RecordKind::Progress { action: roll.id, progress: healing },
         ];
         let mut history = History::default();
         for disturbance in disturbances {

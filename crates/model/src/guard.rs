@@ -39,7 +39,7 @@ pub enum StateGuard {
         /// Which add-on.
         addon: AddonName,
         /// The states.
-        any_of: BTreeSet<AddonMark>,
+        any_of: Vec<AddonMark>,
     },
     /// Objects of these CustomResourceDefinitions are stored in no other versions than these.
     Stored {
@@ -111,7 +111,7 @@ pub enum Precheck {
 impl StateGuard {
     /// The guard for one add-on in one state.
     pub fn addon(addon: &AddonName, mark: AddonMark) -> Self {
-        Self::Addon { addon: addon.clone(), any_of: BTreeSet::from([mark]) }
+        Self::Addon { addon: addon.clone(), any_of: vec![mark] }
     }
 
     /// Looks at the live state: is it as `expect` says, already as `ensure` says, on the way
@@ -313,11 +313,9 @@ impl AddonMark {
     }
 }
 
-fn join<T: fmt::Display>(items: &BTreeSet<T>, none: &str) -> String {
-    if items.is_empty() {
-        return none.to_owned();
-    }
-    items.iter().map(ToString::to_string).collect::<Vec<_>>().join(" or ")
+fn join(items: impl IntoIterator<Item: fmt::Display>, none: &str) -> String {
+    let items: Vec<String> = items.into_iter().map(|item| item.to_string()).collect();
+    if items.is_empty() { none.to_owned() } else { items.join(" or ") }
 }
 
 impl fmt::Display for StateGuard {

@@ -4,7 +4,8 @@ use std::fmt;
 use std::str::FromStr;
 
 use schemars::JsonSchema;
-use serde::{Deserialize, Serialize};
+
+use crate::text::as_text;
 
 /// A name that is empty, too long, or has a character that does not belong there.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -17,11 +18,16 @@ pub struct InvalidName {
 /// 63, an EC2 tag key 128, an Auto Scaling group name 255.
 const NAME_LENGTH_MAX: usize = 255;
 
-fn check(text: &str, what: &str, allowed: fn(char) -> bool) -> Result<(), InvalidName> {
+pub(crate) fn check(
+    text: &str,
+    what: &str,
+    longest: usize,
+    allowed: fn(char) -> bool,
+) -> Result<(), InvalidName> {
     let problem = if text.is_empty() {
         format!("{what} is empty")
-    } else if text.len() > NAME_LENGTH_MAX {
-        format!("{what} has {} bytes; at most {NAME_LENGTH_MAX} are allowed", text.len())
+    } else if text.len() > longest {
+        format!("{what} has {} bytes; at most {longest} are allowed", text.len())
     } else if let Some(bad) = text.chars().find(|c| !allowed(*c)) {
         format!("{what} `{}` contains {bad:?}", text.escape_debug())
     } else {
@@ -30,7 +36,7 @@ fn check(text: &str, what: &str, allowed: fn(char) -> bool) -> Result<(), Invali
     Err(InvalidName { problem })
 }
 
-fn plain(c: char) -> bool {
+pub(crate) fn plain(c: char) -> bool {
     c.is_ascii_alphanumeric() || matches!(c, '-' | '_' | '.')
 }
 
@@ -41,8 +47,7 @@ fn printable(c: char) -> bool {
 macro_rules! names {
     ($($(#[$doc:meta])* $name:ident, $what:literal, $allowed:ident;)*) => {$(
         $(#[$doc])*
-        #[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize, JsonSchema)]
-        #[serde(try_from = "String", into = "String")]
+        #[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Hash, JsonSchema)]
         #[schemars(with = "String")]
         pub struct $name(std::sync::Arc<str>);
 
@@ -56,23 +61,12 @@ macro_rules! names {
         impl FromStr for $name {
             type Err = InvalidName;
             fn from_str(text: &str) -> Result<Self, InvalidName> {
-                check(text, $what, $allowed)?;
+                check(text, $what, NAME_LENGTH_MAX, $allowed)?;
                 Ok(Self(text.into()))
             }
         }
 
-        impl TryFrom<String> for $name {
-            type Error = InvalidName;
-            fn try_from(text: String) -> Result<Self, InvalidName> {
-                text.parse()
-            }
-        }
-
-        impl From<$name> for String {
-            fn from(name: $name) -> Self {
-                name.0.as_ref().to_owned()
-            }
-        }
+        as_text!($name);
 
         impl fmt::Display for $name {
             fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -113,8 +107,6 @@ names! {
     Zone, "a zone", plain;
     /// The first 12 characters of a plan's digest.
     PlanId, "a plan id", plain;
-    /// The id of an action: a stable digest of its target, kind and hop.
-    ActionId, "an action id", plain;
     /// The id of a run.
     RunId, "a run id", plain;
 }

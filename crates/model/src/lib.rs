@@ -10,6 +10,7 @@
 //! the same bytes.
 
 mod action;
+mod action_id;
 mod addon;
 mod call;
 mod crd;
@@ -36,11 +37,13 @@ mod selection;
 pub mod skew;
 mod snapshot;
 mod support;
+mod text;
 mod version;
 
 pub use action::{
     Action, ActionKind, Because, Bounds, Edge, ImagePin, Reversibility, RollCause, Why,
 };
+pub use action_id::ActionId;
 pub use addon::{Addon, AddonRelease, Detection, Milestone, Placement};
 pub use call::{CallError, ErrorClass, Scope};
 pub use crd::{Crd, CrdMigration, CrdState, InvalidCrd, ObjectKey};
@@ -60,8 +63,8 @@ pub use fleet::{
 };
 pub use guard::{AddonMark, Precheck, StateGuard};
 pub use id::{
-    ActionId, AddonName, ChannelName, ClusterName, FleetName, GroupName, ImageId, InstanceId,
-    InvalidName, NodeName, PlanId, PoolName, ReleaseName, RunId, Zone,
+    AddonName, ChannelName, ClusterName, FleetName, GroupName, ImageId, InstanceId, InvalidName,
+    NodeName, PlanId, PoolName, ReleaseName, RunId, Zone,
 };
 pub use journal::{
     GivingUp, JournalRecord, OpResult, Outcome, Progress, Purpose, RecordKind, RunOutcome, Stop,

@@ -4,7 +4,8 @@ use std::fmt;
 use std::str::FromStr;
 
 use schemars::JsonSchema;
-use serde::{Deserialize, Serialize};
+
+use crate::text::as_text;
 
 /// A text that is neither a number nor a percentage.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -16,8 +17,7 @@ pub struct InvalidQuantity(String);
 /// Surge rounds up and unavailable rounds down, as the
 /// [Deployment API](https://kubernetes.io/docs/concepts/workloads/controllers/deployment/#max-unavailable)
 /// has it.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
-#[serde(try_from = "String", into = "String")]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, JsonSchema)]
 #[schemars(with = "String")]
 pub enum IntOrPercent {
     /// So many nodes.
@@ -69,18 +69,7 @@ impl FromStr for IntOrPercent {
     }
 }
 
-impl TryFrom<String> for IntOrPercent {
-    type Error = InvalidQuantity;
-    fn try_from(text: String) -> Result<Self, InvalidQuantity> {
-        text.parse()
-    }
-}
-
-impl From<IntOrPercent> for String {
-    fn from(quantity: IntOrPercent) -> Self {
-        quantity.to_string()
-    }
-}
+as_text!(IntOrPercent);
 
 impl fmt::Display for IntOrPercent {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {

@@ -102,21 +102,20 @@ impl ClusterState {
         &'a self,
         lists: impl IntoIterator<Item = &'a [GroupName]>,
     ) -> Vec<Vec<(&'a NodeName, &'a NodeState)>> {
-        let mut lists_of: BTreeMap<&InstanceId, Vec<usize>> = BTreeMap::new();
+        let mut lists_of: Vec<(&InstanceId, usize)> = Vec::new();
         let mut nodes = Vec::new();
         for (list, groups) in lists.into_iter().enumerate() {
             nodes.push(Vec::new());
             let groups = groups.iter().filter_map(|name| self.groups.get(name));
-            for instance in groups.flat_map(|group| &group.instances) {
-                let lists = lists_of.entry(&instance.id).or_default();
-                if lists.last() != Some(&list) {
-                    lists.push(list);
-                }
-            }
+            let instances = groups.flat_map(|group| &group.instances);
+            lists_of.extend(instances.map(|instance| (&instance.id, list)));
         }
+        lists_of.sort_unstable();
+        lists_of.dedup();
         for (name, node) in &self.nodes {
-            let lists = node.instance.as_ref().and_then(|id| lists_of.get(id));
-            for list in lists.into_iter().flatten() {
+            let Some(id) = &node.instance else { continue };
+            let first = lists_of.partition_point(|(other, _)| *other < id);
+            for (_, list) in lists_of[first..].iter().take_while(|(other, _)| *other == id) {
                 nodes[*list].push((name, node));
             }
         }

@@ -5,7 +5,8 @@ use std::fmt;
 use std::str::FromStr;
 
 use schemars::JsonSchema;
-use serde::{Deserialize, Serialize};
+
+use crate::text::as_text;
 
 /// A text that is not a version, with what a version looks like.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -16,8 +17,7 @@ pub struct InvalidVersion {
 }
 
 /// A Kubernetes minor version such as `1.34`. The skew policy compares these, never patches.
-#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize, JsonSchema)]
-#[serde(try_from = "String", into = "String")]
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, JsonSchema)]
 #[schemars(with = "String")]
 pub struct Minor {
     /// Always 1 so far.
@@ -75,8 +75,7 @@ impl fmt::Display for Minor {
 /// Accepts what apiservers and kubelets report: `v1.34.3`, `1.33.0-beta.1+abc`,
 /// `v1.33.4-eks-abc123`, `v1.30.2+k3s1`, `v1.29.3-gke.1200`. A vendor's suffix never
 /// decides an order; a pre-release (`alpha`, `beta`, `rc`) comes before its release.
-#[derive(Clone, PartialEq, Eq, Hash, Serialize, Deserialize, JsonSchema)]
-#[serde(try_from = "String", into = "String")]
+#[derive(Clone, PartialEq, Eq, Hash, JsonSchema)]
 #[schemars(with = "String")]
 pub struct KubeVersion {
     minor: Minor,
@@ -236,8 +235,7 @@ fn padded(f: &mut fmt::Formatter<'_>, text: fmt::Arguments<'_>) -> fmt::Result {
 }
 
 /// A version of an add-on: [semantic versioning](https://semver.org), a leading `v` allowed.
-#[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize, JsonSchema)]
-#[serde(try_from = "String", into = "String")]
+#[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Hash, JsonSchema)]
 #[schemars(with = "String")]
 pub struct AddonVersion(semver::Version);
 
@@ -276,21 +274,10 @@ impl fmt::Display for AddonVersion {
     }
 }
 
-macro_rules! as_text {
+as_text!(Minor, KubeVersion, AddonVersion);
+
+macro_rules! debug_as_text {
     ($($name:ident)*) => {$(
-        impl TryFrom<String> for $name {
-            type Error = InvalidVersion;
-            fn try_from(text: String) -> Result<Self, InvalidVersion> {
-                text.parse()
-            }
-        }
-
-        impl From<$name> for String {
-            fn from(version: $name) -> Self {
-                version.to_string()
-            }
-        }
-
         impl fmt::Debug for $name {
             fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
                 fmt::Display::fmt(self, f)
@@ -299,7 +286,7 @@ macro_rules! as_text {
     )*};
 }
 
-as_text!(Minor KubeVersion AddonVersion);
+debug_as_text!(Minor KubeVersion AddonVersion);
 
 #[cfg(test)]
 mod tests {

@@ -284,7 +284,7 @@ pub(crate) fn emulation(
 }
 
 /// What runs on a node and comes with its image.
-fn runs(node: &NodeState) -> impl Iterator<Item = (&'static str, &KubeVersion)> + Clone {
+pub(crate) fn runs(node: &NodeState) -> impl Iterator<Item = (&'static str, &KubeVersion)> + Clone {
     let proxy = match &node.kube_proxy {
         KubeProxy::StaticPod(version) => Some(("kube-proxy", version)),
         _ => None,
@@ -345,14 +345,14 @@ pub(crate) fn skew_now(
 pub(crate) fn drains(
     cluster: &Cluster,
     state: &ClusterState,
-    replaced: impl Fn(&NodeName) -> bool,
+    replaced: &[&NodeName],
 ) -> Vec<Blocker> {
     let mut found = Vec::new();
     let leaving: Vec<&PodState> = state
         .pods
         .iter()
         .filter(|pod| matches!(pod.owner, PodOwner::Workload(_) | PodOwner::Nobody))
-        .filter(|pod| pod.node.as_ref().is_some_and(&replaced))
+        .filter(|pod| pod.node.as_ref().is_some_and(|node| replaced.binary_search(&node).is_ok()))
         .collect();
     for budget in &state.budgets {
         let meets = leaving

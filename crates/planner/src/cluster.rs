@@ -15,8 +15,8 @@ use std::rc::Rc;
 
 use refit_model::{
     Action, ActionId, Because, Capped, Cluster, ClusterIdentity, ClusterState, Code, Edge, Finding,
-    Fleet, GroupName, ImagePolicy, InstanceState, KubeVersion, Lifecycle, NodeName, NodePool,
-    NodeState, Only, PoolName, RollTag, Severity, Timestamp, UpdateStrategy, Why,
+    Fleet, GroupName, ImagePolicy, InstanceId, InstanceState, KubeVersion, Lifecycle, NodeName,
+    NodePool, NodeState, Only, PoolName, RollTag, Severity, Timestamp, UpdateStrategy, Why,
 };
 
 use crate::Options;
@@ -114,7 +114,7 @@ impl Planned {
             .iter()
             .map(|action| &action.id)
             .filter(|id| !without.contains(id))
-            .cloned()
+            .copied()
             .collect()
     }
 }
@@ -142,6 +142,8 @@ pub(crate) fn plan<'a>(
 ) -> Planned {
     let nodes = state.nodes_by_groups(cluster.pools.iter().map(|pool| pool.groups.as_slice()));
     let names = cluster.pools.iter().map(|pool| &pool.name);
+    let cordoned =
+        state.nodes.values().filter(|node| node.annotations.contains_key(RollTag::CORDONED));
     let mut planner = ClusterPlanner {
         fleet,
         cluster,
@@ -150,6 +152,7 @@ pub(crate) fn plan<'a>(
         now,
         ways,
         nodes: names.zip(nodes.into_iter().map(Rc::from)).collect(),
+        cordoned: cordoned.filter_map(|node| node.instance.as_ref()).collect(),
         blockers: Vec::new(),
         actions: Vec::new(),
         edges: Vec::new(),
@@ -192,6 +195,8 @@ struct ClusterPlanner<'a> {
     now: Timestamp,
     ways: &'a Ways<'a>,
     nodes: BTreeMap<&'a PoolName, Nodes<'a>>,
+    /// The instances whose nodes a run that did not end left cordoned.
+    cordoned: BTreeSet<&'a InstanceId>,
     blockers: Vec<Blocker>,
     actions: Vec<Action>,
     edges: Vec<Edge>,
@@ -325,9 +330,8 @@ impl ClusterPlanner<'_> {
         for pool in &self.cluster.pools {
             let nodes = self.nodes_of(pool);
             let mut runs = BTreeSet::new();
-            for (_, node) in nodes.iter() {
-                runs.insert(node.kubelet.clone());
-                if let refit_model::KubeProxy::StaticPod(version) = &node.kube_proxy {
+            for (_, version) in nodes.iter().flat_map(|(_, node)| checks::runs(node)) {
+                if !runs.contains(version) {
                     runs.insert(version.clone());
                 }
             }
@@ -365,10 +369,7 @@ impl ClusterPlanner<'_> {
     /// Whether a run that did not end left its tag on a group, or a node cordoned. A machine that
     /// is on its way out takes its cordon with it.
     fn left_behind(&self, groups: &[GroupName]) -> bool {
-        let nodes = self.state.nodes.values();
-        let cordoned = nodes.filter(|node| node.annotations.contains_key(RollTag::CORDONED));
-        let cordoned: BTreeSet<_> = cordoned.filter_map(|node| node.instance.as_ref()).collect();
-        let cordoned = |instance: &InstanceState| cordoned.contains(&instance.id);
+        let cordoned = |instance: &InstanceState| self.cordoned.contains(&instance.id);
         groups.iter().filter_map(|name| self.state.groups.get(name)).any(|group| {
             let mut staying =
                 group.instances.iter().filter(|i| i.lifecycle != Lifecycle::Terminating);
@@ -416,12 +417,12 @@ impl ClusterPlanner<'_> {
             Step::Hop(_) => None,
         });
         let rolled: BTreeSet<&PoolName> = rolled.flatten().collect();
-        let replaced = |name: &NodeName| {
-            let node = self.state.nodes.get(name);
-            hops && node.is_some_and(|node| node.control_plane)
-                || rolled.iter().any(|pool| self.nodes.get(pool).is_some_and(|n| is_among(n, name)))
-        };
-        let found = checks::drains(self.cluster, self.state, replaced);
+        let of_pools = rolled.into_iter().filter_map(|pool| self.nodes.get(pool));
+        let of_pools = of_pools.flat_map(|nodes| nodes.iter().map(|(name, _)| *name));
+        let masters = self.state.nodes.iter().filter(|(_, node)| hops && node.control_plane);
+        let mut replaced: Vec<&NodeName> = of_pools.chain(masters.map(|(name, _)| name)).collect();
+        replaced.sort_unstable();
+        let found = checks::drains(self.cluster, self.state, &replaced);
         self.blockers.extend(found);
     }
 
@@ -438,12 +439,12 @@ impl ClusterPlanner<'_> {
     }
 
     fn push(&mut self, action: Action) -> ActionId {
-        let id = action.id.clone();
+        let id = action.id;
         self.actions.push(action);
         id
     }
 
     fn edge(&mut self, from: &ActionId, to: &ActionId, because: Because) {
-        self.edges.push(Edge { from: from.clone(), to: to.clone(), because });
+        self.edges.push(Edge { from: *from, to: *to, because });
     }
 }

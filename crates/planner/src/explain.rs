@@ -62,11 +62,7 @@ pub fn explain(plan: &Plan, fleet: Option<&Fleet>, name: &str) -> Result<Explana
 
 /// An action, as others are told of it.
 fn named(action: &Action) -> ActionRef {
-    ActionRef {
-        id: action.id.clone(),
-        cluster: action.cluster.clone(),
-        what: action.kind.to_string(),
-    }
+    ActionRef { id: action.id, cluster: action.cluster.clone(), what: action.kind.to_string() }
 }
 
 /// Links are told by cluster and by what their actions do.
@@ -129,7 +125,7 @@ impl<'a> Explainer<'a> {
             .filter_map(|earlier| {
                 Some(EarlierWave {
                     wave: earlier.wave,
-                    end: self.order.end_of(earlier)?.clone(),
+                    end: *self.order.end_of(earlier)?,
                     clusters: earlier.clusters.clone(),
                     max_failed_clusters: earlier.max_failed_clusters,
                 })

@@ -1,8 +1,6 @@
 //! The graph of a cluster's actions. `NodeIndex` never leaves this file: outside, an action is its
 //! id.
 
-use std::collections::BTreeMap;
-
 use petgraph::Direction::Incoming;
 use petgraph::algo::toposort;
 use petgraph::algo::tred::{dag_to_toposorted_adjacency_list, dag_transitive_reduction_closure};
@@ -19,10 +17,15 @@ impl<'a> Graph<'a> {
     /// An edge that does not lie between two of the actions has no ends.
     fn new(actions: &'a [Action], edges: &[Edge]) -> Self {
         let mut inner = DiGraph::with_capacity(actions.len(), edges.len());
-        let index: BTreeMap<&ActionId, NodeIndex> =
-            actions.iter().map(|action| (&action.id, inner.add_node(action))).collect();
-        debug_assert_eq!(index.len(), actions.len(), "action ids are unique");
-        let ends = edges.iter().map(|edge| Some((*index.get(&edge.from)?, *index.get(&edge.to)?)));
+        let mut index: Vec<(ActionId, NodeIndex)> =
+            actions.iter().map(|action| (action.id, inner.add_node(action))).collect();
+        index.sort_unstable();
+        debug_assert!(index.is_sorted_by(|(a, _), (b, _)| a < b), "action ids are unique");
+        let place = |id: &ActionId| {
+            let found = index.binary_search_by_key(id, |(id, _)| *id).ok()?;
+            index.get(found).map(|(_, node)| *node)
+        };
+        let ends = edges.iter().map(|edge| place(&edge.from).zip(place(&edge.to)));
         let ends: Vec<_> = ends.collect();
         for (from, to) in ends.iter().flatten() {
             inner.add_edge(*from, *to, ());

@@ -67,7 +67,7 @@ pub(crate) fn tie(
                     let because = Because::Wave { channel: channel.name.clone(), wave: *before };
                     for source in planned.sources() {
                         planned.edges.push(Edge {
-                            from: finish.clone(),
+                            from: *finish,
                             to: source,
                             because: because.clone(),
                         });
@@ -82,12 +82,12 @@ pub(crate) fn tie(
                     for sink in planned.sinks() {
                         planned.edges.push(Edge {
                             from: sink,
-                            to: finish.id.clone(),
+                            to: finish.id,
                             because: because.clone(),
                         });
                     }
                 }
-                last = Some((*wave, finish.id.clone()));
+                last = Some((*wave, finish.id));
                 tied.ends.push(finish);
             }
             tied.waves.push(WavePlan {

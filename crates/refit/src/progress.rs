@@ -102,7 +102,7 @@ impl Reporter for Lines {
         if let RunEventKind::ActionProgress { action, done, waiting, .. } = &event.kind
             && !self.printer.verbose
         {
-            let before = self.done.insert(action.clone(), *done).unwrap_or(0);
+            let before = self.done.insert(*action, *done).unwrap_or(0);
             let long = waiting
                 .as_ref()
                 .is_some_and(|waiting| refit_render::between(waiting.since, event.at) >= LONG_WAIT);
@@ -149,7 +149,7 @@ impl Reporter for Bars {
             RunEventKind::ActionStarted { action, .. } => {
                 let bar = self.multi.add(ProgressBar::new(1));
                 bar.set_style(self.style.clone());
-                self.running.insert(action.clone(), bar);
+                self.running.insert(*action, bar);
                 self.lines.line(event);
             }
             RunEventKind::ActionProgress { action, .. } => {

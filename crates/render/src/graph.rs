@@ -370,11 +370,11 @@ mod tests {
         let mut finish = action("none", kind);
         finish.cluster = None;
         let because = Because::Wave { channel: "beta".parse().unwrap(), wave: 1 };
-        for (from, to) in [(last, finish.id.clone()), (finish.id.clone(), first)] {
+        for (from, to) in [(last, finish.id), (finish.id, first)] {
             sample.plan.edges.push(Edge { from, to, because: because.clone() });
         }
         sample.plan.actions.push(finish);
-        sample.plan.actions.sort_by(|a, b| a.id.cmp(&b.id));
+        sample.plan.actions.sort_by_key(|a| a.id);
         sample.plan
     }
 

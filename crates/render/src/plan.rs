@@ -651,7 +651,7 @@ mod tests {
             sample.plan.actions.extend(actions);
             sample = sample.finding(Severity::Note, name, "workers", "has no node", "");
         }
-        sample.plan.actions.sort_by(|a, b| a.id.cmp(&b.id));
+        sample.plan.actions.sort_by_key(|a| a.id);
         let names: Vec<&str> = names.iter().map(String::as_str).collect();
         let sample = sample.wave(1, &names);
         insta::assert_snapshot!(plan_text(&sample.plan, None, Style::default()), @"

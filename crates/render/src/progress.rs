@@ -130,7 +130,7 @@ impl Known {
 impl ProgressLines {
     /// For the events of a run of this plan.
     pub fn new(plan: &Plan, style: Style) -> Self {
-        let actions = plan.actions.iter().map(|action| (action.id.clone(), Known::new(action)));
+        let actions = plan.actions.iter().map(|action| (action.id, Known::new(action)));
         Self { style, actions: actions.collect() }
     }
 
@@ -204,7 +204,7 @@ impl ProgressLines {
     }
 
     fn known(&mut self, id: &ActionId, cluster: Option<String>, what: &str) -> &mut Known {
-        self.actions.entry(id.clone()).or_insert_with(|| Known {
+        self.actions.entry(*id).or_insert_with(|| Known {
             cluster,
             what: what.to_owned(),
             component: what.to_owned(),
@@ -332,7 +332,7 @@ mod tests {
         };
         let progress = |waits: bool| {
             RunEventKind::ActionProgress {
-            action: workers.clone(),
+            action: workers,
             done: 3,
             total: 42,
             step: "drain ip-10-0-1-7".into(),
@@ -344,22 +344,18 @@ mod tests {
         }
         };
         let cluster = Some("prod-eu-1".parse().unwrap());
-        tell(
-            0,
-            RunEventKind::ActionStarted { action: workers.clone(), cluster, what: String::new() },
-        );
+        tell(0, RunEventKind::ActionStarted { action: workers, cluster, what: String::new() });
         tell(5, progress(false));
         tell(120, progress(true));
         tell(180, progress(true));
         let bar = tell(420, progress(true)).unwrap();
         let failed =
             Outcome::Failed { reason: "not done after 10m".into(), left: vec!["node a".into()] };
-        let gone =
-            tell(600, RunEventKind::ActionEnded { action: workers.clone(), outcome: failed });
-        let outcome = Outcome::Skipped { because_of: workers.clone() };
+        let gone = tell(600, RunEventKind::ActionEnded { action: workers, outcome: failed });
+        let outcome = Outcome::Skipped { because_of: workers };
         tell(600, RunEventKind::ActionEnded { action: dns, outcome });
         tell(601, RunEventKind::StopAsked { stop: Stop::Finish });
-        let recap = Recap { failed: vec![workers.clone()], ..Recap::default() };
+        let recap = Recap { failed: vec![workers], ..Recap::default() };
         tell(602, RunEventKind::RunEnded { outcome: RunOutcome::Partly, recap });
         assert_eq!((bar.prefix.as_str(), bar.done, bar.total), ("prod-eu-1 workers", 3, 42));
         assert!(bar.message.starts_with("drain ip-10-0-1-7, waits: pod shop/cart-0"), "{bar:?}");

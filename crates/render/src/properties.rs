@@ -102,14 +102,14 @@ fn plan() -> impl Strategy<Value = Plan> {
         if !names.is_empty() {
             sample = sample.wave(1, &names);
             sample.plan.actions.push(end_of_wave());
-            sample.plan.actions.sort_by(|a, b| a.id.cmp(&b.id));
+            sample.plan.actions.sort_by_key(|a| a.id);
         }
         let plan = &mut sample.plan;
         if !plan.actions.is_empty() {
             for (from, to) in edges {
                 plan.edges.push(Edge {
-                    from: from.get(&plan.actions).id.clone(),
-                    to: to.get(&plan.actions).id.clone(),
+                    from: from.get(&plan.actions).id,
+                    to: to.get(&plan.actions).id,
                     because: refit_model::Because::PinFirst,
                 });
             }
@@ -175,34 +175,28 @@ fn run_of(plan: &Plan, ends: &[Outcome], text: &str) -> (Recap, Vec<JournalRecor
     });
     event(RunEventKind::Warning { text: text.into() });
     for (at, (action, outcome)) in plan.actions.iter().zip(ends.iter().cycle()).enumerate() {
-        let id = action.id.clone();
+        let id = action.id;
         match outcome {
-            Outcome::Done => recap.done.push(id.clone()),
-            Outcome::AlreadySatisfied => recap.satisfied.push(id.clone()),
-            Outcome::Failed { .. } | Outcome::Conflict { .. } => recap.failed.push(id.clone()),
-            Outcome::Stopped => recap.stopped.push(id.clone()),
-            Outcome::Skipped { .. } => recap.skipped.push(id.clone()),
+            Outcome::Done => recap.done.push(id),
+            Outcome::AlreadySatisfied => recap.satisfied.push(id),
+            Outcome::Failed { .. } | Outcome::Conflict { .. } => recap.failed.push(id),
+            Outcome::Stopped => recap.stopped.push(id),
+            Outcome::Skipped { .. } => recap.skipped.push(id),
         }
         let (cluster, what) = (action.cluster.clone(), text.to_owned());
-        event(RunEventKind::ActionStarted { action: id.clone(), cluster: cluster.clone(), what });
+        event(RunEventKind::ActionStarted { action: id, cluster: cluster.clone(), what });
         let waiting = Some(WaitingOn { what: text.into(), since: start(), until: start() });
         let step = text.to_owned();
-        event(RunEventKind::ActionProgress {
-            action: id.clone(),
-            done: 1,
-            total: 3,
-            step,
-            waiting,
-        });
-        event(RunEventKind::ActionEnded { action: id.clone(), outcome: outcome.clone() });
-        record(RecordKind::ActionStarted { action: id.clone() });
+        event(RunEventKind::ActionProgress { action: id, done: 1, total: 3, step, waiting });
+        event(RunEventKind::ActionEnded { action: id, outcome: outcome.clone() });
+        record(RecordKind::ActionStarted { action: id });
         let instance: refit_model::InstanceId = format!("i-{at}").parse().unwrap();
         let call = Op::Group {
             group: "a long group name with spaces".parse().unwrap(),
             op: refit_model::GroupOp::Protect { instance: instance.clone() },
         };
         if let Some(cluster) = cluster {
-            let (op, token, action) = (OpId(1), Token(String::new()), id.clone());
+            let (op, token, action) = (OpId(1), Token(String::new()), id);
             record(RecordKind::Intent { op, action, cluster, token, call });
         }
         let progress = Progress::NodeChosen {
@@ -211,7 +205,7 @@ fn run_of(plan: &Plan, ends: &[Outcome], text: &str) -> (Recap, Vec<JournalRecor
             purpose: Purpose::Replace,
             baseline: std::collections::BTreeMap::new(),
         };
-        record(RecordKind::Progress { action: id.clone(), progress });
+        record(RecordKind::Progress { action: id, progress });
         if at % 2 == 0 {
             record(RecordKind::ActionEnded { action: id, outcome: outcome.clone() });
         }

@@ -215,11 +215,11 @@ pub(crate) fn reasons(outcome: Option<&Outcome>) -> Vec<String> {
 /// What an action was skipped for in the end: that which it waited for may have been skipped too.
 fn root(plan: &Plan, action: &Action, outcomes: &dyn Fn(&ActionId) -> Option<Outcome>) -> String {
     let mut cause: Option<ActionId> = None;
-    let mut at = action.id.clone();
+    let mut at = action.id;
     // No chain of reasons is longer than the plan.
     for _ in 0..plan.actions.len() {
         let Some(Outcome::Skipped { because_of }) = outcomes(&at) else { break };
-        at = because_of.clone();
+        at = because_of;
         cause = Some(because_of);
     }
     let Some(cause) = cause else { return "whose predecessors did not succeed".to_owned() };
@@ -250,15 +250,15 @@ mod tests {
                 .actions
                 .iter()
                 .filter(|a| a.cluster.as_ref().is_some_and(|name| name.as_str() == cluster));
-            actions.map(|action| action.id.clone()).collect::<Vec<_>>()
+            actions.map(|action| action.id).collect::<Vec<_>>()
         };
-        let ended = [roll.clone(), gateway.clone(), metrics.clone()];
+        let ended = [roll, gateway, metrics];
         let mut done = [of("eu-1"), of("eu-3")].concat();
         done.extend(of("eu-2").into_iter().filter(|id| !ended.contains(id)));
         let recap = Recap {
             done,
-            failed: vec![roll.clone()],
-            skipped: vec![gateway.clone(), metrics.clone()],
+            failed: vec![roll],
+            skipped: vec![gateway, metrics],
             not_started: of("eu-4"),
             ..Recap::default()
         };
@@ -269,9 +269,9 @@ mod tests {
                     left: vec!["node ip-10-0-1-7 is cordoned".into()],
                 })
             } else if *id == gateway {
-                Some(Outcome::Skipped { because_of: roll.clone() })
+                Some(Outcome::Skipped { because_of: roll })
             } else if *id == metrics {
-                Some(Outcome::Skipped { because_of: gateway.clone() })
+                Some(Outcome::Skipped { because_of: gateway })
             } else {
                 None
             }

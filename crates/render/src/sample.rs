@@ -193,13 +193,13 @@ impl Sample {
         let mut this = self.stands(name, ClusterStatus::Planned, from, to);
         for pair in actions.windows(2) {
             this.plan.edges.push(Edge {
-                from: pair[0].id.clone(),
-                to: pair[1].id.clone(),
+                from: pair[0].id,
+                to: pair[1].id,
                 because: because(&pair[0].kind, &pair[1].kind),
             });
         }
         this.plan.actions.extend(actions);
-        this.plan.actions.sort_by(|a, b| a.id.cmp(&b.id));
+        this.plan.actions.sort_by_key(|a| a.id);
         this
     }
 
@@ -257,7 +257,7 @@ impl Sample {
             action.cluster.as_ref().is_some_and(|name| name.as_str() == cluster)
                 && action.kind.to_string().contains(what)
         });
-        found.unwrap().id.clone()
+        found.unwrap().id
     }
 }
 

@@ -446,7 +446,7 @@ mod tests {
         );
         let instance = |n: u32| -> InstanceId { format!("i-{n}").parse().unwrap() };
         let chosen = |n, purpose| RecordKind::Progress {
-            action: roll.clone(),
+            action: roll,
             progress: Progress::NodeChosen {
                 instance: instance(n),
                 node: Some(format!("ip-10-0-1-{n}").parse().unwrap()),
@@ -455,7 +455,7 @@ mod tests {
             },
         };
         let done = |n| RecordKind::Progress {
-            action: roll.clone(),
+            action: roll,
             progress: Progress::NodeDone { instance: instance(n) },
         };
         let pod = PodKey { namespace: "shop".into(), name: "cart-0".into(), uid: "u".into() };
@@ -467,14 +467,14 @@ mod tests {
                 plan_digest: Digest::of_bytes(b""),
                 who: "ana@laptop".into(),
             },
-            RecordKind::ActionStarted { action: hop.clone() },
+            RecordKind::ActionStarted { action: hop },
             RecordKind::ActionEnded { action: hop, outcome: Outcome::Done },
-            RecordKind::ActionStarted { action: dns.clone() },
+            RecordKind::ActionStarted { action: dns },
             RecordKind::ActionEnded {
                 action: dns,
                 outcome: Outcome::Failed { reason: "not ready".into(), left: vec!["a Job".into()] },
             },
-            RecordKind::ActionStarted { action: roll.clone() },
+            RecordKind::ActionStarted { action: roll },
             chosen(1, Purpose::Replace),
             done(1),
             chosen(2, Purpose::Surplus),
@@ -482,7 +482,7 @@ mod tests {
             chosen(7, Purpose::Replace),
             RecordKind::Intent {
                 op: OpId(9),
-                action: roll.clone(),
+                action: roll,
                 cluster: "eu-1".parse().unwrap(),
                 token: Token("t".into()),
                 call: Op::Node { node: "ip-10-0-1-7".parse().unwrap(), op: NodeOp::Evict { pod } },

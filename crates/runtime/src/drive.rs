@@ -157,9 +157,7 @@ impl Drive<'_> {
             .plan()
             .actions
             .iter()
-            .filter_map(|action| {
-                Some((action.id.clone(), self.engine.outcome(&action.id)?.clone()))
-            })
+            .filter_map(|action| Some((action.id, self.engine.outcome(&action.id)?.clone())))
             .collect();
         Report { outcome, recap: self.engine.recap(), outcomes, journal_failure }
     }

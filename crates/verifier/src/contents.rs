@@ -7,29 +7,21 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use refit_model::{
     Action, ActionKind, AddonName, AddonVersion, Cluster, ClusterState, CrdMigration, Digest,
-    Fleet, GroupName, ImagePattern, ImagePin, KubeVersion, Lifecycle, ObjectRef, Observation, Plan,
-    RollTag, Snapshot, StateGuard,
+    Fleet, GroupName, ImagePattern, ImagePin, KubeVersion, Lifecycle, ObjectRef, RollTag,
+    StateGuard,
 };
-
-use crate::Note;
 
 /// Kinds that take more with them than the object: kept unless the add-on's file names them.
 const KEPT: [&str; 3] = ["CustomResourceDefinition", "Namespace", "PersistentVolumeClaim"];
 
-/// What is wrong with what the actions carry.
-pub(crate) fn check(fleet: &Fleet, snapshot: &Snapshot, plan: &Plan) -> Vec<Note> {
-    let mut notes = Vec::new();
-    for action in &plan.actions {
-        let Some(name) = &action.cluster else { continue };
-        let (Some(cluster), Some(Observation::Fresh(state))) =
-            (fleet.clusters.get(name), snapshot.clusters.get(name))
-        else {
-            continue;
-        };
-        let texts = of_action(fleet, cluster, state, action);
-        notes.extend(texts.into_iter().map(|text| Note { cluster: Some(name.clone()), text }));
-    }
-    notes
+/// What is wrong with what the actions of a cluster carry.
+pub(crate) fn check(
+    fleet: &Fleet,
+    cluster: &Cluster,
+    state: &ClusterState,
+    actions: &[&Action],
+) -> Vec<String> {
+    actions.iter().flat_map(|action| of_action(fleet, cluster, state, action)).collect()
 }
 
 fn of_action(

@@ -6,9 +6,8 @@ use refit_model::{ActionId, ClusterName, Edge, Plan};
 
 /// The places of a plan's actions.
 pub(crate) struct Index<'a> {
-    plan: &'a Plan,
-    /// By place of an action, the beginning of its id.
-    keys: Vec<u128>,
+    /// By place, the ids of the actions: the actions themselves are far apart.
+    pub(crate) ids: Vec<ActionId>,
     /// By cluster, the places of its actions, ascending.
     pub(crate) by_cluster: BTreeMap<&'a ClusterName, Vec<usize>>,
     /// By edge, the places of its ends; none: one of them does not exist.
@@ -21,8 +20,7 @@ impl<'a> Index<'a> {
     /// Of a plan whose actions are ordered by their ids.
     pub(crate) fn of(plan: &'a Plan) -> Self {
         let mut index = Self {
-            plan,
-            keys: plan.actions.iter().map(|action| key(&action.id)).collect(),
+            ids: plan.actions.iter().map(|action| action.id).collect(),
             by_cluster: BTreeMap::new(),
             ends: Vec::with_capacity(plan.edges.len()),
             next: vec![Vec::new(); plan.actions.len()],
@@ -43,19 +41,6 @@ impl<'a> Index<'a> {
     }
 
     pub(crate) fn place(&self, id: &ActionId) -> Option<usize> {
-        let key = key(id);
-        let first = self.keys.partition_point(|other| *other < key);
-        let alike = self.keys[first..].iter().take_while(|other| **other == key);
-        (first..).zip(alike).map(|(at, _)| at).find(|at| self.plan.actions[*at].id == *id)
+        self.ids.binary_search(id).ok()
     }
-}
-
-/// Orders ids as their texts do, as far as they differ in their beginnings: numbers are compared
-/// faster.
-fn key(id: &ActionId) -> u128 {
-    id.as_str()
-        .bytes()
-        .chain(std::iter::repeat(0))
-        .take(16)
-        .fold(0, |key, b| key << 8 | u128::from(b))
 }

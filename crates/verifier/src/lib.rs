@@ -62,10 +62,9 @@ pub fn verify(fleet: &Fleet, snapshot: &Snapshot, plan: &Plan) -> Vec<Note> {
 #[must_use = "an unread note is a plan that nobody checked"]
 pub fn verify_known(fleet: &Fleet, snapshot: &Snapshot, digest: &Digest, plan: &Plan) -> Vec<Note> {
     let index = Index::of(plan);
-    let mut notes = check(fleet, snapshot, plan, &index);
+    let mut notes = check(fleet, snapshot, plan, &index, true);
     notes.extend(idle(fleet, snapshot, plan, &index));
     notes.extend(untouched(fleet, snapshot, plan, &index));
-    notes.extend(contents::check(fleet, snapshot, plan));
     if plan.snapshot_digest != *digest {
         notes.push(Note { cluster: None, text: "was made from another snapshot".into() });
     }
@@ -77,7 +76,7 @@ pub fn verify_known(fleet: &Fleet, snapshot: &Snapshot, digest: &Digest, plan: &
 /// look that each action begins with.
 #[must_use = "an unread note is a plan that nobody checked"]
 pub fn verify_again(fleet: &Fleet, snapshot: &Snapshot, plan: &Plan) -> Vec<Note> {
-    let mut notes = check(fleet, snapshot, plan, &Index::of(plan));
+    let mut notes = check(fleet, snapshot, plan, &Index::of(plan), false);
     notes.retain(|note| {
         note.cluster
             .as_ref()
@@ -180,7 +179,14 @@ fn untouched(fleet: &Fleet, snapshot: &Snapshot, plan: &Plan, index: &Index<'_>)
     notes
 }
 
-fn check(fleet: &Fleet, snapshot: &Snapshot, plan: &Plan, index: &Index<'_>) -> Vec<Note> {
+/// What is wrong with a plan, for its own snapshot or a newer one.
+fn check(
+    fleet: &Fleet,
+    snapshot: &Snapshot,
+    plan: &Plan,
+    index: &Index<'_>,
+    own: bool,
+) -> Vec<Note> {
     let mut notes = Vec::new();
     let mut say = |cluster: Option<&ClusterName>, text: String| {
         notes.push(Note { cluster: cluster.cloned(), text });
@@ -188,7 +194,7 @@ fn check(fleet: &Fleet, snapshot: &Snapshot, plan: &Plan, index: &Index<'_>) -> 
     if plan.config_digest != fleet.digest {
         say(None, "was made from other files".into());
     }
-    if !plan.actions.is_sorted_by(|a, b| a.id < b.id) {
+    if !index.ids.is_sorted_by(|a, b| a < b) {
         say(None, "its actions are not ordered by id, or not unique".into());
         return notes;
     }
@@ -229,6 +235,11 @@ fn check(fleet: &Fleet, snapshot: &Snapshot, plan: &Plan, index: &Index<'_>) -> 
             say(Some(name), "its actions wait for each other in a circle".into());
             continue;
         };
+        if own {
+            for text in contents::check(fleet, cluster, state, order.actions()) {
+                say(Some(name), text);
+            }
+        }
         if blocked {
             for text in tidying::check(name, cluster, state, snapshot, &order) {
                 say(Some(name), text);

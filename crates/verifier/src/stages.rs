@@ -5,8 +5,8 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use refit_model::{
     Action, ActionId, ActionKind, Addon, AddonMark, AddonName, AddonVersion, Bounds, Cluster,
-    ClusterState, Fleet, InstanceId, KubeProxy, KubeVersion, Milestone, Minor, NodeName, Only,
-    Plan, PoolName, ServedVersion, VersionRange, skew,
+    ClusterState, Fleet, InstanceId, KubeProxy, KubeVersion, Milestone, Minor, Only, Plan,
+    PoolName, ServedVersion, VersionRange, skew,
 };
 
 use crate::downgrade;
@@ -96,9 +96,8 @@ pub(crate) fn check(
     order: &Order<'_>,
 ) -> Vec<String> {
     let mut notes = Vec::new();
-    let now = pools_now(cluster, state);
-    let count = |names: &BTreeSet<&NodeName>| u32::try_from(names.len()).unwrap_or(u32::MAX);
-    let sizes = now.iter().map(|(pool, (names, _))| (*pool, count(names))).collect();
+    let now = running(cluster, state);
+    let sizes = now.pools.iter().map(|(pool, (count, _))| (*pool, *count)).collect();
     let stages = stages(cluster, state, now, order, &mut notes);
     control_plane(cluster, state, order, &stages, &mut notes);
     emulation(state, &stages, &mut notes);
@@ -143,7 +142,7 @@ fn changes_only(only: Only, order: &Order<'_>, notes: &mut Vec<String>) {
 fn stages(
     cluster: &Cluster,
     state: &ClusterState,
-    mut now: BTreeMap<&PoolName, PoolNow<'_>>,
+    mut now: Running<'_>,
     order: &Order<'_>,
     notes: &mut Vec<String>,
 ) -> Stages {
@@ -174,10 +173,8 @@ fn stages(
         state.control_plane.iter().filter_map(|m| m.api_server.clone()).collect();
     let api = chain(order, "the control plane", api_now, hops, notes);
     let mut pools = BTreeMap::new();
-    let mut claimed: BTreeSet<&NodeName> = BTreeSet::new();
     for pool in &cluster.pools {
-        let (names, versions) = now.remove(&pool.name).unwrap_or_default();
-        claimed.extend(names);
+        let (_, versions) = now.pools.remove(&pool.name).unwrap_or_default();
         let own = rolls.remove(&pool.name).unwrap_or_default();
         pools.insert(
             pool.name.clone(),
@@ -187,12 +184,6 @@ fn stages(
     for pool in rolls.keys() {
         notes.push(format!("pool {pool} is rolled, and is not declared"));
     }
-    let loose_now: Versions = state
-        .nodes
-        .iter()
-        .filter(|(name, node)| !node.control_plane && !claimed.contains(*name))
-        .map(|(_, node)| node.kubelet.clone())
-        .collect();
     let names: BTreeSet<AddonName> = state
         .addons
         .iter()
@@ -224,37 +215,54 @@ fn stages(
         })
         .collect();
     let unchanged = |value| vec![Stage { value, begins: None, ends: None }];
-    Stages { api, pools, loose: unchanged(loose_now), proxies: unchanged(proxies_now), addons }
+    Stages { api, pools, loose: unchanged(now.loose), proxies: unchanged(proxies_now), addons }
 }
 
-/// The nodes of a pool, and what their kubelets and kube-proxies run.
-type PoolNow<'a> = (BTreeSet<&'a NodeName>, Versions);
+/// How many nodes of which versions there are.
+#[derive(Default)]
+struct Running<'a> {
+    /// By pool, how many nodes it has, and what their kubelets and kube-proxies run.
+    pools: BTreeMap<&'a PoolName, (u32, Versions)>,
+    /// What nodes of no pool run.
+    loose: Versions,
+}
 
-fn pools_now<'a>(
-    cluster: &'a Cluster,
-    state: &'a ClusterState,
-) -> BTreeMap<&'a PoolName, PoolNow<'a>> {
-    let mut pools_of: BTreeMap<&InstanceId, Vec<&PoolName>> = BTreeMap::new();
+fn running<'a>(cluster: &'a Cluster, state: &'a ClusterState) -> Running<'a> {
+    let mut found = Running::default();
+    let mut pools_of: Vec<(&InstanceId, &PoolName)> = Vec::new();
     for pool in &cluster.pools {
+        found.pools.entry(&pool.name).or_default();
         let groups = pool.groups.iter().filter_map(|name| state.groups.get(name));
-        for instance in groups.flat_map(|group| &group.instances) {
-            pools_of.entry(&instance.id).or_default().push(&pool.name);
-        }
+        let instances = groups.flat_map(|group| &group.instances);
+        pools_of.extend(instances.map(|instance| (&instance.id, &pool.name)));
     }
-    let mut found: BTreeMap<&PoolName, PoolNow<'_>> =
-        cluster.pools.iter().map(|pool| (&pool.name, PoolNow::default())).collect();
-    for (name, node) in &state.nodes {
-        let pools = node.instance.as_ref().and_then(|id| pools_of.get(id));
-        for pool in pools.into_iter().flatten() {
-            let (names, versions) = found.entry(pool).or_default();
-            names.insert(name);
-            versions.insert(node.kubelet.clone());
+    pools_of.sort_unstable();
+    pools_of.dedup();
+    for node in state.nodes.values() {
+        let first = node.instance.as_ref().map(|id| pools_of.partition_point(|(i, _)| *i < id));
+        let rest = first.map(|first| &pools_of[first..]).unwrap_or_default();
+        let own = rest.iter().take_while(|(id, _)| node.instance.as_ref() == Some(*id));
+        let mut loose = !node.control_plane;
+        for (_, pool) in own {
+            loose = false;
+            let (count, versions) = found.pools.entry(pool).or_default();
+            *count = count.saturating_add(1);
+            add(versions, &node.kubelet);
             if let KubeProxy::StaticPod(version) = &node.kube_proxy {
-                versions.insert(version.clone());
+                add(versions, version);
             }
+        }
+        if loose {
+            add(&mut found.loose, &node.kubelet);
         }
     }
     found
+}
+
+fn add(versions: &mut Versions, version: &KubeVersion) {
+    if !versions.contains(version) {
+        versions.insert(version.clone());
+    }
 }
 
 fn control_plane(

@@ -146,10 +146,15 @@ impl Admin {
 
     /// An operation of the world: see `tests/servers/world/admin.py`, which has them all. For
     /// example `{"do": "throttle", "action": "SetDesiredCapacity", "times": 2}`.
-    #[expect(clippy::needless_pass_by_value, reason = "callers write json!({...}) in the call")]
     pub fn ask(&self, operation: Value) -> Result<Value, Error> {
+        self.ask_within(operation, Duration::from_mins(2))
+    }
+
+    /// The same for one that may take longer.
+    #[expect(clippy::needless_pass_by_value, reason = "callers write json!({...}) in the call")]
+    pub fn ask_within(&self, operation: Value, limit: Duration) -> Result<Value, Error> {
         let refused = |reason: String| Error::Refused { operation: operation.to_string(), reason };
-        let answer = post(&self.address, &operation.to_string());
+        let answer = post(&self.address, &operation.to_string(), limit);
         let answer = answer.map_err(|error| refused(error.to_string()))?;
         let mut answer: Value =
             serde_json::from_str(&answer).map_err(|error| refused(error.to_string()))?;
@@ -295,6 +300,13 @@ impl RealCluster {
     /// An operation of the world: see [`Admin::ask`].
     pub fn admin(&self, operation: Value) -> Result<Value, Error> {
         self.door.ask(operation)
+    }
+
+    /// Fills the cluster with nodes and pods that nobody plays; the seconds that it took.
+    pub fn crowd(&self, nodes: u64, pods: u64) -> Result<f64, Error> {
+        let operation = json!({ "do": "crowd", "nodes": nodes, "pods": pods });
+        let filled = self.door.ask_within(operation, Duration::from_mins(20))?;
+        Ok(filled.as_f64().unwrap_or_default())
     }
 
     /// A request to Kubernetes as the administrator, whatever the answer.
@@ -480,10 +492,10 @@ fn kill_group(process: &mut Child) {
     drop(process.wait());
 }
 
-/// One HTTP request with a body of JSON; the body of the answer.
-fn post(address: &str, body: &str) -> std::io::Result<String> {
+/// One HTTP request with a body of JSON; the body of the answer, which comes within a limit.
+fn post(address: &str, body: &str, limit: Duration) -> std::io::Result<String> {
     let mut stream = TcpStream::connect(address)?;
-    stream.set_read_timeout(Some(Duration::from_mins(2)))?;
+    stream.set_read_timeout(Some(limit))?;
     write!(
         stream,
         "POST / HTTP/1.0\r\nHost: {address}\r\nContent-Type: application/json\r\n\

@@ -132,7 +132,7 @@ impl Engine {
             let only_notes = !notes.is_empty() && next == Next::Do(Vec::new());
             for progress in notes {
                 worker.memory.note(&progress, now);
-                self.records.push(RecordKind::Progress { action: action.id.clone(), progress });
+                self.records.push(RecordKind::Progress { action: action.id, progress });
             }
             noted += 1;
             if only_notes && noted < NOTES_MAX {
@@ -196,13 +196,13 @@ impl Engine {
             worker.prechecked = true;
             if worker.memory.started_at.is_none() {
                 worker.memory.started_at = Some(now);
-                self.records.push(RecordKind::ActionStarted { action: action.id.clone() });
+                self.records.push(RecordKind::ActionStarted { action: action.id });
             }
         }
         self.emit(
             now,
             RunEventKind::ActionStarted {
-                action: action.id.clone(),
+                action: action.id,
                 cluster: action.cluster.clone(),
                 what: action.kind.to_string(),
             },
@@ -212,7 +212,7 @@ impl Engine {
 
     /// Journals calls; they are sent when that is durable.
     pub(super) fn queue(&mut self, now: Timestamp, at: usize, ops: Vec<Op>) {
-        let action = self.action(at).id.clone();
+        let action = self.action(at).id;
         let Some(cluster) = self.action(at).cluster.clone() else { return };
         let mut calls = Vec::new();
         for call in ops {
@@ -220,7 +220,7 @@ impl Engine {
             let token = self.token(&cluster, &call);
             self.records.push(RecordKind::Intent {
                 op,
-                action: action.clone(),
+                action,
                 cluster: cluster.clone(),
                 token: token.clone(),
                 call: call.clone(),
@@ -308,7 +308,7 @@ impl Engine {
     }
 
     pub(super) fn refused(&mut self, now: Timestamp, at: usize, call: &Call, error: CallError) {
-        let action = self.action(at).id.clone();
+        let action = self.action(at).id;
         let rolls = self.action(at).kind.rolls();
         let Some(worker) = self.workers.get_mut(&at) else { return };
         if error.class == ErrorClass::Unknown {
@@ -380,7 +380,7 @@ impl Engine {
         }
         worker.told = Some((news, now));
         let kind = RunEventKind::ActionProgress {
-            action: action.id.clone(),
+            action: action.id,
             done,
             total,
             step: worker.step.clone(),
@@ -391,9 +391,8 @@ impl Engine {
 
     pub(super) fn end(&mut self, now: Timestamp, at: usize, outcome: Outcome) {
         self.workers.remove(&at);
-        let action = self.action(at).id.clone();
-        self.records
-            .push(RecordKind::ActionEnded { action: action.clone(), outcome: outcome.clone() });
+        let action = self.action(at).id;
+        self.records.push(RecordKind::ActionEnded { action, outcome: outcome.clone() });
         self.emit(now, RunEventKind::ActionEnded { action, outcome: outcome.clone() });
         self.schedule.end(&self.plan, at, outcome);
     }

@@ -22,9 +22,9 @@ use crate::{Effect, Engine, Event};
 fn a_cancelled_run_goes_on_when_it_is_resumed() {
     let action = roll(1, 0);
     let records = journal(vec![
-        RecordKind::ActionStarted { action: action.id.clone() },
+        RecordKind::ActionStarted { action: action.id },
         RecordKind::Progress {
-            action: action.id.clone(),
+            action: action.id,
             progress: Progress::Healing { why: GivingUp::Cancelled },
         },
     ]);
@@ -42,7 +42,7 @@ fn a_cancelled_run_goes_on_when_it_is_resumed() {
 fn the_time_between_two_processes_counts_for_no_deadline() {
     let action = roll(1, 0);
     let victim = pool(3, 0).groups.values().next().unwrap().instances[0].clone();
-    let progress = |progress| RecordKind::Progress { action: action.id.clone(), progress };
+    let progress = |progress| RecordKind::Progress { action: action.id, progress };
     let chosen = Progress::NodeChosen {
         instance: victim.id.clone(),
         node: None,
@@ -50,7 +50,7 @@ fn the_time_between_two_processes_counts_for_no_deadline() {
         baseline: BTreeMap::new(),
     };
     let mut records = journal(vec![
-        RecordKind::ActionStarted { action: action.id.clone() },
+        RecordKind::ActionStarted { action: action.id },
         progress(chosen),
         RecordKind::RunContinued { who: "somebody else".to_owned() },
     ]);
@@ -211,10 +211,10 @@ fn what_somebody_undoes_is_seen_in_the_end() {
 /// The records of an action that was begun, with a call that nothing is known of.
 fn begun(action: &Action, call: Op) -> Vec<RecordKind> {
     vec![
-        RecordKind::ActionStarted { action: action.id.clone() },
+        RecordKind::ActionStarted { action: action.id },
         RecordKind::Intent {
             op: OpId(1),
-            action: action.id.clone(),
+            action: action.id,
             cluster: action.cluster.clone().unwrap(),
             token: Token("t".to_owned()),
             call,

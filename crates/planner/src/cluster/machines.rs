@@ -170,12 +170,15 @@ impl ClusterPlanner<'_> {
             ActionKind::NodePoolRoll { pool: other, to, .. } if *other == pool.name => Some(to),
             _ => None,
         });
-        let kubelets =
-            || -> BTreeSet<&KubeVersion> { nodes.iter().map(|(_, node)| &node.kubelet).collect() };
-        let mut from: BTreeSet<KubeVersion> = earlier.map_or_else(
-            || kubelets().into_iter().cloned().collect(),
-            |earlier| BTreeSet::from([earlier.clone()]),
-        );
+        if let Some(earlier) = earlier {
+            return BTreeSet::from([earlier.clone()]);
+        }
+        let mut from: BTreeSet<KubeVersion> = BTreeSet::new();
+        for (_, NodeState { kubelet, .. }) in nodes {
+            if !from.contains(kubelet) {
+                from.insert(kubelet.clone());
+            }
+        }
         if from.is_empty() {
             from.insert(to.clone());
         }

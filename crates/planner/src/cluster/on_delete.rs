@@ -142,7 +142,7 @@ impl ClusterPlanner<'_> {
                 .iter()
                 .map(|other| &other.id)
                 .filter(|id| !waiting.contains(id))
-                .cloned()
+                .copied()
                 .collect();
             let id = self.push(action);
             for source in sources {

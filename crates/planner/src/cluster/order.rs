@@ -60,7 +60,7 @@ impl ClusterPlanner<'_> {
                 if let (Some(late), [hop]) = (late_pins.remove(&slot), first.as_slice()) {
                     self.pin_late(late, last_hop.as_ref(), hop);
                 }
-                last_hop = last.first().cloned();
+                last_hop = last.first().copied();
             }
             before = last;
             before_step = Some(step);
@@ -98,7 +98,7 @@ impl ClusterPlanner<'_> {
         // A storage migration comes before its move, and what the move waits for before both.
         let all_of = |(name, nth): &(AddonName, usize)| {
             let is_it = |(_, other, which, _): &&InSlot| other == name && which == nth;
-            in_slot.iter().filter(is_it).map(|(id, ..)| id.clone()).collect::<Vec<_>>()
+            in_slot.iter().filter(is_it).map(|(id, ..)| *id).collect::<Vec<_>>()
         };
         for order in &way.orders {
             if let (Some(first), Some(then)) =
@@ -115,7 +115,7 @@ impl ClusterPlanner<'_> {
         match step {
             Step::Hop(hop) => {
                 let id = self.control_plane_hop(hop)?;
-                Some(Ends { first: vec![id.clone()], last: vec![id] })
+                Some(Ends { first: vec![id], last: vec![id] })
             }
             Step::Roll { pools, to, before } => {
                 let mut rolls: Vec<ActionId> = Vec::new();
@@ -129,7 +129,7 @@ impl ClusterPlanner<'_> {
                 for pair in rolls.windows(2) {
                     self.edge(&pair[0], &pair[1], Because::OneAtATime);
                 }
-                let (first, last) = (rolls.first()?.clone(), rolls.last()?.clone());
+                let (first, last) = (*rolls.first()?, *rolls.last()?);
                 Some(Ends { first: vec![first], last: vec![last] })
             }
         }

@@ -159,7 +159,7 @@ impl ClusterPlanner<'_> {
             .iter()
             .map(|action| &action.id)
             .filter(|id| **id != first && !waiting.contains(id))
-            .cloned()
+            .copied()
             .collect();
         for source in sources {
             self.edge(&first, &source, Because::PinFirst);

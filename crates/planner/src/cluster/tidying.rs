@@ -45,11 +45,7 @@ impl ClusterPlanner<'_> {
         tidying.edges = tidying
             .actions
             .windows(2)
-            .map(|pair| Edge {
-                from: pair[0].id.clone(),
-                to: pair[1].id.clone(),
-                because: Because::OneAtATime,
-            })
+            .map(|pair| Edge { from: pair[0].id, to: pair[1].id, because: Because::OneAtATime })
             .collect();
         tidying
     }

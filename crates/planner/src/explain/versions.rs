@@ -83,7 +83,7 @@ impl<'a> Explainer<'a> {
     pub(super) fn lives(&self, cluster: &ClusterPlan, stage: Stage) -> Lives {
         let mut lives = Lives::default();
         let hops = self.hops(cluster);
-        let first = hops.first().map(|hop| hop.id.clone());
+        let first = hops.first().map(|hop| hop.id);
         let before = Stage { begins: None, ends: first.and_then(|id| self.order.place(&id)) };
         if self.meet(before, stage) {
             lives.api_servers.extend(cluster.from.iter().map(KubeVersion::minor));

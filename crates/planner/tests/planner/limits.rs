@@ -143,7 +143,7 @@ fn pools_that_may_be_rolled_at_once_do_not_wait_for_each_other() {
         edges(plan).iter().filter(both).count()
     };
     assert_eq!((between(&one), between(&two)), (1, 0));
-    let ids = |plan: &Plan| plan.actions.iter().map(|action| action.id.clone()).collect::<Vec<_>>();
+    let ids = |plan: &Plan| plan.actions.iter().map(|action| action.id).collect::<Vec<_>>();
     assert_eq!(ids(&one), ids(&two), "the same is done");
     // Both wait for the same.
     let before = |pool: &str| -> Vec<String> {

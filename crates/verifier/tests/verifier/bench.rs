@@ -87,7 +87,7 @@ pub(crate) fn without(plan: &mut Plan, id: &ActionId) {
     plan.edges.retain(|edge| edge.from != *id && edge.to != *id);
     for first in &before {
         for then in &after {
-            plan.edges.push(Edge { to: then.to.clone(), ..first.clone() });
+            plan.edges.push(Edge { to: then.to, ..first.clone() });
         }
     }
     sort(plan);

@@ -151,7 +151,7 @@ fn kinds_that_take_more_with_them_are_kept() {
 fn every_edge_ties_two_actions_of_the_plan() {
     for bench in plans(SEEDS) {
         bench.notes_that("not both exist", |plan| {
-            let to = plan.actions[0].id.clone();
+            let to = plan.actions[0].id;
             let from = "ffffffffffff".parse().unwrap();
             plan.edges.push(Edge { from, to, because: Because::OneAtATime });
             sort(plan);
@@ -166,7 +166,7 @@ fn the_end_of_a_wave_is_not_waited_for_by_the_wave() {
         let ends: Vec<_> = bench.plan.actions.iter().filter(|a| a.cluster.is_none()).collect();
         for edge in bench.plan.edges.iter().filter(|e| ends.iter().any(|end| end.id == e.to)) {
             bench.notes_that("in a circle", |plan| {
-                let (from, to) = (edge.to.clone(), edge.from.clone());
+                let (from, to) = (edge.to, edge.from);
                 plan.edges.push(Edge { from, to, because: Because::OneAtATime });
                 sort(plan);
             });
@@ -276,7 +276,7 @@ fn what_a_pool_without_nodes_may_launch_is_bound_by_the_skew_policy() {
                     && matches!(action.why, Why::Skew { .. })
             });
             for at in pins {
-                let id = empty.plan.actions[at].id.clone();
+                let id = empty.plan.actions[at].id;
                 empty.notes_that("may launch nodes of", |plan| without(plan, &id));
                 checked += 1;
             }

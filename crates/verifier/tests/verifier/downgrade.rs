@@ -110,11 +110,9 @@ fn nodes_and_add_ons_are_not_left_behind_newer_than_the_control_plane() {
         for at in bench.actions(|action| is_roll(action) || action.kind.addon().is_some()) {
             let action = &bench.plan.actions[at];
             let (id, text) = match &action.kind {
-                ActionKind::NodePoolRoll { .. } => (action.id.clone(), "that went back"),
+                ActionKind::NodePoolRoll { .. } => (action.id, "that went back"),
                 ActionKind::AddonApply { from, to, .. } => match from {
-                    AddonMark::At { version, .. } if version > to => {
-                        (action.id.clone(), "does not reach")
-                    }
+                    AddonMark::At { version, .. } if version > to => (action.id, "does not reach"),
                     _ => continue,
                 },
                 _ => continue,
@@ -135,7 +133,7 @@ fn the_control_plane_waits_for_all_that_goes_back() {
     let mut checked = 0;
     for bench in plans() {
         for at in bench.actions(is_hop) {
-            let hop = bench.plan.actions[at].id.clone();
+            let hop = bench.plan.actions[at].id;
             let before: Vec<Edge> =
                 bench.plan.edges.iter().filter(|edge| edge.to == hop).cloned().collect();
             // The other way round: the hop first, and then what it waited for.
@@ -144,7 +142,7 @@ fn the_control_plane_waits_for_all_that_goes_back() {
                     action.cluster == bench.plan.actions[at].cluster && action.id != hop
                 })
                 .into_iter()
-                .map(|at| bench.plan.actions[at].id.clone())
+                .map(|at| bench.plan.actions[at].id)
                 .collect();
             if before.iter().all(|edge| !own.contains(&edge.from)) {
                 continue;
@@ -153,8 +151,8 @@ fn the_control_plane_waits_for_all_that_goes_back() {
                 plan.edges.retain(|edge| edge.from != hop && edge.to != hop);
                 let because = before[0].because.clone();
                 plan.edges.extend(own.iter().map(|id| Edge {
-                    from: hop.clone(),
-                    to: id.clone(),
+                    from: hop,
+                    to: *id,
                     because: because.clone(),
                 }));
                 sort(plan);
@@ -174,7 +172,7 @@ fn add_ons_wait_for_nodes() {
             _ => false,
         });
         for at in back {
-            let id = bench.plan.actions[at].id.clone();
+            let id = bench.plan.actions[at].id;
             let own = cluster_of(&bench, at);
             let rolls =
                 bench.actions(|action| is_roll(action) && action.cluster.as_ref() == Some(&own));

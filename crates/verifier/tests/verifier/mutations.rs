@@ -33,7 +33,7 @@ fn a_cluster_that_nothing_is_done_for_is_missed() {
                         .actions
                         .iter()
                         .filter(|action| action.cluster.as_ref() == Some(&cluster))
-                        .map(|action| action.id.clone())
+                        .map(|action| action.id)
                         .collect();
                     for id in &own {
                         without(plan, id);
@@ -85,7 +85,7 @@ fn a_minor_is_not_skipped() {
             };
             hops.sort_by_key(|at| to(*at));
             let [first, second, ..] = hops[..] else { continue };
-            let id = bench.plan.actions[first].id.clone();
+            let id = bench.plan.actions[first].id;
             bench.notes_that("skips a minor", |plan| without(plan, &id));
             bench.notes_that("goes back", |plan| {
                 let (early, late) = (to(first), to(second));
@@ -219,7 +219,7 @@ fn actions_do_not_wait_for_themselves_or_in_a_circle() {
             }
             bench.notes_that("in a circle", |plan| {
                 let because = edge.because.clone();
-                plan.edges.push(Edge { from: edge.to.clone(), to: edge.from.clone(), because });
+                plan.edges.push(Edge { from: edge.to, to: edge.from, because });
                 crate::bench::sort(plan);
             });
         }
@@ -242,7 +242,7 @@ fn clusters_of_a_plan_are_told_apart() {
             assert!(!notes.is_empty(), "seed {}", bench.seed);
             let theirs = bench.actions(|action| action.cluster.as_ref() == Some(&other))[0];
             bench.notes_that("waits for another cluster's", |plan| {
-                let (from, to) = (plan.actions[first].id.clone(), plan.actions[theirs].id.clone());
+                let (from, to) = (plan.actions[first].id, plan.actions[theirs].id);
                 plan.edges.push(Edge { from, to, because: refit_model::Because::OneAtATime });
                 crate::bench::sort(plan);
             });
@@ -292,7 +292,7 @@ fn pins_do_not_launch_what_is_too_new() {
                 pin.kind = ActionKind::PinGroups { images };
                 pin.id = refit_model::Action::id_of(pin.cluster.as_ref(), &pin.kind);
                 plan.actions.push(pin);
-                plan.actions.sort_by(|a, b| a.id.cmp(&b.id));
+                plan.actions.sort_by_key(|a| a.id);
             });
             pins += 1;
         }
@@ -342,7 +342,7 @@ fn pools_are_rolled_one_after_the_other_unless_the_file_allows_more() {
                     Some(pools) => Some(ParallelPools { at_once: pools.at_once + 1, ..pools }),
                 };
             });
-            let ids: Vec<_> = rolls.iter().map(|at| bench.plan.actions[*at].id.clone()).collect();
+            let ids: Vec<_> = rolls.iter().map(|at| bench.plan.actions[*at].id).collect();
             let between = |edge: &Edge| ids.contains(&edge.from) && ids.contains(&edge.to);
             if most == 1 && bench.plan.edges.iter().any(between) {
                 bench.notes_that("may run at once", |plan| plan.edges.retain(|e| !between(e)));

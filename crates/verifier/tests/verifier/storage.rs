@@ -24,7 +24,7 @@ fn migrating() -> Vec<(Bench, usize)> {
 #[test]
 fn a_migration_is_needed_and_comes_before_what_needs_it() {
     for (bench, at) in migrating() {
-        let id = bench.plan.actions[at].id.clone();
+        let id = bench.plan.actions[at].id;
         bench.notes_that("which may be stored", |plan| without(plan, &id));
         bench.notes_that("may run at once", |plan| plan.edges.retain(|edge| edge.from != id));
     }
