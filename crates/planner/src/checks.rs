@@ -239,11 +239,14 @@ pub(crate) fn hooks(cluster: &Cluster, state: &ClusterState, steps: &[Step]) -> 
 /// Whether an emulation of an older minor stands in the way: nodes must not be newer than what is
 /// emulated, and nobody can tell what the next image's apiserver will emulate
 /// ([KEP-4330](https://github.com/kubernetes/enhancements/tree/master/keps/sig-architecture/4330-compatibility-versions)).
+/// Back to the very minor that is emulated the control plane may go: it is what the emulation is for,
+/// and the nodes of a cluster that was named go back before (`goes_back`).
 pub(crate) fn emulation(
     state: &ClusterState,
     hops: &[Hop],
     pools: &[PoolNow],
     target: &KubeVersion,
+    goes_back: impl Fn(&NodeName) -> bool,
 ) -> Vec<Blocker> {
     let Some((serves, emulated)) =
         state.serves.as_ref().and_then(|serves| Some((serves, serves.emulates()?)))
@@ -252,7 +255,7 @@ pub(crate) fn emulation(
     };
     let mut found = Vec::new();
     for (name, node) in state.nodes.iter().filter(|(_, node)| !node.control_plane) {
-        if !skew::kubelet_fits(node.kubelet.minor(), emulated) {
+        if !skew::kubelet_fits(node.kubelet.minor(), emulated) && !goes_back(name) {
             found.push(
                 Blocker::new(
                     Code::RF017,
@@ -269,13 +272,19 @@ pub(crate) fn emulation(
     let rolls = |pool: &PoolNow| {
         !pool.stays && (pool.forced || pool.runs.iter().any(|v| !v.same_release(target)))
     };
-    let past = !hops.is_empty() || (target.minor() > emulated && pools.iter().any(rolls));
+    let ends_it = |hop: &Hop| hop.goes_back() && hop.to.minor() == emulated;
+    let past = !hops.iter().all(ends_it) || (target.minor() > emulated && pools.iter().any(rolls));
     if past {
         found.push(
             Blocker::new(
                 Code::RF036,
                 format!("the apiserver {} emulates {emulated}", serves.binary),
-                "end the emulation first: take `--emulated-version` out of the apiserver's flags",
+                if hops.iter().any(Hop::goes_back) {
+                    format!("emulate {}, or nothing", target.minor())
+                } else {
+                    "end the emulation first: take `--emulated-version` out of the apiserver's flags"
+                        .to_owned()
+                },
             )
             .of("control-plane"),
         );

@@ -227,12 +227,10 @@ impl ClusterPlanner<'_> {
             }
         };
         let pools = self.pools_now(&live);
-        let target = &self.cluster.kubernetes.value;
         let way = self.way(&live, &mut hops, &pools);
-        self.check(&live, &hops);
+        self.check(&live, &hops, &pools);
         let deleted = self.on_delete(&hops);
         self.blockers.extend(deleted);
-        self.blockers.extend(checks::emulation(self.state, &hops, &pools, target));
         self.blockers.extend(knowledge::end_of_life(self.fleet, self.cluster, self.now));
         self.blockers.extend(way::notes(self.cluster, self.state));
         let way = match way {
@@ -300,14 +298,17 @@ impl ClusterPlanner<'_> {
         self.blockers.iter().any(|blocker| blocker.severity.blocks())
     }
 
-    fn check(&mut self, live: &BTreeSet<KubeVersion>, hops: &[Hop]) {
+    fn check(&mut self, live: &BTreeSet<KubeVersion>, hops: &[Hop], pools: &[PoolNow]) {
         let instances = self.control_plane_size();
         self.blockers.extend(checks::control_plane(self.cluster, self.state, hops, instances));
         let named = self.may_go_back();
         let pooled = |name: &NodeName| self.nodes.values().any(|nodes| is_among(nodes, name));
         let now = checks::skew_now(self.cluster, self.state, live, pooled, named);
         let rest = checks::skew_of_the_rest(self.cluster, self.state, hops, pooled);
-        self.blockers.extend(now.into_iter().chain(rest));
+        let target = &self.cluster.kubernetes.value;
+        let goes_back = |name: &NodeName| named && !hops.is_empty() && pooled(name);
+        let emulation = checks::emulation(self.state, hops, pools, target, goes_back);
+        self.blockers.extend(now.into_iter().chain(rest).chain(emulation));
     }
 
     fn control_plane_size(&self) -> u32 {

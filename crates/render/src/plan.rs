@@ -466,7 +466,7 @@ mod tests {
           wave 1                  ~ 2 h 2 min (1 h 1 min to 4 h 12 min)
           wave 2                  ~ 2 h 2 min (1 h 1 min to 4 h 12 min)
           critical path           ~ 2 h 2 min (1 h 1 min to 4 h 12 min)
-            nothing was measured yet: from half the usual to when actions fail
+            too little was measured yet: from half the usual to when actions fail
 
         Findings
           warning  RF012  beta-eu-1 shop/cart: PodDisruptionBudget allows no disruption
@@ -568,7 +568,7 @@ mod tests {
           eu-5           ~ 28 min (14 min to 1 h 30 min)
           eu-6           ~ 2 min (1 min to 30 min)
           critical path  ~ 28 min (14 min to 1 h 30 min)
-            nothing was measured yet: from half the usual to when
+            too little was measured yet: from half the usual to when
             actions fail
 
         Plan e928c38eab4e: 6 clusters, 8 actions,
@@ -683,7 +683,7 @@ mod tests {
           store-0001 and 999 more  ~ 24 min (12 min to 30 min)
           wave 1                   ~ 3 d 8 h (1 d 16 h to 4 d 4 h)
           critical path            ~ 24 min (12 min to 30 min)
-            nothing was measured yet: from half the usual to when actions fail
+            too little was measured yet: from half the usual to when actions fail
 
         Findings
           note     RF012  workers in 1000 clusters: has no node

@@ -80,7 +80,7 @@ fn basis(page: &mut Page, plan: &Plan) {
         format!("{work} {low} to {high} ({samples})")
     });
     let text = if plan.measured.is_empty() {
-        "nothing was measured yet: from half the usual to when actions fail".to_owned()
+        "too little was measured yet: from half the usual to when actions fail".to_owned()
     } else {
         format!(
             "measured in earlier runs: {}; the rest from half the usual to when actions fail",

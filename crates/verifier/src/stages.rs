@@ -295,10 +295,12 @@ fn control_plane(
     }
 }
 
-/// What an apiserver that emulates an older minor stands in the way of (KEP-4330).
+/// What an apiserver that emulates an older minor stands in the way of (KEP-4330): all but a way back
+/// to that minor.
 fn emulation(state: &ClusterState, stages: &Stages, notes: &mut Vec<String>) {
     let Some(emulated) = state.serves.as_ref().and_then(ServedVersion::emulates) else { return };
-    if stages.api.len() > 1 {
+    let mut moved = stages.api.iter().skip(1).flat_map(|stage| minors(&stage.value));
+    if moved.any(|minor| minor != emulated) {
         notes.push(format!("the control plane moves while it emulates {emulated}"));
     }
     for (name, own) in &stages.pools {

@@ -3,8 +3,9 @@
 use std::collections::BTreeSet;
 
 use refit_model::{
-    ActionKind, AddonTarget, Because, ClusterStatus, Code, Fleet, KubeProxy, Milestone, NodeState,
-    Only, Plan, Provider, Reversibility, ServedVersion, Severity, UpdateStrategy, Written,
+    ActionKind, AddonTarget, Because, ClusterStatus, Code, Fleet, KubeProxy, Milestone, Minor,
+    NodeState, Only, Plan, Provider, Reversibility, ServedVersion, Severity, UpdateStrategy,
+    Written,
 };
 use refit_planner::{Options, plan};
 use refit_simulator::{World, random_fleet};
@@ -123,11 +124,38 @@ fn what_an_apiserver_says_of_its_storage_is_respected() {
     assert_eq!(status(&plan, "ant"), ClusterStatus::Blocked);
     let found = finding(&plan, Code::RF015);
     assert!(found.evidence.contains("goes with 1.33 and newer, not with 1.32.5"), "{found:?}");
-    // Whoever emulates an older minor may be emulating it after the hop as well.
-    bench.state().serves = Some(ServedVersion { emulated: n("1.32"), ..plain.clone() });
-    assert!(bench.plan().findings.iter().any(|found| found.code == Code::RF036));
     bench.state().serves = Some(plain);
     assert!(!bench.plan().is_blocked());
+}
+
+#[test]
+fn an_emulation_leads_back_to_what_it_emulates() {
+    let mut bench = named("1.33.5", "1.32.5", |_| {});
+    let plain = ServedVersion::plain(n("1.33.5"));
+    let emulates = |minor: &str| {
+        let emulated: Minor = n(minor);
+        ServedVersion { emulated, min_compatible: emulated.previous(), ..plain.clone() }
+    };
+    // The nodes are newer than what is emulated, which the plan itself mends.
+    bench.state().serves = Some(emulates("1.32"));
+    let plan = bench.plan();
+    assert!(!plan.is_blocked(), "{:#?}", plan.findings);
+    assert_eq!(
+        steps(&plan),
+        ["general 1.33.5 -> 1.32.5", "batch 1.33.5 -> 1.32.5", "control-plane 1.33.5 -> 1.32.5"]
+    );
+    // Those of no pool stay as they are.
+    stray(&mut bench, "1.33.5");
+    let found = bench.plan();
+    assert_eq!(finding(&found, Code::RF017).subject.part.as_deref(), Some("node stray"));
+    bench.state().nodes.remove(&n("stray"));
+    // What emulates an older minor may be emulating it after the hop as well.
+    bench.state().serves = Some(emulates("1.31"));
+    assert_eq!(finding(&bench.plan(), Code::RF036).hint, "emulate 1.32, or nothing");
+    // Without a name nothing goes back, and what is wrong is said.
+    bench.options.downgrade.clear();
+    bench.state().serves = Some(emulates("1.32"));
+    assert_eq!(status(&bench.plan(), "ant"), ClusterStatus::Blocked);
 }
 
 /// Lets `ant` be what it is after so many of its four steps: two pools, an add-on, the control plane.
