@@ -18,6 +18,7 @@ const GROUP: &str = "snapshot.storage.k8s.io";
 const OLD: &str = "4.0.0";
 const BOTH: &str = "8.6.0";
 const NEW: &str = "9.0.0";
+const WIDGETS: &str = "/apis/example.com/v1beta1/namespaces/default/widgets";
 /// More than a run writes back before it looks again.
 const SNAPSHOTS: usize = 900;
 
@@ -163,6 +164,7 @@ pub(crate) fn what_is_stored_in_an_old_version_is_migrated() {
     }
     assert_eq!(objects(&cluster), before, "objects are as they were");
     fleet.is_done();
+    an_object_that_is_refused_is_named(&cluster, &fleet);
 }
 
 /// What the planner knows of apiservers, from one.
@@ -230,4 +232,100 @@ fn killed_in_the_middle_it_goes_on(cluster: &RealCluster, fleet: &Fleet) {
     assert_eq!(stored_versions(cluster, "volumesnapshots"), set(&["v1", "v1beta1"]));
     fleet.run(&["status"]).says(&["snapshotter migrate 3 CRDs to v1"]);
     fleet.run(&["apply", "--auto-approve", "--lock-timeout", "2m"]).exits(0);
+}
+
+fn widgets(versions: &[&str], storage: &str) -> String {
+    let version = |name: &&str| {
+        let size = json!({ "size": { "type": "integer" } });
+        let spec = json!({ "type": "object", "properties": size });
+        let object = json!({ "type": "object", "properties": { "spec": spec } });
+        json!({
+            "name": name, "served": true, "storage": *name == storage,
+            "schema": { "openAPIV3Schema": object },
+        })
+    };
+    let names = json!({
+        "plural": "widgets", "singular": "widget", "kind": "Widget", "listKind": "WidgetList",
+    });
+    let versions: Vec<Value> = versions.iter().map(version).collect();
+    json!({
+        "apiVersion": "apiextensions.k8s.io/v1", "kind": "CustomResourceDefinition",
+        "metadata": { "name": "widgets.example.com" },
+        "spec": {
+            "group": "example.com", "scope": "Namespaced", "names": names, "versions": versions,
+        },
+    })
+    .to_string()
+}
+
+/// Every widget must have a size. An apiserver holds what a definition's own schema says only against
+/// what a write changes, and a policy against every write.
+fn widgets_have_a_size(cluster: &RealCluster, widget: &Value) {
+    let root = "/apis/admissionregistration.k8s.io/v1";
+    let rule = json!({
+        "apiGroups": ["example.com"], "apiVersions": ["*"], "operations": ["UPDATE"],
+        "resources": ["widgets"],
+    });
+    let policy = json!({
+        "apiVersion": "admissionregistration.k8s.io/v1", "kind": "ValidatingAdmissionPolicy",
+        "metadata": { "name": "sizes" },
+        "spec": {
+            "matchConstraints": { "resourceRules": [rule] },
+            "validations": [{ "expression": "has(object.spec.size)", "message": "no size" }],
+        },
+    });
+    let binding = json!({
+        "apiVersion": "admissionregistration.k8s.io/v1",
+        "kind": "ValidatingAdmissionPolicyBinding",
+        "metadata": { "name": "sizes" },
+        "spec": { "policyName": "sizes", "validationActions": ["Deny"] },
+    });
+    kube(cluster, "POST", &format!("{root}/validatingadmissionpolicies"), Some(&policy));
+    kube(cluster, "POST", &format!("{root}/validatingadmissionpolicybindings"), Some(&binding));
+    let try_it = format!("{WIDGETS}/small?dryRun=All");
+    let refused = || {
+        let answer = cluster.kube("PUT", &try_it, Some(widget)).expect("the apiserver answers");
+        answer.status == 422
+    };
+    // Each apiserver learns of it by itself.
+    eventually("the policy holds", Duration::from_mins(1), || {
+        (0..12).all(|_| refused()).then_some(())
+    });
+}
+
+/// The migration stops at an object that the apiserver does not take back, says which, and goes on
+/// once it was corrected.
+fn an_object_that_is_refused_is_named(cluster: &RealCluster, fleet: &Fleet) {
+    let carried = [
+        ("4.0.0", widgets(&["v1beta1"], "v1beta1")),
+        ("8.6.0", widgets(&["v1beta1", "v1"], "v1")),
+        ("9.0.0", widgets(&["v1"], "v1")),
+    ];
+    let carried: Vec<_> = carried.iter().map(|(version, text)| (*version, text.as_str())).collect();
+    fleet.addon("widgets", TOML, &carried);
+    let ask = |version| {
+        fleet.ask_for(&versions()[0], &[("snapshotter", NEW), ("widgets", version)]);
+    };
+    ask(OLD);
+    fleet.grant(cluster);
+    fleet.run(&["apply", "--auto-approve"]).exits(0);
+    let widget = json!({
+        "apiVersion": "example.com/v1beta1", "kind": "Widget",
+        "metadata": { "name": "small" }, "spec": {},
+    });
+    let mut widget = kube(cluster, "POST", WIDGETS, Some(&widget));
+    widgets_have_a_size(cluster, &widget);
+    ask(NEW);
+    fleet.run(&["apply", "--auto-approve"]).exits(6).says(&[
+        "write default/small of widgets.example.com back",
+        "no size",
+        "correct the object or delete it, then go on",
+    ]);
+    widget["spec"]["size"] = json!(1);
+    kube(cluster, "PUT", &format!("{WIDGETS}/small"), Some(&widget));
+    fleet.run(&["apply", "--auto-approve"]).exits(0);
+    let path = "/apis/apiextensions.k8s.io/v1/customresourcedefinitions/widgets.example.com";
+    let definition = kube(cluster, "GET", path, None);
+    assert_eq!(definition["status"]["storedVersions"], json!(["v1"]));
+    fleet.is_done();
 }
