@@ -420,8 +420,9 @@ impl ClusterPlanner<'_> {
         let rolled: BTreeSet<&PoolName> = rolled.flatten().collect();
         let of_pools = rolled.into_iter().filter_map(|pool| self.nodes.get(pool));
         let of_pools = of_pools.flat_map(|nodes| nodes.iter().map(|(name, _)| *name));
-        let masters = self.state.nodes.iter().filter(|(_, node)| hops && node.control_plane);
-        let mut replaced: Vec<&NodeName> = of_pools.chain(masters.map(|(name, _)| name)).collect();
+        let control_plane = self.state.nodes.iter().filter(|(_, node)| hops && node.control_plane);
+        let mut replaced: Vec<&NodeName> =
+            of_pools.chain(control_plane.map(|(name, _)| name)).collect();
         replaced.sort_unstable();
         let found = checks::drains(self.cluster, self.state, &replaced);
         self.blockers.extend(found);

@@ -329,8 +329,8 @@ pub(crate) fn cases() -> Vec<Case> {
         Case {
             declare: |fleet| {
                 knows(fleet, "csi", &[("1.0.0", ">=1.28"), ("2.0.0", ">=1.28")]);
-                lists(fleet, "1.0.0", &["v1alpha1"]);
-                lists(fleet, "2.0.0", &["v1"]);
+                lists(fleet, "csi", "1.0.0", &["v1alpha1"]);
+                lists(fleet, "csi", "2.0.0", &["v1"]);
                 has(fleet, "csi", "1.0.0");
                 wants(fleet, "csi", "2.0.0");
             },

@@ -38,8 +38,8 @@ fn dns(fleet: &mut Fleet) {
 /// of them as the storage version; before it is `v1` alone.
 fn csi(fleet: &mut Fleet, versions: &[&str]) {
     knows(fleet, "csi", &[("1.0.0", ">=1.28"), ("1.1.0", ">=1.28")]);
-    lists(fleet, "1.0.0", &["v1"]);
-    lists(fleet, "1.1.0", versions);
+    lists(fleet, "csi", "1.0.0", &["v1"]);
+    lists(fleet, "csi", "1.1.0", versions);
     has(fleet, "csi", "1.1.0");
     wants(fleet, "csi", "1.0.0");
 }

@@ -10,17 +10,20 @@ use std::cmp::Reverse;
 use std::collections::{BTreeMap, BTreeSet, BinaryHeap};
 
 use refit_model::{
-    ActionKind, AddonMark, AddonName, AddonState, AddonVersion, ApplySetParent, ClusterStatus,
-    Code, Fleet, KubeVersion, Milestone, Minor, Plan, PoolName, skew,
+    ActionKind, AddonMark, AddonName, AddonRelease, AddonState, AddonVersion, ApplySetParent,
+    ClusterStatus, Code, CrdState, FieldDrift, Fleet, ForeignCopy, KubeVersion, Milestone, Minor,
+    ObjectRef, Plan, PoolName, WorkloadRef, skew,
 };
 use refit_planner::plan;
 use refit_verifier::verify;
 
 use crate::bench::{Bench, ant, edges, fleet, has, knows, milestone, n, ordered, wants};
 use crate::properties::Numbers;
+use crate::storage::lists;
 
 const INSTANCES: u64 = 100_000;
 const ADDONS: [&str; 3] = ["cni", "dns", "proxy"];
+const STORED: [&str; 3] = ["v1", "v1beta1", "v1beta2"];
 const POOLS: [(&str, u64); 2] = [("general", 3), ("batch", 2)];
 
 /// Nodes that are replaced, moves of add-ons, and how many of these wait for each other.
@@ -35,6 +38,9 @@ pub(crate) struct Instance {
     /// What nodes are rolled to at each of these times.
     rolls_to: Vec<KubeVersion>,
     starts: BTreeMap<AddonName, Option<AddonVersion>>,
+    /// The add-ons that something has to be done to even if their version is right: somebody
+    /// changed them, or else installed them.
+    touched: BTreeSet<AddonName>,
 }
 
 fn range(numbers: &mut Numbers, low: u16, high: u16) -> String {
@@ -100,7 +106,43 @@ impl Instance {
             let start = addon(&mut numbers, &mut bench, name, from, target);
             starts.insert(n(name), start);
         }
-        Self { bench, servers, rolls_to, starts }
+        let mut touched = BTreeSet::new();
+        for (name, start) in &starts {
+            let wanted = ant(&mut bench.fleet).addons.contains_key(name);
+            if let Some(version) = start.as_ref().filter(|_| wanted)
+                && touch(&mut numbers, bench.state().addons.get_mut(name).unwrap(), version)
+            {
+                touched.insert(name.clone());
+            }
+        }
+        Self { bench, servers, rolls_to, starts, touched }
+    }
+}
+
+/// Lets an add-on be changed by hand, or be installed by somebody else; most stay as they are.
+fn touch(numbers: &mut Numbers, state: &mut AddonState, version: &AddonVersion) -> bool {
+    match numbers.below(8) {
+        0 => {
+            let object = ObjectRef {
+                api_version: "v1".to_owned(),
+                kind: "ConfigMap".to_owned(),
+                namespace: Some("default".to_owned()),
+                name: "changed".to_owned(),
+            };
+            let field = ".data.key".to_owned();
+            state.drift.push(FieldDrift { object, field, manager: None });
+            true
+        }
+        1 => {
+            let workload = WorkloadRef::new("Deployment", "default", "installed");
+            let version = version.to_string();
+            let (managers, live_managers) = (["helm".to_owned()].into(), BTreeSet::new());
+            let copy = ForeignCopy { version, workload, managers, live_managers };
+            let crds = std::mem::take(&mut state.crds);
+            *state = AddonState { foreign: Some(copy), crds, ..AddonState::default() };
+            true
+        }
+        _ => false,
     }
 }
 
@@ -147,6 +189,15 @@ fn addon(
             }
         }
     }
+    if name == ADDONS[0] && numbers.below(3) == 0 {
+        for major in 1..=count {
+            // The first that is listed is the storage version.
+            let (first, other) = (numbers.below(3), numbers.below(3));
+            let others = [STORED[other]].into_iter().filter(|_| other != first);
+            let listed: Vec<&str> = std::iter::once(STORED[first]).chain(others).collect();
+            lists(&mut bench.fleet, name, &format!("{major}.0.0"), &listed);
+        }
+    }
     let goal = numbers.between(1, count);
     let start = numbers.between(0, goal);
     if numbers.below(8) > 0 || start == 0 {
@@ -155,9 +206,16 @@ fn addon(
     let version: Option<AddonVersion> = (start > 0).then(|| n(&format!("{start}.0.0")));
     if let Some(version) = &version {
         has(&mut bench.fleet, name, &version.to_string());
-        let digest = bench.fleet.addons[&n::<AddonName>(name)].versions[version].manifests.digest();
-        let parent = ApplySetParent { digest: digest.clone(), version: version.clone() };
-        let state = AddonState { parent: Some(parent), ..AddonState::default() };
+        let release = &bench.fleet.addons[&n::<AddonName>(name)].versions[version];
+        let digest = release.manifests.digest().clone();
+        let crds = release.crds().iter().map(|(crd, listed)| {
+            let storage = listed.storage.clone();
+            let stored = BTreeSet::from([storage.clone()]);
+            (crd.clone(), CrdState { storage, stored, objects: None })
+        });
+        let crds = crds.collect();
+        let parent = ApplySetParent { digest, version: version.clone() };
+        let state = AddonState { parent: Some(parent), crds, ..AddonState::default() };
         bench.state().addons.insert(n(name), state);
     }
     version
@@ -275,7 +333,12 @@ impl<'a> Search<'a> {
     }
 
     fn is_done(&self, state: &State, at: usize) -> bool {
-        self.version(state, at) == self.goal(at)
+        self.version(state, at) == self.goal(at) && !self.is_touched(state, at)
+    }
+
+    /// Whether something has to be done to it whatever its version is.
+    fn is_touched(&self, state: &State, at: usize) -> bool {
+        state.addons[at] == Is::AsFound && self.instance.touched.contains(&self.names[at])
     }
 
     fn pools_are_done(&self, state: &State) -> bool {
@@ -316,8 +379,11 @@ impl<'a> Search<'a> {
     fn moves(&self, state: &State, at: usize) -> Vec<Option<AddonVersion>> {
         let goal = self.goal(at);
         let now = self.version(state, at);
-        if now == goal || !self.may_move(state, at) {
+        if self.is_done(state, at) || !self.may_move(state, at) {
             return Vec::new();
+        }
+        if now == goal {
+            return vec![goal];
         }
         let Some(goal) = goal else { return vec![None] };
         let addon = &self.fleet.addons[&self.names[at]];
@@ -327,6 +393,7 @@ impl<'a> Search<'a> {
                 now < *version
                     && release.upgrade_from.as_ref().is_none_or(|range| range.contains(now))
                     && (!addon.one_minor_at_a_time || version.is_next_minor_of(now))
+                    && lists_what_is_stored(release, &addon.versions[now])
             })
         });
         upward.map(|(version, _)| Some(version.clone())).collect()
@@ -437,6 +504,13 @@ impl<'a> Search<'a> {
     }
 }
 
+/// Whether a version can follow another one, as far as their definitions go: it lists what the other
+/// stores. What is stored in an older version yet can be migrated.
+fn lists_what_is_stored(next: &AddonRelease, now: &AddonRelease) -> bool {
+    let mut stored = now.crds().iter().map(|(crd, listed)| (next.crds().get(crd), &listed.storage));
+    stored.all(|(next, storage)| next.is_none_or(|next| next.lists(storage)))
+}
+
 /// What a plan costs.
 fn cost_of(plan: &Plan) -> Cost {
     let (mut nodes, mut moves) = (0, 0);
@@ -451,6 +525,7 @@ fn cost_of(plan: &Plan) -> Cost {
                 let known = POOLS.iter().find(|(name, _)| n::<PoolName>(name) == *pool);
                 nodes += known.unwrap().1;
             }
+            ActionKind::StorageMigration { .. } => {}
             kind if kind.addon().is_some() => {
                 moves += 1;
                 own += 1;
@@ -466,7 +541,8 @@ fn cost_of(plan: &Plan) -> Cost {
 /// Of the instances every fourth, so that all processors have something to do.
 fn no_way_is_cheaper_and_none_is_missed(first: u64) {
     let beginnings = beginnings();
-    let (mut ways, mut dead_ends, mut bridged, mut rolled_twice) = (0, 0, 0, 0);
+    let (mut ways, mut dead_ends, mut bridged) = (0, 0, 0);
+    let (mut rolled_twice, mut touched, mut migrated) = (0, 0, 0);
     for seed in (first..INSTANCES).step_by(4) {
         let instance = Instance::new(&beginnings, seed);
         let Bench { fleet, snapshot, options } = &instance.bench;
@@ -489,10 +565,14 @@ fn no_way_is_cheaper_and_none_is_missed(first: u64) {
         ways += 1;
         bridged += usize::from(least.1 > instance.starts.len() as u64);
         rolled_twice += usize::from(least.0 > 5);
+        touched += instance.touched.len();
+        let migrates = |kind: &ActionKind| matches!(kind, ActionKind::StorageMigration { .. });
+        migrated += plan.actions.iter().filter(|action| migrates(&action.kind)).count();
     }
-    let counts = (ways, dead_ends, bridged, rolled_twice);
+    let counts = (ways, dead_ends, bridged, rolled_twice, touched, migrated);
     assert!(ways > 10_000 && dead_ends > 5_000, "{counts:?}");
     assert!(bridged > 20 && rolled_twice > 2_500, "{counts:?}");
+    assert!(touched > 700 && migrated > 0, "{counts:?}");
 }
 
 #[test]
@@ -517,11 +597,24 @@ fn the_last_quarter_has_no_cheaper_way() {
 
 #[test]
 fn what_is_there_is_what_the_mark_says() {
-    let instance = Instance::new(&beginnings(), 3);
+    let beginnings = beginnings();
+    for instance in (0..200).map(|seed| Instance::new(&beginnings, seed)) {
+        says_what_is_there(&instance);
+    }
+}
+
+fn says_what_is_there(instance: &Instance) {
     let mut bench = instance.bench.clone();
     for (name, start) in &instance.starts {
+        let touched = instance.touched.contains(name);
         match (AddonMark::of(bench.state(), name), start) {
-            (AddonMark::At { version, .. }, Some(start)) => assert_eq!(version, *start),
+            (AddonMark::At { version, .. }, Some(start)) => assert!(version == *start && !touched),
+            (AddonMark::Drifted { version, .. }, Some(start)) => {
+                assert!(version == *start && touched);
+            }
+            (AddonMark::Foreign { version }, Some(start)) => {
+                assert!(version == start.to_string() && touched);
+            }
             (mark, start) => assert!(mark == AddonMark::Absent && start.is_none()),
         }
     }

@@ -14,10 +14,10 @@ use crate::bench::{
     status, steps, wants,
 };
 
-const CRD: &str = "volumes.acme.example";
+pub(crate) const CRD: &str = "volumes.acme.example";
 
 /// Lets a version's definition list these, the first of them as the storage version.
-pub(crate) fn lists(fleet: &mut Fleet, version: &str, versions: &[&str]) {
+pub(crate) fn lists(fleet: &mut Fleet, addon: &str, version: &str, versions: &[&str]) {
     let listed: Vec<_> = versions
         .iter()
         .map(|name| json!({ "name": name, "served": true, "storage": name == &versions[0] }))
@@ -28,7 +28,7 @@ pub(crate) fn lists(fleet: &mut Fleet, version: &str, versions: &[&str]) {
         "spec": { "group": "acme.example", "names": { "plural": "volumes" }, "versions": listed },
     });
     let object = object("apiextensions.k8s.io/v1", "CustomResourceDefinition", None, CRD);
-    let release = release(fleet, "csi", version);
+    let release = release(fleet, addon, version);
     let mut objects = release.manifests.objects().to_vec();
     objects.push(Manifest { object, value, file: "crds.yaml".to_owned() });
     release.manifests = ManifestSet::new(objects);
@@ -40,7 +40,7 @@ fn csi(versions: &[(&str, &str, &[&str])]) -> Fleet {
     let all: Vec<(&str, &str)> = versions.iter().map(|(version, on, _)| (*version, *on)).collect();
     knows(&mut fleet, "csi", &all);
     for (version, _, listed) in versions {
-        lists(&mut fleet, version, listed);
+        lists(&mut fleet, "csi", version, listed);
     }
     has(&mut fleet, "csi", versions[0].0);
     wants(&mut fleet, "csi", versions[versions.len() - 1].0);
