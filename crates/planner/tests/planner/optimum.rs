@@ -210,7 +210,8 @@ fn addon(
         let digest = release.manifests.digest().clone();
         let crds = release.crds().iter().map(|(crd, listed)| {
             let storage = listed.storage.clone();
-            let stored = BTreeSet::from([storage.clone()]);
+            // Whatever it lists may have been the storage version once.
+            let stored = listed.versions.keys().cloned().collect();
             (crd.clone(), CrdState { storage, stored, objects: None })
         });
         let crds = crds.collect();
@@ -572,7 +573,7 @@ fn no_way_is_cheaper_and_none_is_missed(first: u64) {
     let counts = (ways, dead_ends, bridged, rolled_twice, touched, migrated);
     assert!(ways > 10_000 && dead_ends > 5_000, "{counts:?}");
     assert!(bridged > 20 && rolled_twice > 2_500, "{counts:?}");
-    assert!(touched > 700 && migrated > 0, "{counts:?}");
+    assert!(touched > 700 && migrated > 40, "{counts:?}");
 }
 
 #[test]
