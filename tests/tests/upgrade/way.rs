@@ -4,6 +4,7 @@ use std::collections::BTreeSet;
 use std::fs;
 
 use refit_tests::real::{Pool, RealCluster, Spec};
+use serde_json::json;
 
 use crate::fleet::{Fleet, built, versions};
 use crate::permissions::all_was_used;
@@ -192,4 +193,24 @@ pub(crate) fn looking_only_reads() {
         let action = call.split(':').nth(1).unwrap_or_default();
         assert!(action.starts_with("Describe") || action.starts_with("Get"), "{calls:?}");
     }
+    in_another_account(&cluster, &fleet);
+}
+
+/// With a role of another account everything is asked for in its name: whoever runs refit may do
+/// nothing but take the role.
+fn in_another_account(cluster: &RealCluster, fleet: &Fleet) {
+    let role = "arn:aws:iam::123456789012:role/refit";
+    let named = format!("role-arn = \"{role}\"\nexternal-id = \"acme-42\"\n");
+    fleet.edit("clusters/look.toml", "[provider]\n", &format!("[provider]\n{named}"));
+    fleet.run(&["plan"]).exits(3).says(&["RF001", "sts:AssumeRole"]);
+    let wish = json!({ "do": "allow", "key": "refit", "actions": ["sts:AssumeRole"] });
+    cluster.admin(wish).expect("the account can be told");
+    let before = cluster.requests().expect("the front keeps a log").len();
+    fleet.run(&["plan"]).exits(0);
+    let requests = cluster.requests().expect("the front keeps a log");
+    let (first, rest) = requests[before..].split_first().expect("it asked for something");
+    assert!(first["action"] == "AssumeRole" && first["caller"] == "refit", "{first}");
+    assert_eq!(first["parameters"]["RoleArn"], role);
+    assert_eq!(first["parameters"]["ExternalId"], "acme-42");
+    assert!(rest.len() > 4 && rest.iter().all(|other| other["caller"] != "refit"), "{rest:?}");
 }
