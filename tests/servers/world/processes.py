@@ -79,7 +79,8 @@ class Processes:
 
     def check(self) -> None:
         """An error with a server's last words, if one has ended that nobody has stopped."""
-        for name, process in self._running.items():
+        # A copy: the main thread starts more of them meanwhile.
+        for name, process in self._running.copy().items():
             if process.poll() is not None:
                 said = (self._logs / f"{name}.log").read_text(errors="replace")
                 raise RuntimeError(f"{name} ended with {process.returncode}:\n{said[-1500:]}")
