@@ -249,7 +249,7 @@ impl Schedule {
             .map(|(_, action)| action)
             .collect();
         let over = failed.len() > plan.waves[wave].max_failed_clusters as usize;
-        if !begun && over { failed.first().map(|id| *(*id)) } else { None }
+        if !begun && over { failed.first().map(|id| **id) } else { None }
     }
 }
 

@@ -451,7 +451,7 @@ mod tests {
             }}))
             .owner()
         };
-        let workload = |text: &str| PodOwner::Workload(text.to_owned().try_into().unwrap());
+        let workload = |text: &str| PodOwner::Workload(text.parse().unwrap());
         assert_eq!(
             owner("ReplicaSet", "cart-5d9", json!({"pod-template-hash": "5d9"})),
             workload("Deployment/shop/cart")

@@ -2,11 +2,13 @@
 
 use std::collections::BTreeMap;
 use std::fmt;
+use std::str::FromStr;
 
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
+use crate::text::as_text;
 use crate::{Crd, Digest, digest_of};
 
 /// Which object: group and version, kind, namespace, name.
@@ -121,10 +123,7 @@ pub fn redact(value: &Value) -> Value {
 }
 
 /// A workload that owns pods and replaces them: a Deployment, StatefulSet, DaemonSet.
-#[derive(
-    Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize, JsonSchema,
-)]
-#[serde(try_from = "String", into = "String")]
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, JsonSchema)]
 #[schemars(with = "String")]
 pub struct WorkloadRef {
     /// Such as `Deployment`.
@@ -148,9 +147,9 @@ impl fmt::Display for WorkloadRef {
     }
 }
 
-impl TryFrom<String> for WorkloadRef {
-    type Error = String;
-    fn try_from(text: String) -> Result<Self, String> {
+impl FromStr for WorkloadRef {
+    type Err = String;
+    fn from_str(text: &str) -> Result<Self, String> {
         let parts: Vec<&str> = text.split('/').collect();
         match parts[..] {
             [kind, namespace, name] => Ok(Self::new(kind, namespace, name)),
@@ -159,11 +158,7 @@ impl TryFrom<String> for WorkloadRef {
     }
 }
 
-impl From<WorkloadRef> for String {
-    fn from(workload: WorkloadRef) -> Self {
-        workload.to_string()
-    }
-}
+as_text!(WorkloadRef);
 
 #[cfg(test)]
 mod tests {

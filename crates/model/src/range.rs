@@ -4,7 +4,9 @@ use std::fmt::{self, Display};
 use std::str::FromStr;
 
 use schemars::JsonSchema;
-use serde::{Deserialize, Serialize};
+use serde::{Deserialize, Deserializer, Serialize, Serializer};
+
+use crate::text;
 
 /// A text that is not a range, or a range that nothing can satisfy.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -24,8 +26,7 @@ pub enum InvalidRange {
 ///
 /// `VersionRange<Minor>` is what an add-on supports (`>=1.29, <=1.33`);
 /// `VersionRange<AddonVersion>` is what one add-on requires of another (`>=1.2.0`).
-#[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize, JsonSchema)]
-#[serde(try_from = "String", into = "String", bound = "T: Clone + Ord + FromStr + Display")]
+#[derive(Clone, PartialEq, Eq, PartialOrd, Ord, JsonSchema)]
 #[schemars(with = "String")]
 pub struct VersionRange<T> {
     /// Lower bound, and whether it is part of the range.
@@ -168,16 +169,15 @@ impl<T: Display + PartialEq> fmt::Debug for VersionRange<T> {
     }
 }
 
-impl<T: Ord + Clone + FromStr> TryFrom<String> for VersionRange<T> {
-    type Error = InvalidRange;
-    fn try_from(text: String) -> Result<Self, InvalidRange> {
-        text.parse()
+impl<T: Display + PartialEq> Serialize for VersionRange<T> {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.collect_str(self)
     }
 }
 
-impl<T: Display + PartialEq> From<VersionRange<T>> for String {
-    fn from(range: VersionRange<T>) -> Self {
-        range.to_string()
+impl<'de, T: Ord + Clone + FromStr> Deserialize<'de> for VersionRange<T> {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        text::read(deserializer)
     }
 }
 

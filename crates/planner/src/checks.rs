@@ -240,7 +240,7 @@ pub(crate) fn hooks(cluster: &Cluster, state: &ClusterState, steps: &[Step]) -> 
 /// emulated, and nobody can tell what the next image's apiserver will emulate
 /// ([KEP-4330](https://github.com/kubernetes/enhancements/tree/master/keps/sig-architecture/4330-compatibility-versions)).
 /// Back to the very minor that is emulated the control plane may go: it is what the emulation is for,
-/// and the nodes of a cluster that was named go back before (`goes_back`).
+/// and the nodes of a cluster that was named (`goes_back`) go to the declared version before.
 pub(crate) fn emulation(
     state: &ClusterState,
     hops: &[Hop],
@@ -255,7 +255,8 @@ pub(crate) fn emulation(
     };
     let mut found = Vec::new();
     for (name, node) in state.nodes.iter().filter(|(_, node)| !node.control_plane) {
-        if !skew::kubelet_fits(node.kubelet.minor(), emulated) && !goes_back(name) {
+        let mended = goes_back(name) && skew::kubelet_fits(target.minor(), emulated);
+        if !skew::kubelet_fits(node.kubelet.minor(), emulated) && !mended {
             found.push(
                 Blocker::new(
                     Code::RF017,

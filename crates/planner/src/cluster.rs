@@ -131,6 +131,17 @@ fn running(state: &ClusterState) -> BTreeSet<KubeVersion> {
         .collect()
 }
 
+/// The versions among many, most of which are the same.
+fn distinct<'v>(versions: impl Iterator<Item = &'v KubeVersion>) -> BTreeSet<KubeVersion> {
+    let mut found = BTreeSet::new();
+    for version in versions {
+        if !found.contains(version) {
+            found.insert(version.clone());
+        }
+    }
+    found
+}
+
 /// Plans one cluster.
 pub(crate) fn plan<'a>(
     fleet: &'a Fleet,
@@ -306,7 +317,7 @@ impl ClusterPlanner<'_> {
         let now = checks::skew_now(self.cluster, self.state, live, pooled, named);
         let rest = checks::skew_of_the_rest(self.cluster, self.state, hops, pooled);
         let target = &self.cluster.kubernetes.value;
-        let goes_back = |name: &NodeName| named && !hops.is_empty() && pooled(name);
+        let goes_back = |name: &NodeName| named && pooled(name);
         let emulation = checks::emulation(self.state, hops, pools, target, goes_back);
         self.blockers.extend(now.into_iter().chain(rest).chain(emulation));
     }
@@ -330,12 +341,8 @@ impl ClusterPlanner<'_> {
         let mut found = Vec::new();
         for pool in &self.cluster.pools {
             let nodes = self.nodes_of(pool);
-            let mut runs = BTreeSet::new();
-            for (_, version) in nodes.iter().flat_map(|(_, node)| checks::runs(node)) {
-                if !runs.contains(version) {
-                    runs.insert(version.clone());
-                }
-            }
+            let runs =
+                distinct(nodes.iter().flat_map(|(_, node)| checks::runs(node)).map(|(_, v)| v));
             let nodes = u32::try_from(nodes.len()).unwrap_or(u32::MAX);
             if nodes == 0 {
                 self.blockers.push(

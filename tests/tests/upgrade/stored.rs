@@ -2,7 +2,8 @@
 //! definitions list `v1` alone.
 //!
 //! 4.0.0 stores them in `v1beta1`. 8.6.0 stores them in `v1` and still lists `v1beta1`. No release
-//! drops it yet: the last version of the test is 8.6.0 without it.
+//! drops it yet: the last version of the test is 8.6.0 without it. Another definition has an object
+//! that cannot be written back.
 
 use std::collections::BTreeSet;
 use std::process::Stdio;
@@ -234,6 +235,7 @@ fn killed_in_the_middle_it_goes_on(cluster: &RealCluster, fleet: &Fleet) {
     fleet.run(&["apply", "--auto-approve", "--lock-timeout", "2m"]).exits(0);
 }
 
+/// A definition that lists these versions.
 fn widgets(versions: &[&str], storage: &str) -> String {
     let version = |name: &&str| {
         let size = json!({ "size": { "type": "integer" } });

@@ -74,18 +74,16 @@ impl Resolver<'_> {
                 versions.insert(version, release);
             }
         }
-        let detect =
-            raw.detect.as_ref().and_then(|detect| match detect.workload.text.clone().try_into() {
-                Ok(workload) => Some(Detection { workload, container: detect.container.clone() }),
-                Err(message) => {
-                    let message: String = message;
-                    let diagnostic = Diagnostic::error(message)
-                        .at(file, &detect.workload.span, "")
-                        .hint("for example \"Deployment/kube-system/coredns\"");
-                    self.report(diagnostic);
-                    None
-                }
-            });
+        let detect = raw.detect.as_ref().and_then(|detect| match detect.workload.text.parse() {
+            Ok(workload) => Some(Detection { workload, container: detect.container.clone() }),
+            Err(message) => {
+                let diagnostic = Diagnostic::error(message)
+                    .at(file, &detect.workload.span, "")
+                    .hint("for example \"Deployment/kube-system/coredns\"");
+                self.report(diagnostic);
+                None
+            }
+        });
         let mut placed = Vec::new();
         for (list, before) in [(&raw.before, true), (&raw.after, false)] {
             for At { span, value } in list {

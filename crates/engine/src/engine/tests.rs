@@ -445,7 +445,7 @@ fn evictions_that_are_refused_together_leave_no_node_cordoned() {
                 node: Some(node(number)),
                 ready: true,
                 terminating: false,
-                owner: PodOwner::Workload("Deployment/apps/web".to_owned().try_into().unwrap()),
+                owner: PodOwner::Workload("Deployment/apps/web".parse().unwrap()),
                 budgets: [].into(),
                 volume: None,
                 critical: false,

@@ -7,8 +7,8 @@ use refit_model::{
     NodeName, NodePool, NodeState, Period, Reversibility, RollCause, RollTag, StateGuard, Why,
 };
 
-use super::ClusterPlanner;
 use super::order::Early;
+use super::{ClusterPlanner, distinct};
 use crate::checks::Blocker;
 use crate::hops::Hop;
 use crate::images;
@@ -173,12 +173,7 @@ impl ClusterPlanner<'_> {
         if let Some(earlier) = earlier {
             return BTreeSet::from([earlier.clone()]);
         }
-        let mut from: BTreeSet<KubeVersion> = BTreeSet::new();
-        for (_, NodeState { kubelet, .. }) in nodes {
-            if !from.contains(kubelet) {
-                from.insert(kubelet.clone());
-            }
-        }
+        let mut from = distinct(nodes.iter().map(|(_, node)| &node.kubelet));
         if from.is_empty() {
             from.insert(to.clone());
         }

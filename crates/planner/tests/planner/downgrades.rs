@@ -144,6 +144,9 @@ fn an_emulation_leads_back_to_what_it_emulates() {
         steps(&plan),
         ["general 1.33.5 -> 1.32.5", "batch 1.33.5 -> 1.32.5", "control-plane 1.33.5 -> 1.32.5"]
     );
+    bench.options.selection.only = Some(Only::Nodes);
+    assert_eq!(bench.steps(), ["general 1.33.5 -> 1.32.5", "batch 1.33.5 -> 1.32.5"]);
+    bench.options.selection.only = None;
     // Those of no pool stay as they are.
     stray(&mut bench, "1.33.5");
     let found = bench.plan();
