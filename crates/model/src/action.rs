@@ -10,7 +10,7 @@ use crate::skew::SkewRule;
 use crate::{
     ActionId, AddonMark, AddonName, AddonVersion, ChannelName, ClusterName, ClusterState,
     CrdMigration, Digest, GroupName, ImageId, InstanceId, KubeVersion, Location, Milestone, Minor,
-    ObjectRef, Period, PoolName, Precheck, ReleaseName, StateGuard, digest_of,
+    ObjectRef, Period, PoolName, Precheck, ReleaseName, StateGuard,
 };
 
 /// One guarded transition of a plan.
@@ -46,7 +46,9 @@ pub struct Action {
 impl Action {
     /// The id of an action of this kind on this cluster.
     pub fn id_of(cluster: Option<&ClusterName>, kind: &ActionKind) -> ActionId {
-        digest_of(&(cluster, kind.identity())).short().parse().expect("a digest is a valid id")
+        let mut identity = String::with_capacity(80);
+        kind.identify(&mut identity).expect("a string takes everything");
+        ActionId::digest_of(&(cluster, identity))
     }
 
     /// Looks whether the action may start.
@@ -163,30 +165,28 @@ pub enum ActionKind {
 
 impl ActionKind {
     /// What an action's id is made of: the target, the kind and the hop, nothing that churns.
-    fn identity(&self) -> String {
+    fn identify(&self, f: &mut impl fmt::Write) -> fmt::Result {
         match self {
             Self::PinGroups { images } => {
-                let images: Vec<String> =
-                    images.iter().map(|(group, image)| format!("{group}={image}")).collect();
-                format!("pin {}", images.join(","))
+                f.write_str("pin ")?;
+                images.iter().enumerate().try_for_each(|(at, (group, image))| {
+                    write!(f, "{}{group}={image}", if at == 0 { "" } else { "," })
+                })
             }
-            Self::ControlPlaneHop { to, .. } => format!("control-plane {to}"),
-            Self::NodePoolRoll { pool, to, cause, .. } => format!("pool {pool} {to} {cause:?}"),
-            Self::TidyUp { pool: Some(pool), .. } => format!("tidy up pool {pool}"),
-            Self::TidyUp { pool: None, .. } => "tidy up control-plane".to_owned(),
+            Self::ControlPlaneHop { to, .. } => write!(f, "control-plane {to}"),
+            Self::NodePoolRoll { pool, to, cause, .. } => write!(f, "pool {pool} {to} {cause:?}"),
+            Self::TidyUp { pool: Some(pool), .. } => write!(f, "tidy up pool {pool}"),
+            Self::TidyUp { pool: None, .. } => f.write_str("tidy up control-plane"),
             Self::AddonApply { addon, to, digest, from, .. } => {
-                format!(
-                    "addon {addon} {to} {} {}",
-                    digest.short(),
-                    matches!(from, AddonMark::Drifted { .. })
-                )
+                let drifted = matches!(from, AddonMark::Drifted { .. });
+                write!(f, "addon {addon} {to} {} {drifted}", digest.short())
             }
-            Self::AddonAdopt { addon, to, .. } => format!("adopt {addon} {to}"),
+            Self::AddonAdopt { addon, to, .. } => write!(f, "adopt {addon} {to}"),
             Self::StorageMigration { addon, before, .. } => {
-                format!("migrate {addon} before {before}")
+                write!(f, "migrate {addon} before {before}")
             }
-            Self::AddonRemove { addon, .. } => format!("remove {addon}"),
-            Self::FinishWave { channel, wave, .. } => format!("wave {channel} {wave}"),
+            Self::AddonRemove { addon, .. } => write!(f, "remove {addon}"),
+            Self::FinishWave { channel, wave, .. } => write!(f, "wave {channel} {wave}"),
         }
     }
 

@@ -5,7 +5,9 @@ use std::fmt;
 use std::str::FromStr;
 
 use schemars::JsonSchema;
+use serde::Serialize;
 
+use crate::digest;
 use crate::id::{self, InvalidName};
 use crate::text::as_text;
 
@@ -18,6 +20,12 @@ pub struct ActionId([u8; Self::LENGTH_MAX]);
 impl ActionId {
     /// As many digits as [`Digest::short`](crate::Digest::short) has.
     pub const LENGTH_MAX: usize = 12;
+
+    /// The first digits of the digest of a value's JSON.
+    pub(crate) fn digest_of<T: Serialize>(value: &T) -> Self {
+        let bytes = serde_json::to_vec(value).expect("what is digested has only string keys");
+        Self(digest::digits(&bytes))
+    }
 
     /// The id as it was written.
     pub fn as_str(&self) -> &str {

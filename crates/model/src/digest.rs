@@ -18,10 +18,8 @@ pub struct Digest(Arc<str>);
 impl Digest {
     /// The digest of these bytes.
     pub fn of_bytes(bytes: &[u8]) -> Self {
-        const DIGITS: &[u8; 16] = b"0123456789abcdef";
-        let nibbles = Sha256::digest(bytes).into_iter().flat_map(|byte| [byte >> 4, byte & 15]);
-        let text: String = nibbles.map(|nibble| char::from(DIGITS[usize::from(nibble)])).collect();
-        Self(text.into())
+        let digits = digits::<64>(bytes);
+        Self(str::from_utf8(&digits).expect("digits are ASCII").into())
     }
 
     /// All 64 digits.
@@ -33,6 +31,16 @@ impl Digest {
     pub fn short(&self) -> &str {
         &self.0[..12]
     }
+}
+
+/// The first hexadecimal digits of the SHA-256 of bytes: at most 64.
+pub(crate) fn digits<const N: usize>(bytes: &[u8]) -> [u8; N] {
+    const DIGITS: &[u8; 16] = b"0123456789abcdef";
+    let hash = Sha256::digest(bytes);
+    std::array::from_fn(|at| {
+        let byte = hash[at / 2];
+        DIGITS[usize::from(if at % 2 == 0 { byte >> 4 } else { byte & 15 })]
+    })
 }
 
 /// The digest of a value's JSON. The types of this crate keep their maps ordered, so equal

@@ -338,7 +338,12 @@ impl ImagePattern {
     /// Whether a name is an image of `version`: for many names.
     pub fn of<'a>(&'a self, version: &'a KubeVersion) -> impl Fn(&str) -> bool + use<'a> {
         let spelled = self.spelled(version);
-        move |name| begins(&self.name, version, name) && glob(spelled.as_bytes(), name.as_bytes())
+        let literal = spelled.find('*').unwrap_or(spelled.len());
+        move |name| {
+            name.as_bytes().starts_with(&spelled.as_bytes()[..literal])
+                && begins(&self.name, version, name)
+                && glob(spelled.as_bytes(), name.as_bytes())
+        }
     }
 
     /// The pattern with the version in its place.
@@ -350,9 +355,10 @@ impl ImagePattern {
 /// Whether a name has a version where a pattern has it first, as far as nothing before that stands
 /// for anything: 1.34.31 is not 1.34.3, whatever follows it in the pattern.
 fn begins(pattern: &str, version: &KubeVersion, name: &str) -> bool {
-    pattern.split_once("{version}").is_none_or(|(literal, _)| {
-        literal.contains('*') || name.strip_prefix(literal).is_some_and(|n| version.begins(n))
-    })
+    let literal = pattern.bytes().take_while(|byte| !b"*{".contains(byte)).count();
+    let (literal, rest) = pattern.split_at(literal);
+    let numbers = name.as_bytes().strip_prefix(literal.as_bytes());
+    !rest.starts_with("{version}") || numbers.is_some_and(|numbers| version.begins(numbers))
 }
 
 /// Whether `text` matches `pattern`, in which `*` stands for anything. Linear backtracking.

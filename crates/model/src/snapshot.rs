@@ -84,6 +84,9 @@ pub struct ClusterState {
     pub lease: Option<LeaseState>,
 }
 
+/// Nodes by name.
+pub type NamedNodes<'a> = Vec<(&'a NodeName, &'a NodeState)>;
+
 impl ClusterState {
     /// The instance of that id, and its group.
     pub fn instance(&self, id: &InstanceId) -> Option<(&GroupName, &InstanceState)> {
@@ -97,13 +100,14 @@ impl ClusterState {
         self.nodes.iter().find(|(_, node)| node.instance.as_ref() == Some(id))
     }
 
-    /// The nodes on the instances of each of these lists of groups, by name: at one look at all.
+    /// The nodes on the instances of each of these lists of groups, and those on none of them, each
+    /// by name: at one look at all.
     pub fn nodes_by_groups<'a>(
         &'a self,
         lists: impl IntoIterator<Item = &'a [GroupName]>,
-    ) -> Vec<Vec<(&'a NodeName, &'a NodeState)>> {
+    ) -> (Vec<NamedNodes<'a>>, NamedNodes<'a>) {
         let mut lists_of: Vec<(&InstanceId, usize)> = Vec::new();
-        let mut nodes = Vec::new();
+        let (mut nodes, mut others) = (Vec::new(), Vec::new());
         for (list, groups) in lists.into_iter().enumerate() {
             nodes.push(Vec::new());
             let groups = groups.iter().filter_map(|name| self.groups.get(name));
@@ -113,13 +117,18 @@ impl ClusterState {
         lists_of.sort_unstable();
         lists_of.dedup();
         for (name, node) in &self.nodes {
-            let Some(id) = &node.instance else { continue };
-            let first = lists_of.partition_point(|(other, _)| *other < id);
-            for (_, list) in lists_of[first..].iter().take_while(|(other, _)| *other == id) {
-                nodes[*list].push((name, node));
+            let first = node
+                .instance
+                .as_ref()
+                .map_or(lists_of.len(), |id| lists_of.partition_point(|(other, _)| *other < id));
+            let own = |(id, _): &&(&InstanceId, usize)| node.instance.as_ref() == Some(*id);
+            let mut lists = lists_of[first..].iter().take_while(own).peekable();
+            if lists.peek().is_none() {
+                others.push((name, node));
             }
+            lists.for_each(|(_, list)| nodes[*list].push((name, node)));
         }
-        nodes
+        (nodes, others)
     }
 
     /// The pods on the node.

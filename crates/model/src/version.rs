@@ -127,15 +127,23 @@ impl KubeVersion {
 
     /// Whether the numbers that a text begins with are this version's, without pre-release and
     /// vendor suffix.
-    pub(crate) fn begins(&self, text: &str) -> bool {
-        let mut parts = text.splitn(3, '.');
-        let mut next = || {
-            let part = parts.next()?;
-            let digits = part.bytes().take_while(u8::is_ascii_digit).count();
-            part[..digits].parse::<u16>().ok()
-        };
+    pub(crate) fn begins(&self, mut text: &[u8]) -> bool {
         let Minor { major, minor } = self.minor;
-        next() == Some(major) && next() == Some(minor) && next() == Some(self.patch)
+        for (at, wanted) in [major, minor, self.patch].into_iter().enumerate() {
+            if at > 0 {
+                let Some(rest) = text.strip_prefix(b".") else { return false };
+                text = rest;
+            }
+            let mut number = 0_u32;
+            while let [digit @ b'0'..=b'9', rest @ ..] = text {
+                number = number.saturating_mul(10).saturating_add(u32::from(digit - b'0'));
+                text = rest;
+            }
+            if number != u32::from(wanted) {
+                return false;
+            }
+        }
+        true
     }
 
     fn key(&self) -> (Minor, u16, bool, Option<&PreRelease>) {

@@ -15,15 +15,16 @@ use std::rc::Rc;
 
 use refit_model::{
     Action, ActionId, Because, Capped, Cluster, ClusterIdentity, ClusterState, Code, Edge, Finding,
-    Fleet, GroupName, ImagePolicy, InstanceId, InstanceState, KubeVersion, Lifecycle, NodeName,
-    NodePool, NodeState, Only, PoolName, RollTag, Severity, Timestamp, UpdateStrategy, Why,
+    Fleet, GroupName, ImagePolicy, InstanceId, InstanceState, KubeVersion, Lifecycle, NamedNodes,
+    NodeName, NodePool, NodeState, Only, PoolName, RollTag, Severity, Timestamp, UpdateStrategy,
+    Why,
 };
 
 use crate::Options;
 use crate::checks::{self, Blocker};
 use crate::graph;
 use crate::hops::{self, Hop};
-use crate::images;
+use crate::images::Images;
 use crate::knowledge;
 use crate::storage::{self, Migrations};
 use crate::timeline::{PoolNow, Step};
@@ -151,8 +152,12 @@ pub(crate) fn plan<'a>(
     now: Timestamp,
     ways: &'a Ways<'a>,
 ) -> Planned {
-    let nodes = state.nodes_by_groups(cluster.pools.iter().map(|pool| pool.groups.as_slice()));
+    let (nodes, unpooled) =
+        state.nodes_by_groups(cluster.pools.iter().map(|pool| pool.groups.as_slice()));
     let names = cluster.pools.iter().map(|pool| &pool.name);
+    let api_servers = state.control_plane.iter().filter_map(|member| member.api_server.as_ref());
+    let kubelets = state.nodes.values().map(|node| &node.kubelet);
+    let known = fleet.available.iter().chain(api_servers).chain(kubelets);
     let cordoned =
         state.nodes.values().filter(|node| node.annotations.contains_key(RollTag::CORDONED));
     let mut planner = ClusterPlanner {
@@ -163,6 +168,8 @@ pub(crate) fn plan<'a>(
         now,
         ways,
         nodes: names.zip(nodes.into_iter().map(Rc::from)).collect(),
+        unpooled,
+        images: Images::of(state, known),
         cordoned: cordoned.filter_map(|node| node.instance.as_ref()).collect(),
         blockers: Vec::new(),
         actions: Vec::new(),
@@ -194,10 +201,6 @@ pub(crate) fn plan<'a>(
 /// Nodes by name.
 type Nodes<'a> = Rc<[(&'a NodeName, &'a NodeState)]>;
 
-fn is_among(nodes: &Nodes<'_>, name: &NodeName) -> bool {
-    nodes.binary_search_by_key(&name, |(name, _)| name).is_ok()
-}
-
 struct ClusterPlanner<'a> {
     fleet: &'a Fleet,
     cluster: &'a Cluster,
@@ -206,6 +209,9 @@ struct ClusterPlanner<'a> {
     now: Timestamp,
     ways: &'a Ways<'a>,
     nodes: BTreeMap<&'a PoolName, Nodes<'a>>,
+    /// The nodes of no pool.
+    unpooled: NamedNodes<'a>,
+    images: Images<'a>,
     /// The instances whose nodes a run that did not end left cordoned.
     cordoned: BTreeSet<&'a InstanceId>,
     blockers: Vec<Blocker>,
@@ -220,9 +226,7 @@ impl<'a> ClusterPlanner<'a> {
     fn nodes_of(&self, pool: &NodePool) -> Nodes<'a> {
         self.nodes.get(&pool.name).cloned().unwrap_or_default()
     }
-}
 
-impl ClusterPlanner<'_> {
     fn run(&mut self) {
         self.blockers.extend(frozen::capped(self.cluster));
         self.blockers.extend(checks::machines(self.cluster, self.state));
@@ -313,7 +317,8 @@ impl ClusterPlanner<'_> {
         let instances = self.control_plane_size();
         self.blockers.extend(checks::control_plane(self.cluster, self.state, hops, instances));
         let named = self.may_go_back();
-        let pooled = |name: &NodeName| self.nodes.values().any(|nodes| is_among(nodes, name));
+        let pooled =
+            |name: &NodeName| self.unpooled.binary_search_by_key(&name, |(name, _)| name).is_err();
         let now = checks::skew_now(self.cluster, self.state, live, pooled, named);
         let rest = checks::skew_of_the_rest(self.cluster, self.state, hops, pooled);
         let target = &self.cluster.kubernetes.value;
@@ -369,7 +374,7 @@ impl ClusterPlanner<'_> {
 
     /// Whether an instance runs another image than the newest of the cluster's version, and the
     /// pool or the command says that this is a change.
-    fn wants_newer_image(&self, pool: &NodePool) -> bool {
+    fn wants_newer_image(&self, pool: &'a NodePool) -> bool {
         (pool.images == ImagePolicy::Newest || self.options.refresh_images)
             && self.behind_newest_image(pool)
     }
@@ -385,9 +390,9 @@ impl ClusterPlanner<'_> {
         })
     }
 
-    fn behind_newest_image(&self, pool: &NodePool) -> bool {
+    fn behind_newest_image(&self, pool: &'a NodePool) -> bool {
         let target = &self.cluster.kubernetes.value;
-        let Some(newest) = images::newest(self.state, &pool.image, target) else { return false };
+        let Some(newest) = self.images.newest(&pool.image, target) else { return false };
         if pool.update == UpdateStrategy::OnDelete {
             let groups = pool.groups.iter().filter_map(|name| self.state.groups.get(name));
             return groups.filter_map(|group| group.image()).any(|image| *image != newest.id);

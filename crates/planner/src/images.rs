@@ -1,6 +1,7 @@
 //! Which image carries a version: the newest that matches the pattern, pinned in the plan.
 
-use std::collections::BTreeMap;
+use std::cell::RefCell;
+use std::collections::{BTreeMap, BTreeSet};
 
 use refit_model::{
     ClusterState, Code, GroupName, ImageId, ImagePattern, ImagePin, ImageState, KubeVersion,
@@ -8,18 +9,110 @@ use refit_model::{
 
 use crate::checks::Blocker;
 
-/// The newest image of `version`, among those that were seen.
-pub(crate) fn newest<'a>(
-    state: &'a ClusterState,
-    pattern: &ImagePattern,
-    version: &KubeVersion,
-) -> Option<&'a ImageState> {
-    let carries = pattern.of(version);
-    state
-        .images
-        .iter()
-        .filter(|image| belongs(image, pattern) && carries(&image.name))
-        .max_by(|a, b| (a.created, &a.id).cmp(&(b.created, &b.id)))
+/// The images that were seen of a cluster. Its groups ask for the same few again and again.
+pub(crate) struct Images<'a> {
+    seen: &'a [ImageState],
+    /// The versions that the fleet or the cluster knows.
+    known: BTreeSet<&'a KubeVersion>,
+    newest: RefCell<Vec<Newest<'a>>>,
+    carried: RefCell<Vec<Carried<'a>>>,
+}
+
+/// The newest image of a pattern and a version.
+type Newest<'a> = (&'a ImagePattern, KubeVersion, Option<&'a ImageState>);
+
+/// The version that an image of a pattern carries.
+type Carried<'a> = (&'a ImagePattern, ImageId, Option<KubeVersion>);
+
+impl<'a> Images<'a> {
+    pub(crate) fn of(
+        state: &'a ClusterState,
+        known: impl IntoIterator<Item = &'a KubeVersion>,
+    ) -> Self {
+        let mut images = Self {
+            seen: &state.images,
+            known: BTreeSet::new(),
+            newest: RefCell::default(),
+            carried: RefCell::default(),
+        };
+        // One by one: most are there already.
+        images.known.extend(known);
+        images
+    }
+
+    /// The newest image of `version`, among those that were seen.
+    pub(crate) fn newest(
+        &self,
+        pattern: &'a ImagePattern,
+        version: &KubeVersion,
+    ) -> Option<&'a ImageState> {
+        let mut asked = self.newest.borrow_mut();
+        if let Some((.., newest)) = asked.iter().find(|(p, v, _)| *p == pattern && v == version) {
+            return *newest;
+        }
+        let carries = pattern.of(version);
+        let newest = self
+            .seen
+            .iter()
+            .filter(|image| belongs(image, pattern) && carries(&image.name))
+            .max_by(|a, b| (a.created, &a.id).cmp(&(b.created, &b.id)));
+        asked.push((pattern, version.clone(), newest));
+        newest
+    }
+
+    /// The pin of every group for `version`.
+    pub(crate) fn pins(
+        &self,
+        groups: &[GroupName],
+        pattern: &'a ImagePattern,
+        version: &KubeVersion,
+    ) -> Result<BTreeMap<GroupName, ImagePin>, Blocker> {
+        let image = self.newest(pattern, version).ok_or_else(|| {
+            Blocker::new(
+                Code::RF007,
+                format!(
+                    "no image matches `{}` for {version} (owner {}, {})",
+                    pattern.name, pattern.owner, pattern.architecture
+                ),
+                "build the image, or correct the pattern",
+            )
+        })?;
+        let pin = ImagePin { id: image.id.clone(), name: image.name.clone() };
+        Ok(groups.iter().map(|group| (group.clone(), pin.clone())).collect())
+    }
+
+    /// Whether an image is one of a version.
+    pub(crate) fn is_of(
+        &self,
+        pattern: &ImagePattern,
+        image: &ImageId,
+        version: &KubeVersion,
+    ) -> bool {
+        self.name_of(image).is_some_and(|name| pattern.matches(version, name))
+    }
+
+    /// The version that an image carries, whether that version is known or not: a known one that its
+    /// name fits, or the one that its name says.
+    pub(crate) fn carried(
+        &self,
+        pattern: &'a ImagePattern,
+        image: &ImageId,
+    ) -> Option<KubeVersion> {
+        let mut asked = self.carried.borrow_mut();
+        if let Some((.., version)) = asked.iter().find(|(p, i, _)| *p == pattern && i == image) {
+            return version.clone();
+        }
+        let version = self.name_of(image).and_then(|name| {
+            let known = self.known.iter().find(|version| pattern.matches(version, name));
+            known.map_or_else(|| says(pattern, name), |version| Some((*version).clone()))
+        });
+        asked.push((pattern, image.clone(), version.clone()));
+        version
+    }
+
+    fn name_of(&self, image: &ImageId) -> Option<&'a str> {
+        self.seen.iter().find(|seen| seen.id == *image).map(|seen| seen.name.as_str())
+    }
 }
 
 fn belongs(image: &ImageState, pattern: &ImagePattern) -> bool {
@@ -27,50 +120,8 @@ fn belongs(image: &ImageState, pattern: &ImagePattern) -> bool {
         && (pattern.owner == "self" || pattern.owner == image.owner)
 }
 
-/// The pin of every group for `version`.
-pub(crate) fn pins(
-    state: &ClusterState,
-    groups: &[GroupName],
-    pattern: &ImagePattern,
-    version: &KubeVersion,
-) -> Result<BTreeMap<GroupName, ImagePin>, Blocker> {
-    let image = newest(state, pattern, version).ok_or_else(|| {
-        Blocker::new(
-            Code::RF007,
-            format!(
-                "no image matches `{}` for {version} (owner {}, {})",
-                pattern.name, pattern.owner, pattern.architecture
-            ),
-            "build the image, or correct the pattern",
-        )
-    })?;
-    let pin = ImagePin { id: image.id.clone(), name: image.name.clone() };
-    Ok(groups.iter().map(|group| (group.clone(), pin.clone())).collect())
-}
-
-/// The version that an image carries, among `versions`.
-pub(crate) fn version_of<'a>(
-    state: &ClusterState,
-    pattern: &ImagePattern,
-    image: &ImageId,
-    mut versions: impl Iterator<Item = &'a KubeVersion>,
-) -> Option<&'a KubeVersion> {
-    let image = state.images.iter().find(|seen| seen.id == *image)?;
-    versions.find(|version| pattern.matches(version, &image.name))
-}
-
-/// The version that an image carries, whether the fleet knows that version or not: a known one
-/// that its name fits, or the one that its name says.
-pub(crate) fn carried<'a>(
-    state: &ClusterState,
-    pattern: &ImagePattern,
-    image: &ImageId,
-    known: impl Iterator<Item = &'a KubeVersion>,
-) -> Option<KubeVersion> {
-    if let Some(version) = version_of(state, pattern, image, known) {
-        return Some(version.clone());
-    }
-    let name = &state.images.iter().find(|seen| seen.id == *image)?.name;
+/// The version that an image's name says.
+fn says(pattern: &ImagePattern, name: &str) -> Option<KubeVersion> {
     name.split(|c: char| !c.is_ascii_digit() && c != '.')
         .filter_map(|number| number.trim_matches('.').parse::<KubeVersion>().ok())
         .find(|version| pattern.matches(version, name))

@@ -142,7 +142,7 @@ impl<'a> Parts<'a> {
         for kind in &self.kinds {
             match kind {
                 Kind::Pools(pools) => pools.hash(&mut hasher),
-                Kind::Addon(route) => (&route.name, route.start(), &route.goal).hash(&mut hasher),
+                Kind::Addon(route) => route.start().hash(&mut hasher),
             }
         }
         hasher.finish()

@@ -13,7 +13,6 @@ use refit_model::{
 
 use super::ClusterPlanner;
 use crate::checks::Blocker;
-use crate::images;
 use crate::timeline::Step;
 
 /// Groups that have to be pointed at another image before a hop.
@@ -33,7 +32,7 @@ struct Launch {
     version: KubeVersion,
 }
 
-impl ClusterPlanner<'_> {
+impl<'a> ClusterPlanner<'a> {
     /// By step, the groups that have to be pointed at another image before it: those whose nodes
     /// would be too old for the control plane that it brings, or too new where it goes back. Like a
     /// roll that skew forces, a pin takes a group as far as the control plane then is, so there are
@@ -45,7 +44,7 @@ impl ClusterPlanner<'_> {
     ) -> BTreeMap<usize, LatePins> {
         let mut pins = BTreeMap::new();
         let Some(mut now) = live.first().cloned() else { return pins };
-        let mut launches = self.launches_now(live);
+        let mut launches = self.launches_now();
         for (at, step) in steps.iter().enumerate() {
             match step {
                 Step::Roll { pools, to, .. } => self.rolled(&mut launches, pools, to),
@@ -63,13 +62,7 @@ impl ClusterPlanner<'_> {
 
     /// What each group launches now, or after it was pinned first. What nobody can tell the
     /// version of is left out: an image that is not there any more cannot be launched either.
-    fn launches_now(&self, live: &BTreeSet<KubeVersion>) -> BTreeMap<GroupName, Launch> {
-        let kubelets = self.state.nodes.values().map(|node| &node.kubelet);
-        let mut known: Vec<&KubeVersion> = kubelets.collect();
-        // Most nodes run what the node before them runs.
-        known.dedup();
-        known.extend(self.fleet.available.iter().chain(live));
-        known.sort_unstable();
+    fn launches_now(&self) -> BTreeMap<GroupName, Launch> {
         let pinned: BTreeMap<&GroupName, &ImageId> = self
             .actions
             .iter()
@@ -84,9 +77,7 @@ impl ClusterPlanner<'_> {
             for name in &pool.groups {
                 let now = self.state.groups.get(name).and_then(|group| group.image());
                 let Some(image) = pinned.get(name).copied().or(now) else { continue };
-                let version =
-                    images::carried(self.state, &pool.image, image, known.iter().copied());
-                if let Some(version) = version {
+                if let Some(version) = self.images.carried(&pool.image, image) {
                     launches.insert(name.clone(), Launch { image: image.clone(), version });
                 }
             }
@@ -102,7 +93,7 @@ impl ClusterPlanner<'_> {
         to: &KubeVersion,
     ) {
         for pool in self.cluster.pools.iter().filter(|pool| pools.contains(&pool.name)) {
-            let Some(image) = images::newest(self.state, &pool.image, to) else { continue };
+            let Some(image) = self.images.newest(&pool.image, to) else { continue };
             for name in &pool.groups {
                 let launch = Launch { image: image.id.clone(), version: to.clone() };
                 launches.insert(name.clone(), launch);
@@ -153,13 +144,13 @@ impl ClusterPlanner<'_> {
 
     /// The newest image that nodes can be launched from both before and after a hop to `minor`:
     /// of the older of the control plane's versions, or else of an older one that is available.
-    fn fitting(&self, pool: &NodePool, reach: &KubeVersion, minor: Minor) -> Option<Launch> {
+    fn fitting(&self, pool: &'a NodePool, reach: &KubeVersion, minor: Minor) -> Option<Launch> {
         let older = self.fleet.available.iter().rev().filter(|version| *version < reach);
         std::iter::once(reach)
             .chain(older)
             .filter(|version| skew::kubelet_fits(version.minor(), minor))
             .find_map(|version| {
-                let image = images::newest(self.state, &pool.image, version)?;
+                let image = self.images.newest(&pool.image, version)?;
                 Some(Launch { image: image.id.clone(), version: version.clone() })
             })
     }

@@ -11,7 +11,6 @@ use super::order::Early;
 use super::{ClusterPlanner, distinct};
 use crate::checks::Blocker;
 use crate::hops::Hop;
-use crate::images;
 
 // Estimates, from what such steps take on EC2: an instance boots and joins in some three
 // minutes, a control plane instance with its etcd member in some five, a drain takes two.
@@ -19,10 +18,10 @@ const NODE_ESTIMATE: Period = Period::minutes(5);
 const DRAIN_ESTIMATE: Period = Period::minutes(3);
 const CONTROL_PLANE_ESTIMATE: Period = Period::minutes(8);
 
-impl ClusterPlanner<'_> {
+impl<'a> ClusterPlanner<'a> {
     pub(super) fn control_plane_hop(&mut self, hop: &Hop) -> Option<ActionId> {
         let control_plane = &self.cluster.control_plane;
-        let images = images::pins(self.state, &control_plane.groups, &control_plane.image, &hop.to);
+        let images = self.images.pins(&control_plane.groups, &control_plane.image, &hop.to);
         let images = match images {
             Ok(images) => images,
             Err(blocker) => {
@@ -69,11 +68,11 @@ impl ClusterPlanner<'_> {
 
     pub(super) fn pool_roll(
         &mut self,
-        pool: &NodePool,
+        pool: &'a NodePool,
         to: &KubeVersion,
         early: Option<Early<'_>>,
     ) -> Option<ActionId> {
-        let images = match images::pins(self.state, &pool.groups, &pool.image, to) {
+        let images = match self.images.pins(&pool.groups, &pool.image, to) {
             Ok(images) => images,
             Err(blocker) => {
                 self.blockers.push(blocker.of(&pool.name));

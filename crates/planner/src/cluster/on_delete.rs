@@ -15,10 +15,9 @@ use super::ClusterPlanner;
 use crate::checks::Blocker;
 use crate::few::few;
 use crate::hops::Hop;
-use crate::images;
 
-impl ClusterPlanner<'_> {
-    fn pools_on_delete(&self) -> impl Iterator<Item = &NodePool> {
+impl<'a> ClusterPlanner<'a> {
+    fn pools_on_delete(&self) -> impl Iterator<Item = &'a NodePool> + use<'a> {
         self.cluster.pools.iter().filter(|pool| pool.update == UpdateStrategy::OnDelete)
     }
 
@@ -28,7 +27,7 @@ impl ClusterPlanner<'_> {
         let mut found = Vec::new();
         for pool in self.pools_on_delete() {
             let target = &self.cluster.kubernetes.value;
-            let image = images::pins(self.state, &pool.groups, &pool.image, target);
+            let image = self.images.pins(&pool.groups, &pool.image, target);
             found.extend(image.err().map(|blocker| blocker.of(&pool.name)));
             let nodes = self.oldest_parts(pool);
             let blocker = hops.iter().find_map(|hop| {
@@ -57,7 +56,7 @@ impl ClusterPlanner<'_> {
     /// Nodes that an apiserver of the hop's minor cannot take.
     fn too_old(
         &self,
-        pool: &NodePool,
+        pool: &'a NodePool,
         nodes: &BTreeMap<&NodeName, &KubeVersion>,
         hop: &Hop,
     ) -> Option<Blocker> {
@@ -76,7 +75,7 @@ impl ClusterPlanner<'_> {
     }
 
     /// Nodes that are newer than what the control plane goes back to.
-    fn too_new(&self, pool: &NodePool, hop: &Hop) -> Option<Blocker> {
+    fn too_new(&self, pool: &'a NodePool, hop: &Hop) -> Option<Blocker> {
         let minor = hop.to.minor();
         let newest = |node: &NodeState| match &node.kube_proxy {
             KubeProxy::StaticPod(proxy) => proxy.max(&node.kubelet).clone(),
@@ -100,21 +99,18 @@ impl ClusterPlanner<'_> {
     }
 
     /// What a pool's groups launch, as far as it is known.
-    fn launched(&self, pool: &NodePool) -> BTreeSet<KubeVersion> {
-        let kubelets = self.state.nodes.values().map(|node| &node.kubelet);
-        let known: BTreeSet<KubeVersion> =
-            self.fleet.available.iter().chain(kubelets).cloned().collect();
+    fn launched(&self, pool: &'a NodePool) -> BTreeSet<KubeVersion> {
         let groups = pool.groups.iter().filter_map(|name| self.state.groups.get(name));
         groups
             .filter_map(|group| group.image())
-            .filter_map(|image| images::carried(self.state, &pool.image, image, known.iter()))
+            .filter_map(|image| self.images.carried(&pool.image, image))
             .collect()
     }
 
     /// What to do before nodes can be deleted: what the groups launch in their place has to fit.
     fn how_to_replace(
         &self,
-        pool: &NodePool,
+        pool: &'a NodePool,
         lags: &dyn Fn(&KubeVersion) -> bool,
         minor: Minor,
     ) -> String {

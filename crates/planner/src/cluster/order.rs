@@ -80,24 +80,24 @@ impl ClusterPlanner<'_> {
         self.edge(&id, hop, Because::Skew { rule });
     }
 
-    fn build_slot(&mut self, slot: usize, way: &Way) -> Vec<InSlot> {
+    fn build_slot<'w>(&mut self, slot: usize, way: &'w Way) -> Vec<InSlot<'w>> {
         let mut ids = Vec::new();
         for (name, nth, moved) in way.in_slot(slot) {
             let migration = self.migration(name, nth, moved);
             let Some(action) = self.addon_action(name, moved, nth == 0) else { continue };
             if let Some((migration, because)) = migration {
                 self.edge(&migration.id, &action.id, because);
-                ids.push((self.push(migration), name.clone(), nth, moved.clone()));
+                ids.push((self.push(migration), name, nth, moved));
             }
-            ids.push((self.push(action), name.clone(), nth, moved.clone()));
+            ids.push((self.push(action), name, nth, moved));
         }
         ids
     }
 
-    fn order_within(&mut self, way: &Way, in_slot: &[InSlot]) {
+    fn order_within(&mut self, way: &Way, in_slot: &[InSlot<'_>]) {
         // A storage migration comes before its move, and what the move waits for before both.
         let all_of = |(name, nth): &(AddonName, usize)| {
-            let is_it = |(_, other, which, _): &&InSlot| other == name && which == nth;
+            let is_it = |(_, other, which, _): &&InSlot<'_>| *other == name && which == nth;
             in_slot.iter().filter(is_it).map(|(id, ..)| *id).collect::<Vec<_>>()
         };
         for order in &way.orders {
@@ -201,23 +201,25 @@ impl ClusterPlanner<'_> {
         servers: &[Minor],
         kubelets: &[Minor],
     ) -> Option<Because> {
-        let (addon, version) = (name.clone(), version?.clone());
-        let release = self.fleet.addons.get(name)?.versions.get(&version)?;
+        let version = version?;
+        let release = self.fleet.addons.get(name)?.versions.get(version)?;
+        let named = || (name.clone(), version.clone());
         let outside = |range: &VersionRange<Minor>, minors: &[Minor]| {
             minors.iter().find(|minor| !range.contains(minor)).copied()
         };
         if let Some(minor) = outside(&release.kubernetes, servers) {
-            let supports = release.kubernetes.to_string();
+            let (supports, (addon, version)) = (release.kubernetes.to_string(), named());
             return Some(Because::AddonCompatibility { addon, version, supports, minor });
         }
         let unserved = |minor: &Minor| Some((release.unserved(*minor).next()?, *minor));
         if let Some((used, minor)) = servers.iter().find_map(unserved) {
-            let api = used.object.api_version.clone();
+            let (api, (addon, version)) = (used.object.api_version.clone(), named());
             return Some(Because::AddonApi { addon, version, api, minor });
         }
         let range = release.kubelets.as_ref()?;
         let minor = outside(range, kubelets)?;
-        Some(Because::AddonKubelets { addon, version, supports: range.to_string(), minor })
+        let (supports, (addon, version)) = (range.to_string(), named());
+        Some(Because::AddonKubelets { addon, version, supports, minor })
     }
 
     fn placed(
@@ -287,16 +289,16 @@ struct Ends {
 }
 
 /// An action that moves an add-on in a slot, and which of the add-on's moves it is.
-type InSlot = (ActionId, AddonName, usize, Move);
+type InSlot<'w> = (ActionId, &'w AddonName, usize, &'w Move);
 
 /// Each add-on's first move of a slot: the others wait for it.
-fn first_of_each(in_slot: &[InSlot]) -> Vec<&InSlot> {
+fn first_of_each<'s, 'w>(in_slot: &'s [InSlot<'w>]) -> Vec<&'s InSlot<'w>> {
     let is_first = |at: &usize| in_slot[..*at].iter().all(|(_, name, ..)| *name != in_slot[*at].1);
     (0..in_slot.len()).filter(is_first).map(|at| &in_slot[at]).collect()
 }
 
 /// Each add-on's last move of a slot: it waits for the others.
-fn last_of_each(in_slot: &[InSlot]) -> Vec<&InSlot> {
+fn last_of_each<'s, 'w>(in_slot: &'s [InSlot<'w>]) -> Vec<&'s InSlot<'w>> {
     let is_last =
         |at: &usize| in_slot[*at + 1..].iter().all(|(_, name, ..)| *name != in_slot[*at].1);
     (0..in_slot.len()).filter(is_last).map(|at| &in_slot[at]).collect()

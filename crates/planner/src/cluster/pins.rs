@@ -10,7 +10,6 @@ use refit_model::{
 
 use super::ClusterPlanner;
 use crate::checks::Blocker;
-use crate::images;
 
 const PIN_ESTIMATE: Period = Period::seconds(10);
 /// How long it may take to point a group at an image: a few API calls and their retries.
@@ -27,8 +26,6 @@ impl ClusterPlanner<'_> {
     /// Pins pools whose groups launch nodes that their control plane cannot take yet.
     pub(super) fn pin_too_new(&mut self, live: &BTreeSet<KubeVersion>) -> Option<ActionId> {
         let oldest = live.first()?.clone();
-        let known: BTreeSet<KubeVersion> =
-            self.fleet.available.iter().chain(live).cloned().collect();
         let mut wanted: BTreeMap<GroupName, ImageId> = BTreeMap::new();
         let mut launched: BTreeMap<GroupName, BTreeSet<ImageId>> = BTreeMap::new();
         for pool in &self.cluster.pools {
@@ -37,12 +34,12 @@ impl ClusterPlanner<'_> {
                 else {
                     continue;
                 };
-                let version = images::carried(self.state, &pool.image, image, known.iter());
+                let version = self.images.carried(&pool.image, image);
                 if version.is_none_or(|version| version.minor() <= oldest.minor()) {
                     continue;
                 }
                 let running = self.pool_version(pool, &oldest);
-                match images::newest(self.state, &pool.image, &running) {
+                match self.images.newest(&pool.image, &running) {
                     Some(pin) => {
                         wanted.insert(name.clone(), pin.id.clone());
                         launched.insert(name.clone(), BTreeSet::from([image.clone()]));
@@ -95,15 +92,14 @@ impl ClusterPlanner<'_> {
             .flatten()
             .collect();
         for pool in self.cluster.pools.iter().filter(|pool| !rolled.contains(&pool.name)) {
-            let Some(newest) = images::newest(self.state, &pool.image, &target) else { continue };
+            let Some(newest) = self.images.newest(&pool.image, &target) else { continue };
             let of_its_own = pool.update == UpdateStrategy::OnDelete;
             let newer = of_its_own && self.wants_newer_image(pool);
             for name in &pool.groups {
                 let Some(group) = self.state.groups.get(name) else { continue };
                 let Some(image) = pinned.get(name).or_else(|| group.image()) else { continue };
-                let launches =
-                    images::version_of(self.state, &pool.image, image, std::iter::once(&target));
-                if launches.is_none() || (newer && *image != newest.id) {
+                let launches = self.images.is_of(&pool.image, image, &target);
+                if !launches || (newer && *image != newest.id) {
                     let pins = if of_its_own { &mut on_delete } else { &mut stale };
                     pins.wanted.insert(name.clone(), newest.id.clone());
                     pins.launched.insert(name.clone(), BTreeSet::from([image.clone()]));

@@ -18,7 +18,7 @@ use std::rc::Rc;
 
 use super::cheapest::{Bound, Cheapest, Component, Config, state};
 use super::known::Solved;
-use super::{Cost, NEVER, Part, Weight, from_highest, has, only};
+use super::{Cost, NEVER, Part, States, Weight, from_highest, has, only};
 
 /// Something that changes in a phase.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -123,7 +123,7 @@ impl Component {
         steps: &Cell<usize>,
     ) -> Option<Vec<Event>> {
         steps.set(steps.get().saturating_sub(self.parts.len()));
-        let alone = self.parts.iter().map(|bound| bound.part.alone_in(slots, rounds)).collect();
+        let alone = self.parts.iter().map(|bound| Alone::of(&bound.part, slots, rounds)).collect();
         let mut schedule = Schedule {
             component: self,
             slots,
@@ -139,41 +139,67 @@ impl Component {
     }
 }
 
-impl Part {
-    /// By slot, rounds that are left in it, and state: what the part would cost from there on.
-    fn alone_in(&self, slots: Slots, rounds: &[usize]) -> Vec<Vec<Vec<Cost>>> {
-        let states = self.steps.len();
-        let mut left: Vec<Vec<Vec<Cost>>> =
-            rounds.iter().map(|rounds| vec![vec![NEVER; states]; rounds + 1]).collect();
+/// What a part would cost if there were no other.
+struct Alone {
+    states: usize,
+    /// By slot, where its costs begin.
+    begins: Vec<usize>,
+    /// By slot, rounds that are left in it, and state: what it would cost from there on.
+    costs: Vec<Cost>,
+}
+
+impl Alone {
+    fn of(part: &Part, slots: Slots, rounds: &[usize]) -> Self {
+        let states = part.steps.len();
+        let mut length = 0;
+        let begins = rounds.iter().map(|rounds| {
+            let begin = length;
+            length += (rounds + 1) * states;
+            begin
+        });
+        let begins = begins.collect();
+        let mut alone = Self { states, begins, costs: vec![NEVER; length] };
+        let weight = part.weight.cost();
         for slot in (0..slots.count()).rev() {
             let phase = slots.phase(slot);
+            // The states that it may leave the slot in.
+            let stays = part.lives[phase]
+                & match (slot + 1 == slots.count(), slots.ends_phase(slot)) {
+                    (true, _) => part.done,
+                    (false, true) => part.lives[phase + 1] | part.lags[phase + 1],
+                    (false, false) => States::MAX,
+                };
             for rest in 0..=rounds[slot] {
+                let after = match part.weight {
+                    Weight::Move => rest.checked_sub(1),
+                    Weight::Nodes(_) => Some(rest),
+                };
                 for state in (0..states).rev() {
-                    let mut best = NEVER;
-                    if has(self.lives[phase], state) {
-                        best = if slot + 1 == slots.count() {
-                            if has(self.done, state) { 0 } else { NEVER }
-                        } else if slots.ends_phase(slot) && !self.survives(phase + 1, state) {
-                            NEVER
-                        } else {
-                            left[slot + 1][rounds[slot + 1]][state]
-                        };
-                    }
-                    let after = match self.weight {
-                        Weight::Move => rest.checked_sub(1),
-                        Weight::Nodes(_) => Some(rest),
+                    let mut best = match rounds.get(slot + 1) {
+                        _ if !has(stays, state) => NEVER,
+                        None => 0,
+                        Some(rounds) => alone.cost(slot + 1, *rounds, state),
                     };
                     if let Some(after) = after {
-                        for to in from_highest(self.next(phase, state)) {
-                            let rest = left[slot][after][to];
-                            best = best.min(rest.saturating_add(self.weight.cost()));
+                        for to in from_highest(part.next(phase, state)) {
+                            let cost = alone.cost(slot, after, to);
+                            best = best.min(cost.saturating_add(weight));
                         }
                     }
-                    left[slot][rest][state] = best;
+                    let place = alone.place(slot, rest, state);
+                    alone.costs[place] = best;
                 }
             }
         }
-        left
+        alone
+    }
+
+    fn place(&self, slot: usize, left: usize, state: usize) -> usize {
+        self.begins[slot] + left * self.states + state
+    }
+
+    fn cost(&self, slot: usize, left: usize, state: usize) -> Cost {
+        self.costs[self.place(slot, left, state)]
     }
 }
 
@@ -210,7 +236,7 @@ struct Schedule<'a> {
     slots: Slots,
     rounds: &'a [usize],
     cost: Cost,
-    alone: Vec<Vec<Vec<Vec<Cost>>>>,
+    alone: Vec<Alone>,
     /// What did not lead anywhere, and how little had been spent.
     failed: BTreeMap<(usize, usize, Config), Cost>,
     events: Vec<Event>,
@@ -241,7 +267,7 @@ impl Schedule<'_> {
     fn go(&mut self, slot: usize, left: usize, config: &[u8], spent: Cost) -> bool {
         let each = config.iter().zip(&self.alone);
         let rest = each
-            .map(|(state, alone)| alone[slot][left][usize::from(*state)])
+            .map(|(state, alone)| alone.cost(slot, left, usize::from(*state)))
             .fold(0, Cost::saturating_add);
         if spent.saturating_add(rest) > self.cost || !self.may_step() {
             return false;
@@ -288,7 +314,7 @@ impl Schedule<'_> {
     fn priced(&self, round: &Round<'_>, at: usize, to: usize) -> Cost {
         let moved = to != usize::from(round.before[at]);
         let weight = if moved { self.component.parts[at].part.weight.cost() } else { 0 };
-        self.alone[at][round.slot][round.left][to].saturating_add(weight)
+        self.alone[at].cost(round.slot, round.left, to).saturating_add(weight)
     }
 
     fn begin_round(&mut self, slot: usize, left: usize, before: &[u8], spent: Cost) -> bool {
