@@ -4,6 +4,7 @@
 //! channel, release, add-on sets and versions exist, and each value that a plan
 //! may have to explain carries the place where it was written.
 
+use std::borrow::Cow;
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 
@@ -329,36 +330,27 @@ pub struct ImagePattern {
 }
 
 impl ImagePattern {
-    /// Whether `name` is an image of `version`.
+    /// Whether `name` is an image of `version`: 1.34.31 is not 1.34.3, whatever the pattern has after
+    /// it.
     pub fn matches(&self, version: &KubeVersion, name: &str) -> bool {
-        // Most images are of other versions, and show it where the version begins.
-        begins(&self.name, version, name) && glob(self.spelled(version).as_bytes(), name.as_bytes())
-    }
-
-    /// Whether a name is an image of `version`: for many names.
-    pub fn of<'a>(&'a self, version: &'a KubeVersion) -> impl Fn(&str) -> bool + use<'a> {
-        let spelled = self.spelled(version);
-        let literal = spelled.find('*').unwrap_or(spelled.len());
-        move |name| {
-            name.as_bytes().starts_with(&spelled.as_bytes()[..literal])
-                && begins(&self.name, version, name)
-                && glob(spelled.as_bytes(), name.as_bytes())
-        }
-    }
-
-    /// The pattern with the version in its place.
-    fn spelled(&self, version: &KubeVersion) -> String {
-        self.name.replace("{version}", &version.plain())
+        let literal = self.name.bytes().take_while(|byte| !b"*{".contains(byte)).count();
+        let (literal, pattern) = self.name.split_at(literal);
+        let Some(name) = name.strip_prefix(literal) else { return false };
+        let (pattern, name) = match pattern.strip_prefix("{version}") {
+            None => (pattern, Some(name.as_bytes())),
+            Some(rest) => (rest, version.strip_from(name.as_bytes())),
+        };
+        name.is_some_and(|name| glob(spelled(pattern, version).as_bytes(), name))
     }
 }
 
-/// Whether a name has a version where a pattern has it first, as far as nothing before that stands
-/// for anything: 1.34.31 is not 1.34.3, whatever follows it in the pattern.
-fn begins(pattern: &str, version: &KubeVersion, name: &str) -> bool {
-    let literal = pattern.bytes().take_while(|byte| !b"*{".contains(byte)).count();
-    let (literal, rest) = pattern.split_at(literal);
-    let numbers = name.as_bytes().strip_prefix(literal.as_bytes());
-    !rest.starts_with("{version}") || numbers.is_some_and(|numbers| version.begins(numbers))
+/// A pattern with the version in its place.
+fn spelled<'a>(pattern: &'a str, version: &KubeVersion) -> Cow<'a, str> {
+    if pattern.contains('{') {
+        Cow::Owned(pattern.replace("{version}", &version.plain()))
+    } else {
+        Cow::Borrowed(pattern)
+    }
 }
 
 /// Whether `text` matches `pattern`, in which `*` stands for anything. Linear backtracking.
@@ -416,8 +408,10 @@ mod tests {
             ("other-1.34.3", false),
         ] {
             assert_eq!(loose.matches(&version, name), is_it, "{name}");
-            assert_eq!(loose.of(&version)(name), is_it, "{name}");
         }
+        let twice = ImagePattern { name: "*-{version}-k8s-{version}".into(), ..loose };
+        assert!(twice.matches(&version, "acme-1.34.3-k8s-1.34.3"));
+        assert!(!twice.matches(&version, "acme-1.34.3-k8s-1.34.2"));
         assert!(glob(b"a*b*c", b"a-b-b-c") && !glob(b"a*b*c", b"a-b-b-d"));
         assert!(glob(b"*", b"") && glob(b"**", b"x") && !glob(b"", b"x"));
     }

@@ -125,25 +125,24 @@ impl KubeVersion {
         format!("{major}.{minor}.{}", self.patch)
     }
 
-    /// Whether the numbers that a text begins with are this version's, without pre-release and
-    /// vendor suffix.
-    pub(crate) fn begins(&self, mut text: &[u8]) -> bool {
+    /// What follows this version's numbers, without pre-release and vendor suffix, in a text that
+    /// begins with them and has no digit there.
+    pub(crate) fn strip_from<'t>(&self, mut text: &'t [u8]) -> Option<&'t [u8]> {
         let Minor { major, minor } = self.minor;
         for (at, wanted) in [major, minor, self.patch].into_iter().enumerate() {
             if at > 0 {
-                let Some(rest) = text.strip_prefix(b".") else { return false };
-                text = rest;
+                text = text.strip_prefix(b".")?;
             }
-            let mut number = 0_u32;
-            while let [digit @ b'0'..=b'9', rest @ ..] = text {
-                number = number.saturating_mul(10).saturating_add(u32::from(digit - b'0'));
-                text = rest;
-            }
-            if number != u32::from(wanted) {
-                return false;
-            }
+            let digits = text.iter().take_while(|byte| byte.is_ascii_digit()).count();
+            let (number, rest) = text.split_at(digits);
+            let value = number.iter().fold(0_u32, |value, digit| {
+                value.saturating_mul(10).saturating_add(u32::from(digit - b'0'))
+            });
+            let is_it =
+                value == u32::from(wanted) && (digits == 1 || number.first() != Some(&b'0'));
+            text = (digits > 0 && is_it).then_some(rest)?;
         }
-        true
+        Some(text)
     }
 
     fn key(&self) -> (Minor, u16, bool, Option<&PreRelease>) {

@@ -50,11 +50,10 @@ impl<'a> Images<'a> {
         if let Some((.., newest)) = asked.iter().find(|(p, v, _)| *p == pattern && v == version) {
             return *newest;
         }
-        let carries = pattern.of(version);
         let newest = self
             .seen
             .iter()
-            .filter(|image| belongs(image, pattern) && carries(&image.name))
+            .filter(|image| belongs(image, pattern) && pattern.matches(version, &image.name))
             .max_by(|a, b| (a.created, &a.id).cmp(&(b.created, &b.id)));
         asked.push((pattern, version.clone(), newest));
         newest

@@ -22,7 +22,7 @@ pub(crate) fn check(
     cluster: &Cluster,
     state: &ClusterState,
     order: &Order<'_>,
-    stages: &Stages,
+    stages: &Stages<'_>,
     named: bool,
     notes: &mut Vec<String>,
 ) {
@@ -86,7 +86,7 @@ struct Back<'a> {
     fleet: &'a Fleet,
     cluster: &'a Cluster,
     order: &'a Order<'a>,
-    stages: &'a Stages,
+    stages: &'a Stages<'a>,
     named: bool,
 }
 

@@ -1,7 +1,7 @@
 //! What groups launch: a node can come up at any moment, for a scale-up or in place of one that
 //! was lost, also in a pool that has none now.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use refit_model::{
     ActionKind, Cluster, ClusterState, Fleet, GroupName, ImageId, ImagePattern, KubeVersion,
@@ -25,11 +25,9 @@ pub(crate) fn check(
 ) {
     let running = state.nodes.values().map(|node| &node.kubelet);
     let target = std::iter::once(&cluster.kubernetes.value);
-    let mut known: Vec<&KubeVersion> = running.collect();
-    // Most nodes run what the node before them runs.
-    known.dedup();
-    known.extend(fleet.available.iter().chain(target));
-    known.sort_unstable();
+    let mut known: BTreeSet<&KubeVersion> = BTreeSet::new();
+    // One by one: most are there already.
+    known.extend(running.chain(&fleet.available).chain(target));
     let mut pins: BTreeMap<&GroupName, Vec<(usize, &ImageId)>> = BTreeMap::new();
     for (at, action) in order.actions().iter().enumerate() {
         let ActionKind::PinGroups { images } = &action.kind else { continue };
@@ -55,7 +53,7 @@ pub(crate) fn check(
             let pinned = pins.remove(group).unwrap_or_default();
             let pinned = pinned.into_iter().map(|(at, image)| (at, carries(image)));
             let moves = pinned.chain(rolls.iter().cloned()).collect();
-            let own = chain(order, &format!("what group {group} launches"), now, moves, notes);
+            let own = chain(order, format_args!("what group {group} launches"), now, moves, notes);
             launches(order, group, &own, api, notes);
             let target = &cluster.kubernetes.value;
             let last = own.last().and_then(|stage| stage.value.as_ref());
@@ -99,7 +97,7 @@ fn carried(
     state: &ClusterState,
     pool: &NodePool,
     image: &ImageId,
-    known: &[&KubeVersion],
+    known: &BTreeSet<&KubeVersion>,
 ) -> Option<KubeVersion> {
     let name = &state.images.iter().find(|seen| seen.id == *image)?.name;
     let fits = |version: &&&KubeVersion| pool.image.matches(version, name);

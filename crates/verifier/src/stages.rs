@@ -2,11 +2,12 @@
 //! live together.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::fmt::Display;
 
 use refit_model::{
     Action, ActionId, ActionKind, Addon, AddonMark, AddonName, AddonVersion, Bounds, Cluster,
-    ClusterState, Fleet, InstanceId, KubeProxy, KubeVersion, Milestone, Minor, Only, Plan,
-    PoolName, ServedVersion, VersionRange, skew,
+    ClusterState, Fleet, InstanceId, KubeProxy, KubeVersion, Milestone, Minor, Only, Placement,
+    Plan, PoolName, ServedVersion, VersionRange, skew,
 };
 
 use crate::downgrade;
@@ -41,7 +42,7 @@ pub(crate) fn were_there<T, U>(a: &Stage<T>, b: &Stage<U>) -> bool {
 /// Puts the actions on one component in order, and makes stages of them.
 pub(crate) fn chain<T>(
     order: &Order<'_>,
-    what: &str,
+    what: impl Display,
     initial: T,
     mut moves: Vec<(usize, T)>,
     notes: &mut Vec<String>,
@@ -75,16 +76,16 @@ fn minors(versions: &Versions) -> impl Iterator<Item = Minor> {
 }
 
 /// Everything that a cluster's components go through.
-pub(crate) struct Stages {
+pub(crate) struct Stages<'a> {
     /// What apiservers run.
     pub(crate) api: Vec<Stage<Versions>>,
     /// What the kubelets and kube-proxies of each pool run.
-    pub(crate) pools: BTreeMap<PoolName, Vec<Stage<Versions>>>,
+    pub(crate) pools: BTreeMap<&'a PoolName, Vec<Stage<Versions>>>,
     /// What nodes of no pool run: nothing changes them.
     loose: Vec<Stage<Versions>>,
     /// What a DaemonSet of kube-proxy runs that is no add-on of the cluster: nothing changes it.
     proxies: Vec<Stage<Versions>>,
-    pub(crate) addons: BTreeMap<AddonName, Vec<Stage<Option<AddonVersion>>>>,
+    pub(crate) addons: BTreeMap<&'a AddonName, Vec<Stage<Option<AddonVersion>>>>,
 }
 
 /// What is wrong with one cluster's part of a plan.
@@ -139,27 +140,27 @@ fn changes_only(only: Only, order: &Order<'_>, notes: &mut Vec<String>) {
     }
 }
 
-fn stages(
-    cluster: &Cluster,
-    state: &ClusterState,
+fn stages<'a>(
+    cluster: &'a Cluster,
+    state: &'a ClusterState,
     mut now: Running<'_>,
-    order: &Order<'_>,
+    order: &Order<'a>,
     notes: &mut Vec<String>,
-) -> Stages {
+) -> Stages<'a> {
     let mut hops: Vec<(usize, Versions)> = Vec::new();
-    let mut rolls: BTreeMap<PoolName, Vec<(usize, Versions)>> = BTreeMap::new();
-    let mut moves: BTreeMap<AddonName, Vec<(usize, Option<AddonVersion>)>> = BTreeMap::new();
+    let mut rolls: BTreeMap<&PoolName, Vec<(usize, Versions)>> = BTreeMap::new();
+    let mut moves: BTreeMap<&AddonName, Vec<(usize, Option<AddonVersion>)>> = BTreeMap::new();
     for (at, action) in order.actions().iter().enumerate() {
         match &action.kind {
             ActionKind::ControlPlaneHop { to, .. } => hops.push((at, BTreeSet::from([to.clone()]))),
             ActionKind::NodePoolRoll { pool, to, .. } => {
-                rolls.entry(pool.clone()).or_default().push((at, BTreeSet::from([to.clone()])));
+                rolls.entry(pool).or_default().push((at, BTreeSet::from([to.clone()])));
             }
             ActionKind::AddonApply { addon, to, .. } | ActionKind::AddonAdopt { addon, to, .. } => {
-                moves.entry(addon.clone()).or_default().push((at, Some(to.clone())));
+                moves.entry(addon).or_default().push((at, Some(to.clone())));
             }
             ActionKind::AddonRemove { addon, .. } => {
-                moves.entry(addon.clone()).or_default().push((at, None));
+                moves.entry(addon).or_default().push((at, None));
             }
             // Who tidies up leaves every version as it is, and does so where nothing else is done.
             ActionKind::TidyUp { pool: Some(pool), .. } if pools::is_on_delete(cluster, pool) => {}
@@ -177,31 +178,31 @@ fn stages(
         let (_, versions) = now.pools.remove(&pool.name).unwrap_or_default();
         let own = rolls.remove(&pool.name).unwrap_or_default();
         pools.insert(
-            pool.name.clone(),
-            chain(order, &format!("pool {}", pool.name), versions, own, notes),
+            &pool.name,
+            chain(order, format_args!("pool {}", pool.name), versions, own, notes),
         );
     }
     for pool in rolls.keys() {
         notes.push(format!("pool {pool} is rolled, and is not declared"));
     }
-    let names: BTreeSet<AddonName> = state
+    let names: BTreeSet<&AddonName> = state
         .addons
         .iter()
         .filter(|(_, addon)| addon.parent.is_some() || addon.foreign.is_some())
-        .map(|(name, _)| name.clone())
-        .chain(moves.keys().cloned())
-        .chain(cluster.addons.keys().cloned())
+        .map(|(name, _)| name)
+        .chain(moves.keys().copied())
+        .chain(cluster.addons.keys())
         .collect();
     let addons = names
         .into_iter()
         .map(|name| {
-            let now = match AddonMark::of(state, &name) {
+            let now = match AddonMark::of(state, name) {
                 AddonMark::Absent => None,
                 AddonMark::At { version, .. } | AddonMark::Drifted { version, .. } => Some(version),
                 AddonMark::Foreign { version } => version.parse().ok(),
             };
-            let own = moves.remove(&name).unwrap_or_default();
-            let chained = chain(order, &format!("add-on {name}"), now, own, notes);
+            let own = moves.remove(name).unwrap_or_default();
+            let chained = chain(order, format_args!("add-on {name}"), now, own, notes);
             (name, chained)
         })
         .collect();
@@ -269,7 +270,7 @@ fn control_plane(
     cluster: &Cluster,
     state: &ClusterState,
     order: &Order<'_>,
-    stages: &Stages,
+    stages: &Stages<'_>,
     notes: &mut Vec<String>,
 ) {
     for (position, a) in stages.api.iter().enumerate() {
@@ -297,7 +298,7 @@ fn control_plane(
 
 /// What an apiserver that emulates an older minor stands in the way of (KEP-4330): all but a way back
 /// to that minor.
-fn emulation(state: &ClusterState, stages: &Stages, notes: &mut Vec<String>) {
+fn emulation(state: &ClusterState, stages: &Stages<'_>, notes: &mut Vec<String>) {
     let Some(emulated) = state.serves.as_ref().and_then(ServedVersion::emulates) else { return };
     let mut moved = stages.api.iter().skip(1).flat_map(|stage| minors(&stage.value));
     if moved.any(|minor| minor != emulated) {
@@ -313,13 +314,13 @@ fn emulation(state: &ClusterState, stages: &Stages, notes: &mut Vec<String>) {
     }
 }
 
-fn nodes(order: &Order<'_>, stages: &Stages, notes: &mut Vec<String>) {
-    let pools = stages.pools.iter().map(|(name, own)| (format!("pool {name}"), own));
+fn nodes(order: &Order<'_>, stages: &Stages<'_>, notes: &mut Vec<String>) {
+    let pools = stages.pools.iter().map(|(name, own)| (Some(*name), "pool ", own));
     let others = [
-        ("nodes of no pool".to_owned(), &stages.loose),
-        ("kube-proxy of no add-on".to_owned(), &stages.proxies),
+        (None, "nodes of no pool", &stages.loose),
+        (None, "kube-proxy of no add-on", &stages.proxies),
     ];
-    for (what, own) in pools.chain(others) {
+    for (pool, what, own) in pools.chain(others) {
         for node in own {
             for api in
                 stages.api.iter().filter(|api| meet(order, node, api) && !were_there(node, api))
@@ -328,8 +329,9 @@ fn nodes(order: &Order<'_>, stages: &Stages, notes: &mut Vec<String>) {
                     node.value.iter().flat_map(|k| api.value.iter().map(move |s| (k, s)))
                 {
                     if !skew::kubelet_fits(kubelet.minor(), server.minor()) {
+                        let pool = pool.map_or("", PoolName::as_str);
                         notes.push(format!(
-                            "{what}: {kubelet} may live with an apiserver of {server}"
+                            "{what}{pool}: {kubelet} may live with an apiserver of {server}"
                         ));
                     }
                 }
@@ -341,7 +343,7 @@ fn nodes(order: &Order<'_>, stages: &Stages, notes: &mut Vec<String>) {
 fn addon(
     fleet: &Fleet,
     order: &Order<'_>,
-    stages: &Stages,
+    stages: &Stages<'_>,
     name: &AddonName,
     own: &[Stage<Option<AddonVersion>>],
     notes: &mut Vec<String>,
@@ -510,6 +512,9 @@ fn placements(fleet: &Fleet, order: &Order<'_>, notes: &mut Vec<String>) {
     for (at, action) in actions.iter().enumerate() {
         let Some(name) = action.kind.addon() else { continue };
         let Some(addon) = fleet.addons.get(name) else { continue };
+        if addon.placement == Placement::default() {
+            continue;
+        }
         let back = downgrade::addon_goes_back(order, name);
         for (milestone, comes_first) in (addon.placement.before.iter().map(|m| (m, true)))
             .chain(addon.placement.after.iter().map(|m| (m, false)))
@@ -570,7 +575,7 @@ fn bounds(
 }
 
 /// Whether the plan ends where the files say.
-fn reaches(cluster: &Cluster, state: &ClusterState, stages: &Stages, notes: &mut Vec<String>) {
+fn reaches(cluster: &Cluster, state: &ClusterState, stages: &Stages<'_>, notes: &mut Vec<String>) {
     let target = &cluster.kubernetes.value;
     let mut last = |what: String, stages: &[Stage<Versions>]| {
         let at_target =

@@ -29,7 +29,8 @@ pub(crate) fn check(
         }
     }
     for (name, mut own) in by_addon {
-        own.sort_by_key(|at| own_place(order, *at, name));
+        let all = own.clone();
+        own.sort_by_key(|at| all.iter().filter(|other| order.precedes(**other, *at)).count());
         if own.windows(2).any(|pair| !order.precedes(pair[0], pair[1])) {
             notes.push(format!("two actions on {name} may run at once"));
             continue;
@@ -40,16 +41,6 @@ pub(crate) fn check(
         let done = kinds.iter().rposition(|kind| reaches(kind, &now)).map_or(0, |last| last + 1);
         Walk { fleet, name, stored: seen(state, name) }.along(&kinds[done..], notes);
     }
-}
-
-/// How many actions on the add-on come before this one.
-fn own_place(order: &Order<'_>, at: usize, name: &AddonName) -> usize {
-    let others = order.actions().iter().enumerate();
-    others
-        .filter(|(other, action)| {
-            action.kind.addon() == Some(name) && *other != at && order.precedes(*other, at)
-        })
-        .count()
 }
 
 /// Whether an action leaves what is there now.
