@@ -1,8 +1,11 @@
 //! One seed, one story: a random fleet, its plan, the plan applied while things go wrong and
-//! the process is killed, and applied again until nothing is left to do.
+//! the process is killed, and applied again until nothing is left to do. In some [tales](Tale)
+//! people replace nodes, or the fleet goes back when it has arrived.
 //!
 //! Checked on the way: the verifier agrees with every plan, the judge of the world finds no
 //! violation, every run ends, settings are given back, and in the end the plan is empty.
+
+mod tale;
 
 use std::collections::{BTreeMap, BTreeSet, BinaryHeap};
 use std::time::Duration;
@@ -15,6 +18,8 @@ use refit_model::{
 use refit_planner::Options;
 use refit_provider::Look;
 use refit_simulator::{Faults, Targets, World, random_fleet};
+
+pub use tale::Tale;
 
 /// What may go wrong in a story.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -52,6 +57,8 @@ pub struct Story {
     pub trace: Vec<String>,
 }
 
+/// So often a process is killed until the fleet is where it shall be.
+const CRASHES_MAX: u32 = 4;
 /// More runs than this do not converge any more.
 const RUNS_MAX: u32 = 12;
 /// Faults stop after so many runs: then the fleet has to converge.
@@ -63,31 +70,33 @@ const EVENTS_MAX: u32 = 400_000;
 ///
 /// # Errors
 /// What went wrong, in words.
-pub fn tell(seed: u64, trouble: Trouble, verbose: bool) -> Result<Story, String> {
+pub fn tell(seed: u64, tale: Tale, trouble: Trouble, verbose: bool) -> Result<Story, String> {
     let (fleet, world) = random_fleet(seed);
     let mut bench = Bench {
         fleet,
         world,
+        options: Options::default(),
         dice: fastrand::Rng::with_seed(seed ^ 0x5eed),
         trouble,
+        kills_left: 0,
         meddled: trouble.faults,
         unsure: false,
         verbose,
         story: Story { actions: 0, runs: 0, crashes: 0, blocked: 0, trace: Vec::new() },
     };
     bench.world.require_lease();
-    if trouble.faults {
-        bench.world.set_faults(&Faults::from_seed(seed));
-    }
-    bench.tell()?;
+    bench.tell(seed, tale)?;
     Ok(bench.story)
 }
 
 struct Bench {
     fleet: Fleet,
     world: World,
+    options: Options,
     dice: fastrand::Rng,
     trouble: Trouble,
+    /// How often the process may still be killed.
+    kills_left: u32,
     /// Whether there are operators who interfere.
     meddled: bool,
     /// Whether an answer was lost that said what desired is.
@@ -103,18 +112,29 @@ enum End {
 }
 
 impl Bench {
-    fn tell(&mut self) -> Result<(), String> {
+    /// Brings the fleet to what its files say; the plan that finds nothing to do any more, and what
+    /// it was made of.
+    /// Where there is a seed of trouble, it begins anew.
+    fn converge(&mut self, trouble: Option<u64>) -> Result<(Snapshot, Plan), String> {
+        if let Some(seed) = trouble {
+            self.trouble.faults = self.meddled;
+            self.kills_left = if self.trouble.crashes { CRASHES_MAX } else { 0 };
+            if self.trouble.faults {
+                self.world.set_faults(&Faults::from_seed(seed));
+            }
+        }
         let mut settled = false;
+        let mut runs = 0;
         loop {
-            if self.story.runs == FAULTY_RUNS && self.trouble.faults {
+            if runs == FAULTY_RUNS && self.trouble.faults {
                 self.world.stop_faults();
                 self.trouble.faults = false;
                 self.settle();
             }
-            let calm = self.story.runs >= FAULTY_RUNS || self.trouble == Trouble::NONE;
+            let calm = runs >= FAULTY_RUNS || self.trouble == Trouble::NONE;
             let (snapshot, plan) = self.plan()?;
-            if self.story.runs == 0 {
-                self.story.actions = plan.actions.len();
+            if runs == 0 {
+                self.story.actions += plan.actions.len();
             }
             let unseen = snapshot
                 .clusters
@@ -122,7 +142,7 @@ impl Bench {
                 .any(|seen| matches!(seen, Observation::Unreachable { .. }));
             if plan.is_empty() && !(unseen && self.trouble.faults) {
                 if self.trouble.faults {
-                    self.story.runs = FAULTY_RUNS;
+                    runs = FAULTY_RUNS;
                     continue;
                 }
                 if plan.is_blocked() && !settled {
@@ -131,13 +151,14 @@ impl Bench {
                     settled = true;
                     continue;
                 }
-                return self.check_end(&plan);
+                self.check_end(&plan)?;
+                return Ok((snapshot, plan));
             }
-            if self.story.runs >= RUNS_MAX && (foretold(&plan) || cramped(&plan) || full(&snapshot))
-            {
-                return self.judged();
+            if runs >= RUNS_MAX && (foretold(&plan) || cramped(&plan) || full(&snapshot)) {
+                self.judged()?;
+                return Ok((snapshot, plan));
             }
-            if self.story.runs >= RUNS_MAX {
+            if runs >= RUNS_MAX {
                 for observation in snapshot.clusters.values() {
                     if let Observation::Fresh(state) = observation {
                         for pod in state.pods.iter().filter(|pod| !pod.ready) {
@@ -155,6 +176,7 @@ impl Bench {
                 return Err(format!("does not converge: still {}", left.join("; ")));
             }
             let outcome = self.run(&plan)?;
+            runs += 1;
             self.story.runs += 1;
             if calm && !matches!(outcome, RunOutcome::Done | RunOutcome::Interrupted) {
                 self.settle();
@@ -197,8 +219,8 @@ impl Bench {
 
     fn plan(&mut self) -> Result<(Snapshot, Plan), String> {
         let snapshot = self.snapshot();
-        let plan = refit_planner::plan(&self.fleet, &snapshot, &Options::default());
-        let again = refit_planner::plan(&self.fleet, &snapshot, &Options::default());
+        let plan = refit_planner::plan(&self.fleet, &snapshot, &self.options);
+        let again = refit_planner::plan(&self.fleet, &snapshot, &self.options);
         if plan != again {
             return Err("planning twice gives two plans".to_owned());
         }
@@ -278,6 +300,7 @@ impl Bench {
                 }
                 End::Killed => {
                     self.story.crashes += 1;
+                    self.kills_left = self.kills_left.saturating_sub(1);
                     self.say("killed");
                     let pause = self.dice.u64(1..600);
                     let later = self.world.now() + Duration::from_secs(pause);
@@ -306,8 +329,7 @@ impl Bench {
         engine: &mut Engine,
         journal: &mut Vec<JournalRecord>,
     ) -> Result<End, String> {
-        let kill_at = (self.trouble.crashes && self.story.crashes < 4)
-            .then(|| journal.len() + self.dice.usize(1..120));
+        let kill_at = (self.kills_left > 0).then(|| journal.len() + self.dice.usize(1..120));
         let mut stop_at = (self.trouble.stops && self.dice.bool()).then(|| {
             let stop = [Stop::Finish, Stop::Cancel, Stop::Leave][self.dice.usize(0..3)];
             (self.world.now() + Duration::from_secs(self.dice.u64(1..7200)), stop)
@@ -461,7 +483,7 @@ impl Agenda {
 }
 
 /// Runs many seeds on all cores; the failing ones with what went wrong.
-pub fn sweep(seeds: std::ops::Range<u64>) -> (u64, Vec<(u64, String)>) {
+pub fn sweep(seeds: std::ops::Range<u64>, tale: Tale) -> (u64, Vec<(u64, String)>) {
     let cores = std::thread::available_parallelism().map_or(1, usize::from) as u64;
     let failed = std::sync::Mutex::new(BTreeSet::new());
     std::thread::scope(|scope| {
@@ -469,7 +491,8 @@ pub fn sweep(seeds: std::ops::Range<u64>) -> (u64, Vec<(u64, String)>) {
             let (seeds, failed) = (seeds.clone(), &failed);
             scope.spawn(move || {
                 for seed in seeds.filter(|seed| seed % cores == core) {
-                    let told = std::panic::catch_unwind(|| tell(seed, Trouble::of(seed), false));
+                    let told =
+                        std::panic::catch_unwind(|| tell(seed, tale, Trouble::of(seed), false));
                     let wrong = match told {
                         Ok(Ok(_)) => continue,
                         Ok(Err(text)) => text,

@@ -7,7 +7,7 @@ use refit_model::{
     Action, ActionKind, Bounds, CallError, ClusterIdentity, ClusterState, Digest, GroupName,
     GroupState, ImageId, ImagePin, InstanceId, InstanceState, JournalRecord, KubeProxy,
     KubeVersion, Lifecycle, NodeName, NodeState, Op, Period, Plan, RecordKind, Reversibility,
-    RollCause, RunOutcome, StateGuard, Timestamp, Why,
+    RollCause, RunOutcome, StateGuard, Stop, Timestamp, Why,
 };
 
 use crate::{Effect, Engine, Event, Settings};
@@ -224,6 +224,16 @@ pub(crate) fn carry_out_in(
     world: &mut impl World,
     until: Timestamp,
 ) -> (Vec<RecordKind>, Option<RunOutcome>) {
+    carry_out_until(engine, world, until, None)
+}
+
+/// The same, and somebody stops it at a time.
+pub(crate) fn carry_out_until(
+    engine: &mut Engine,
+    world: &mut impl World,
+    until: Timestamp,
+    mut stop: Option<(Timestamp, Stop)>,
+) -> (Vec<RecordKind>, Option<RunOutcome>) {
     let mut journaled = Vec::new();
     let mut now = at(0);
     let mut events = vec![Event::Tick];
@@ -251,9 +261,13 @@ pub(crate) fn carry_out_in(
             }
         }
         if events.is_empty() {
-            let Some(at) = wake else { return (journaled, None) };
+            let stops_at = stop.map(|(at, _)| at.max(now));
+            let Some(at) = wake.into_iter().chain(stops_at).min() else {
+                return (journaled, None);
+            };
             now = at;
-            events.push(Event::Tick);
+            let stopped = stop.take_if(|(at, _)| *at <= now);
+            events.push(stopped.map_or(Event::Tick, |(_, stop)| Event::Stop(stop)));
         }
     }
     (journaled, None)

@@ -540,7 +540,7 @@ impl Engine {
             for cluster in held {
                 let op = self.next_op();
                 calls.push(op);
-                let call = Op::ReleaseLease { run: self.settings.run.clone() };
+                let call = self.farewell(&cluster, now);
                 let token = Token(format!("lease-{}", op.0));
                 self.effects.push(Effect::Submit { op, cluster, call, token });
             }
@@ -558,6 +558,26 @@ impl Engine {
         } else {
             self.records.push(RecordKind::RunClosed { outcome });
             self.after_records.finish = Some(outcome);
+        }
+    }
+
+    /// What is done with a Lease in the end. Where something is left to do, whoever does it must
+    /// not begin with a look that does not show yet what was done here, and what this run remembers
+    /// of it is gone with its journal: so for that long the Lease stays.
+    fn farewell(&self, cluster: &ClusterName, now: Timestamp) -> Op {
+        let run = self.settings.run.clone();
+        let standing = self.plan.actions.iter().zip(&self.schedule.standing);
+        let done = standing
+            .filter(|(action, _)| action.cluster.as_ref() == Some(cluster))
+            .all(|(_, standing)| matches!(standing, Standing::Ended(end) if end.is_success()));
+        let settled_at = self.recent.get(cluster).and_then(Recent::settled_at);
+        match settled_at.filter(|at| !done && *at > now) {
+            None => Op::ReleaseLease { run },
+            Some(at) => {
+                let seconds = at.duration_since(now).as_secs() + 1;
+                let ttl = Period::seconds(u32::try_from(seconds).unwrap_or_default());
+                Op::HoldLease { run, holder: self.settings.who.clone(), ttl }
+            }
         }
     }
 

@@ -102,6 +102,11 @@ impl Recent {
         }
     }
 
+    /// When every look shows what was done.
+    pub(crate) fn settled_at(&self) -> Option<Timestamp> {
+        self.changes.values().map(|(_, at)| after(*at, LAG)).chain(self.doubt).max()
+    }
+
     /// Why a look that was begun at this time cannot be believed.
     pub(crate) fn lagging(&self, state: &ClusterState, begun: Timestamp) -> Option<String> {
         if self.doubt.is_some_and(|until| begun < until) {

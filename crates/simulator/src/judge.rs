@@ -245,9 +245,10 @@ impl ClusterWorld {
             }
         }
         for (name, node) in &self.nodes {
-            let machine = node.instance.as_ref().and_then(|id| self.instances.get(id));
-            if machine.is_some_and(|machine| machine.dead) || (node.control_plane && self.local_api)
-            {
+            // Of a machine that is gone the Node stays for a while, and talks to nobody.
+            let runs = |id| self.instances.get(id).is_some_and(|machine| !machine.dead);
+            let gone = node.instance.as_ref().is_some_and(|id| !runs(id));
+            if gone || (node.control_plane && self.local_api) {
                 continue;
             }
             let kubelet = node.kubelet.minor();

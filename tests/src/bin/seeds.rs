@@ -1,47 +1,85 @@
-//! `cargo seeds [FROM [COUNT]]` tries many seeds; `cargo seeds --seed N` tells one's story.
+//! `cargo seeds [--tale TALE] [FROM [COUNT]]` tries many seeds, of one tale or of all;
+//! `cargo seeds [--tale TALE] --seed N` tells one story.
 
 use std::io::Write;
 use std::process::ExitCode;
 use std::time::Instant;
 
-use refit_tests::seeds::{Trouble, sweep, tell};
+use refit_tests::seeds::{Tale, Trouble, sweep, tell};
+
+const USAGE: &str = "usage: cargo seeds [--tale up|on-delete|back] [FROM [COUNT] | --seed N]";
+
+/// What is asked for.
+struct Wish {
+    tales: Vec<Tale>,
+    seed: Option<u64>,
+    from: u64,
+    count: u64,
+}
+
+impl Wish {
+    /// None where nobody can tell what is meant.
+    fn of(mut arguments: impl Iterator<Item = String>) -> Option<Self> {
+        let mut wish = Self { tales: Tale::ALL.to_vec(), seed: None, from: 0, count: 2_000 };
+        let mut numbers = Vec::new();
+        while let Some(argument) = arguments.next() {
+            match argument.as_str() {
+                "--tale" => {
+                    let name = arguments.next()?;
+                    wish.tales = vec![Tale::ALL.into_iter().find(|tale| tale.name() == name)?];
+                }
+                "--seed" => wish.seed = Some(arguments.next()?.parse().ok()?),
+                number => numbers.push(number.parse::<u64>().ok()?),
+            }
+        }
+        match numbers[..] {
+            [] => {}
+            [from] => wish.from = from,
+            [from, count] => (wish.from, wish.count) = (from, count),
+            _ => return None,
+        }
+        Some(wish)
+    }
+}
 
 fn main() -> ExitCode {
-    let arguments: Vec<String> = std::env::args().skip(1).collect();
-    let number = |at: usize| arguments.get(at).and_then(|text| text.parse::<u64>().ok());
     let mut out = std::io::stdout();
     let mut say = |text: String| writeln!(out, "{text}").is_ok();
-    let begun = Instant::now();
-    if arguments.first().map(String::as_str) == Some("--seed") {
-        let Some(seed) = number(1) else {
-            say("usage: cargo seeds --seed N".to_owned());
-            return ExitCode::from(64);
-        };
-        return match tell(seed, Trouble::of(seed), true) {
-            Ok(story) => {
-                say(format!(
-                    "seed {seed}: {} actions, {} runs, {} crashes",
-                    story.actions, story.runs, story.crashes
-                ));
-                ExitCode::SUCCESS
-            }
+    let Some(Wish { tales, seed, from, count }) = Wish::of(std::env::args().skip(1)) else {
+        say(USAGE.to_owned());
+        return ExitCode::from(64);
+    };
+    let mut code = ExitCode::SUCCESS;
+    if let Some(seed) = seed {
+        let tale = tales.first().copied().unwrap_or(Tale::Up);
+        match tell(seed, tale, Trouble::of(seed), true) {
+            Ok(story) => say(format!(
+                "seed {seed}: {} actions, {} runs, {} crashes",
+                story.actions, story.runs, story.crashes
+            )),
             Err(wrong) => {
-                say(format!("seed {seed}: {wrong}"));
-                ExitCode::FAILURE
+                code = ExitCode::FAILURE;
+                say(format!("seed {seed}: {wrong}"))
             }
         };
+        return code;
     }
-    let from = number(0).unwrap_or(0);
-    let count = number(1).unwrap_or(2_000);
-    let (told, failed) = sweep(from..from + count);
-    for (seed, wrong) in failed.iter().take(40) {
-        say(format!("seed {seed}: {wrong}"));
+    for tale in tales {
+        let begun = Instant::now();
+        let name = tale.name();
+        let (told, failed) = sweep(from..from + count, tale);
+        for (seed, wrong) in failed.iter().take(40) {
+            say(format!("cargo seeds --tale {name} --seed {seed}    # {wrong}"));
+        }
+        let failed = failed.len() as u64;
+        say(format!(
+            "{name}: {} passed, {failed} failed, in {:.1} s",
+            told - failed,
+            begun.elapsed().as_secs_f64()
+        ));
+        if failed > 0 {
+            code = ExitCode::FAILURE;
+        }
     }
-    let failed_count = failed.len() as u64;
-    say(format!(
-        "{} passed, {failed_count} failed, in {:.1} s; replay one with `cargo seeds --seed N`",
-        told - failed_count,
-        begun.elapsed().as_secs_f64()
-    ));
-    if failed.is_empty() { ExitCode::SUCCESS } else { ExitCode::FAILURE }
+    code
 }

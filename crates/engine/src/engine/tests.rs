@@ -5,12 +5,12 @@ use std::collections::BTreeMap;
 use refit_model::{
     Action, CallError, ClusterState, ControlPlaneMember, ErrorClass, GivingUp, GroupName, GroupOp,
     GroupState, KubeVersion, NodeOp, Op, OpId, PodOwner, PodState, Precheck, Progress, Purpose,
-    RecordKind, RollTag, RunOutcome, StateGuard, Timestamp, Token,
+    RecordKind, RollTag, RunOutcome, StateGuard, Stop, Timestamp, Token,
 };
 
 use crate::bench::{
-    NEW, OLD, World, add_instance, at, carry_out, carry_out_in, group, instance, journal, node,
-    plan, pool, roll, settings,
+    NEW, OLD, World, add_instance, at, carry_out, carry_out_in, carry_out_until, group, instance,
+    journal, node, plan, pool, roll, settings,
 };
 use crate::recent::LAG;
 use crate::schedule::Standing;
@@ -292,6 +292,24 @@ fn what_a_killed_run_left_open_is_waited_for_once() {
         assert_eq!(*sent_at > at(0), waits, "{sent_at}");
         assert!(*sent_at < crate::decision::after(at(0), LAG), "{sent_at}");
     }
+}
+
+/// Whoever comes next knows nothing of what was done a moment ago, and looks that lag behind do not
+/// show it: where something is left to do, the Lease outlasts them.
+#[test]
+fn a_lease_outlasts_what_looks_may_not_show_yet() {
+    let mut world = Lagging::new(pool(3, 0), 0);
+    let mut engine = Engine::new(plan(vec![roll(1, 0)]), settings());
+    let stop = Some((at(5), Stop::Leave));
+    let (_, outcome) = carry_out_until(&mut engine, &mut world, at(7200), stop);
+    assert_eq!(outcome, Some(RunOutcome::Interrupted));
+    let (left_at, last) = world.sent.pop().unwrap();
+    let Op::HoldLease { ttl, .. } = last else { panic!("it lets go of it: {last}") };
+    let calls = world.sent.iter().filter(|(_, op)| matches!(op, Op::Group { .. }));
+    let changed_at = calls.map(|(when, _)| *when).max().unwrap();
+    let lasts = left_at.duration_since(changed_at).as_secs() + i64::from(ttl.as_secs());
+    let lag = i64::from(LAG.as_secs());
+    assert!((lag..=lag + 1).contains(&lasts), "{lasts}");
 }
 
 /// Another run holds the Lease, and changes the group meanwhile.
