@@ -27,6 +27,9 @@ from .settings import Pace, Settings, parse
 # Until the first Nodes are Ready: three apiservers start at once, perhaps on a busy machine.
 START_SECONDS = 180
 
+# Of what a server said when the world could not start.
+LAST_WORDS = 1000
+
 
 def main() -> int:
     with open(sys.argv[1], encoding="utf-8") as file:
@@ -42,6 +45,9 @@ def main() -> int:
             print(json.dumps(start(settings, processes, stop)), flush=True)
         except BaseException:  # the parent is told, and all ends
             traceback.print_exc()
+            for log in sorted(logs.glob("*.log")):
+                said = log.read_text(errors="replace")[-LAST_WORDS:]
+                print(f"{log.name} ends with:\n{said}", file=sys.stderr, flush=True)
             failed.set()
             processes.end()
 

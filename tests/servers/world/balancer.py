@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import itertools
+import socket
 import threading
 from collections.abc import Callable
 
@@ -21,7 +22,9 @@ class Balancer:
     """Runs in a thread of its own."""
 
     def __init__(self, targets: Targets) -> None:
-        self.port = free_port()
+        # Bound here, so that an error is one of who starts it.
+        self._listener = socket.create_server(("127.0.0.1", free_port()), backlog=100)
+        self.port: int = self._listener.getsockname()[1]
         self._targets = targets
         self._turn = itertools.count()
         self._open: dict[str, set[asyncio.StreamWriter]] = {}
@@ -39,7 +42,7 @@ class Balancer:
 
     def _run(self) -> None:
         asyncio.set_event_loop(self._loop)
-        serve = asyncio.start_server(self._connection, "127.0.0.1", self.port)
+        serve = asyncio.start_server(self._connection, sock=self._listener)
         self._loop.run_until_complete(serve)
         self._loop.run_forever()
 

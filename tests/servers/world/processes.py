@@ -103,8 +103,13 @@ class Processes:
             process.wait()
 
 
+# Who was given one may not listen on it yet.
+_given: set[int] = set()
+
+
 def free_port() -> int:
-    """A port that nobody listens on, from below those that systems take for connections."""
+    """A port that nobody listens on, and that was given to nobody before, from below those that
+    systems take for connections."""
     while True:
         port = random.randrange(15_000, 32_000)
         with socket.socket() as probe:
@@ -112,7 +117,9 @@ def free_port() -> int:
                 probe.bind(("127.0.0.1", port))
             except OSError:
                 continue
-            return port
+            if port not in _given:
+                _given.add(port)
+                return port
 
 
 def wait_for(what: str, ready: Callable[[], bool], seconds: float) -> None:
