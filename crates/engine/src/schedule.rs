@@ -314,6 +314,7 @@ mod tests {
             from: BTreeSet::new(),
             to: "1.33.1".parse().unwrap(),
             parallel_pools: Some(ParallelPools { at_once: 2, order: order.clone() }),
+            kubelets_that_stay: BTreeSet::new(),
         });
         (plan, order)
     }

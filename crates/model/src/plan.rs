@@ -7,7 +7,8 @@ use serde::{Deserialize, Serialize};
 
 use crate::{
     Action, ActionId, ChannelName, ClusterIdentity, ClusterName, Digest, Durations, Edge, Finding,
-    FleetName, KubeVersion, Period, PlanId, PoolName, ReleaseName, Selection, Timestamp, digest_of,
+    FleetName, KubeVersion, Minor, Period, PlanId, PoolName, ReleaseName, Selection, Timestamp,
+    digest_of,
 };
 
 /// A plan. It is an approval envelope: applying it may do less and never more.
@@ -143,6 +144,10 @@ pub struct ClusterPlan {
     /// How its pools may be rolled at once, if they may.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub parallel_pools: Option<ParallelPools>,
+    /// What the kubelets of the nodes run that the plan leaves as they are: those of pools that it
+    /// does not roll, and those of no pool. Empty where nothing is planned.
+    #[serde(default, skip_serializing_if = "BTreeSet::is_empty")]
+    pub kubelets_that_stay: BTreeSet<Minor>,
 }
 
 /// How a cluster's pools are rolled at once.
@@ -214,7 +219,7 @@ pub enum PlanFileError {
 
 impl SavedPlan {
     /// The version that this code writes. A reader takes the same major and no newer minor.
-    pub const FORMAT: &str = "1.1";
+    pub const FORMAT: &str = "1.2";
 
     /// Wraps a plan.
     pub fn new(plan: Plan) -> Self {
@@ -305,25 +310,27 @@ mod tests {
             SavedPlan::from_bytes(edited.as_bytes()),
             Err(PlanFileError::Damaged { .. })
         ));
-        let newer = text.replace("\"format-version\": \"1.1\"", "\"format-version\": \"1.2\"");
+        let newer = text.replace("\"format-version\": \"1.2\"", "\"format-version\": \"1.3\"");
         assert!(matches!(
             SavedPlan::from_bytes(newer.as_bytes()),
-            Err(PlanFileError::Format { found }) if found == "1.2"
+            Err(PlanFileError::Format { found }) if found == "1.3"
         ));
-        let older = text.replace("\"format-version\": \"1.1\"", "\"format-version\": \"1.0\"");
-        assert_eq!(SavedPlan::from_bytes(older.as_bytes()).unwrap().plan, empty());
         let cut = &text.as_bytes()[..text.len() / 2];
         assert!(matches!(SavedPlan::from_bytes(cut), Err(PlanFileError::NotAPlan(_))));
     }
 
     #[test]
-    fn plans_of_format_1_0_are_read() {
-        // They have no `measured`, and a plan without it has the digest that it had then.
+    fn plans_of_earlier_formats_are_read() {
+        // They have no `measured` and no `kubelets-that-stay`, and a plan without them has the digest
+        // that it had then.
         let text = String::from_utf8(SavedPlan::new(empty()).to_bytes()).unwrap();
-        assert!(!text.contains("measured"));
-        let older = text.replace("\"format-version\": \"1.1\"", "\"format-version\": \"1.0\"");
-        assert_ne!(older, text);
-        assert_eq!(SavedPlan::from_bytes(older.as_bytes()).unwrap().plan, empty());
+        assert!(!text.contains("measured") && !text.contains("kubelets-that-stay"));
+        for format in ["1.0", "1.1"] {
+            let now = "\"format-version\": \"1.2\"";
+            let older = text.replace(now, &format!("\"format-version\": \"{format}\""));
+            assert_ne!(older, text);
+            assert_eq!(SavedPlan::from_bytes(older.as_bytes()).unwrap().plan, empty());
+        }
     }
 
     #[test]

@@ -14,10 +14,10 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::rc::Rc;
 
 use refit_model::{
-    Action, ActionId, Because, Capped, Cluster, ClusterIdentity, ClusterState, Code, Edge, Finding,
-    Fleet, GroupName, ImagePolicy, InstanceId, InstanceState, KubeVersion, Lifecycle, NamedNodes,
-    NodeName, NodePool, NodeState, Only, PoolName, RollTag, Severity, Timestamp, UpdateStrategy,
-    Why,
+    Action, ActionId, ActionKind, Because, Capped, Cluster, ClusterIdentity, ClusterState, Code,
+    Edge, Finding, Fleet, GroupName, ImagePolicy, InstanceId, InstanceState, KubeVersion,
+    Lifecycle, Minor, NamedNodes, NodeName, NodePool, NodeState, Only, PoolName, RollTag, Severity,
+    Timestamp, UpdateStrategy, Why,
 };
 
 use crate::Options;
@@ -41,6 +41,8 @@ pub(crate) struct Planned {
     /// Orders that follow from the edges.
     pub(crate) implied: Vec<Edge>,
     pub(crate) findings: Vec<Finding>,
+    /// What kubelets run that none of the actions replaces.
+    pub(crate) kubelets_that_stay: BTreeSet<Minor>,
     /// What can be done even when it is blocked, or frozen.
     pub(crate) tidying: Tidying,
     /// Whether it is frozen, and not what the files say.
@@ -57,6 +59,7 @@ impl Planned {
             edges: Vec::new(),
             implied: Vec::new(),
             findings: vec![finding],
+            kubelets_that_stay: BTreeSet::new(),
             tidying: Tidying::default(),
             frozen: false,
         }
@@ -180,6 +183,7 @@ pub(crate) fn plan<'a>(
     planner.run();
     let blocked = planner.blockers.iter().any(|blocker| blocker.severity.blocks());
     let mut tidying = planner.tidying();
+    let kubelets_that_stay = planner.kubelets_that_stay();
     let findings = planner.blockers.into_iter().map(|blocker| blocker.about(cluster)).collect();
     let (Tidying { actions, edges }, implied) = if blocked {
         (std::mem::take(&mut tidying), Vec::new())
@@ -193,6 +197,7 @@ pub(crate) fn plan<'a>(
         edges,
         implied,
         findings,
+        kubelets_that_stay,
         tidying,
         frozen: false,
     }
@@ -284,6 +289,19 @@ impl<'a> ClusterPlanner<'a> {
                 "loosen `before` or `after` in one of their addon.toml",
             )),
         }
+    }
+
+    /// What the kubelets of the nodes run that no action replaces.
+    fn kubelets_that_stay(&self) -> BTreeSet<Minor> {
+        let is_rolled = |pool: &PoolName| {
+            self.actions.iter().any(|action| {
+                matches!(&action.kind, ActionKind::NodePoolRoll { pool: rolled, .. } if rolled == pool)
+            })
+        };
+        let pools = self.nodes.iter().filter(|(pool, _)| !is_rolled(pool));
+        let nodes = pools.flat_map(|(_, nodes)| nodes.iter()).chain(&self.unpooled);
+        let workers = nodes.filter(|(_, node)| !node.control_plane);
+        workers.map(|(_, node)| node.kubelet.minor()).collect()
     }
 
     /// The hops that a plan of this kind may make, and one that only tidies up after a run that did

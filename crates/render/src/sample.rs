@@ -184,6 +184,7 @@ impl Sample {
             from: kubes(from),
             to: kube(to),
             parallel_pools: None,
+            kubelets_that_stay: BTreeSet::new(),
         });
         self
     }

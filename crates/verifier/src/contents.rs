@@ -6,9 +6,9 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use refit_model::{
-    Action, ActionKind, AddonName, AddonVersion, Cluster, ClusterState, CrdMigration, Digest,
-    Fleet, GroupName, ImagePattern, ImagePin, KubeVersion, Lifecycle, ObjectRef, RollTag,
-    StateGuard,
+    Action, ActionKind, AddonName, AddonVersion, Cluster, ClusterPlan, ClusterState, CrdMigration,
+    Digest, Fleet, GroupName, ImagePattern, ImagePin, InstanceId, KubeVersion, Lifecycle, Minor,
+    NodeState, ObjectRef, PoolName, RollTag, StateGuard,
 };
 
 /// Kinds that take more with them than the object: kept unless the add-on's file names them.
@@ -22,6 +22,34 @@ pub(crate) fn check(
     actions: &[&Action],
 ) -> Vec<String> {
     actions.iter().flat_map(|action| of_action(fleet, cluster, state, action)).collect()
+}
+
+/// Whether the plan says what the kubelets run that none of its actions replaces.
+pub(crate) fn stays(
+    cluster: &Cluster,
+    state: &ClusterState,
+    listed: &ClusterPlan,
+    actions: &[&Action],
+) -> Option<String> {
+    let rolled: BTreeSet<&PoolName> = actions
+        .iter()
+        .filter_map(|action| match &action.kind {
+            ActionKind::NodePoolRoll { pool, .. } => Some(pool),
+            _ => None,
+        })
+        .collect();
+    let pools = cluster.pools.iter().filter(|pool| rolled.contains(&pool.name));
+    let groups = pools.flat_map(|pool| &pool.groups).filter_map(|name| state.groups.get(name));
+    let instances = groups.flat_map(|group| &group.instances);
+    let replaced: BTreeSet<&InstanceId> = instances.map(|instance| &instance.id).collect();
+    let stays = |node: &&NodeState| {
+        !node.control_plane && !node.instance.as_ref().is_some_and(|id| replaced.contains(id))
+    };
+    let minors = state.nodes.values().filter(stays).map(|node| node.kubelet.minor());
+    let minors: BTreeSet<Minor> = minors.collect();
+    (minors != listed.kubelets_that_stay).then(|| {
+        format!("the kubelets that stay run {minors:?}, not {:?}", listed.kubelets_that_stay)
+    })
 }
 
 fn of_action(

@@ -239,6 +239,11 @@ fn check(
             for text in contents::check(fleet, cluster, state, order.actions()) {
                 say(Some(name), text);
             }
+            if listed.status == ClusterStatus::Planned
+                && let Some(text) = contents::stays(cluster, state, listed, order.actions())
+            {
+                say(Some(name), text);
+            }
         }
         if blocked {
             for text in tidying::check(name, cluster, state, snapshot, &order) {

@@ -1,11 +1,11 @@
 //! Which versions live when, worked out from a plan alone. A version lives from the beginning of
 //! the action that brings it to the end of the action that replaces it.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
 use refit_model::{
-    Action, ActionKind, AddonMark, AddonName, AddonVersion, ClusterPlan, Code, KubeVersion, Lives,
-    Minor, PoolName, UpdateStrategy,
+    Action, ActionKind, AddonMark, AddonName, AddonVersion, ClusterPlan, KubeVersion, Lives, Minor,
+    PoolName,
 };
 
 use super::Explainer;
@@ -96,56 +96,35 @@ impl<'a> Explainer<'a> {
         }
         // The machines of the control plane have kubelets of the same versions.
         lives.kubelets.clone_from(&lives.api_servers);
+        lives.kubelets.extend(&cluster.kubelets_that_stay);
         for rolls in self.rolls(cluster) {
-            lives.kubelets.extend(self.kubelets(cluster, &rolls, stage));
+            lives.kubelets.extend(self.kubelets(&rolls, stage));
         }
         lives
     }
 
-    /// The rolls of each pool of a cluster that has nodes.
+    /// The rolls of each pool of a cluster that is rolled.
     fn rolls(&self, cluster: &ClusterPlan) -> Vec<Vec<&'a Action>> {
-        let rolled: Vec<&'a Action> =
-            self.of_cluster(cluster, |kind| matches!(kind, ActionKind::NodePoolRoll { .. }));
-        let pool_of = |action: &&'a Action| match &action.kind {
-            ActionKind::NodePoolRoll { pool, .. } => Some(pool),
-            _ => None,
-        };
-        let mut names: BTreeSet<&'a PoolName> = rolled.iter().filter_map(pool_of).collect();
-        let declared = self.fleet.and_then(|fleet| fleet.clusters.get(&cluster.name));
-        // What nodes run that somebody else replaces, the plan does not say.
-        let pools = declared.into_iter().flat_map(|declared| &declared.pools);
-        let replaced = pools.filter(|pool| pool.update != UpdateStrategy::OnDelete);
-        names.extend(replaced.map(|pool| &pool.name));
-        let of = |name: &PoolName| {
-            rolled.iter().filter(|action| pool_of(action) == Some(name)).copied().collect()
-        };
-        names.into_iter().filter(|name| !self.is_empty(cluster, name)).map(of).collect()
-    }
-
-    /// Whether planning noted that a pool has no node.
-    fn is_empty(&self, cluster: &ClusterPlan, pool: &PoolName) -> bool {
-        self.plan.findings.iter().any(|finding| {
-            finding.code == Code::RF030
-                && finding.subject.cluster == cluster.name
-                && finding.subject.part.as_deref() == Some(pool.as_str())
-        })
-    }
-
-    /// The kubelets of a pool that live during a stage. A pool that the plan does not roll runs
-    /// what is declared.
-    fn kubelets(&self, cluster: &ClusterPlan, rolls: &[&Action], stage: Stage) -> BTreeSet<Minor> {
-        let Some(first) = rolls.first() else { return BTreeSet::from([cluster.to.minor()]) };
-        let mut minors = BTreeSet::new();
-        let before = Stage { begins: None, ends: self.order.place(&first.id) };
-        if let ActionKind::NodePoolRoll { from, .. } = &first.kind
-            && self.meet(before, stage)
-        {
-            minors.extend(from.iter().map(KubeVersion::minor));
+        let mut rolls: BTreeMap<&'a PoolName, Vec<&'a Action>> = BTreeMap::new();
+        for action in self.of_cluster(cluster, |_| true) {
+            if let ActionKind::NodePoolRoll { pool, .. } = &action.kind {
+                rolls.entry(pool).or_default().push(action);
+            }
         }
-        for roll in rolls {
-            if let ActionKind::NodePoolRoll { to, .. } = &roll.kind
-                && self.meet(self.stage_of(roll, rolls), stage)
-            {
+        rolls.into_values().collect()
+    }
+
+    /// The kubelets of a pool that live during a stage.
+    fn kubelets(&self, rolls: &[&Action], stage: Stage) -> BTreeSet<Minor> {
+        let mut minors = BTreeSet::new();
+        let first = rolls.first().and_then(|first| self.order.place(&first.id));
+        let before = Stage { begins: None, ends: first };
+        for (at, roll) in rolls.iter().enumerate() {
+            let ActionKind::NodePoolRoll { from, to, .. } = &roll.kind else { continue };
+            if at == 0 && self.meet(before, stage) {
+                minors.extend(from.iter().map(KubeVersion::minor));
+            }
+            if self.meet(self.stage_of(roll, rolls), stage) {
                 minors.insert(to.minor());
             }
         }

@@ -4,8 +4,7 @@ use std::collections::BTreeSet;
 
 use refit_model::{
     ActionKind, AddonTarget, Because, ClusterStatus, Code, Fleet, KubeProxy, Milestone, Minor,
-    NodeState, Only, Plan, Provider, Reversibility, ServedVersion, Severity, UpdateStrategy,
-    Written,
+    Only, Plan, Provider, Reversibility, ServedVersion, Severity, UpdateStrategy, Written,
 };
 use refit_planner::{Options, plan};
 use refit_simulator::{World, random_fleet};
@@ -15,6 +14,7 @@ use crate::bench::{
     Bench, action, ant, at, edges, finding, fleet, has, knows, milestone, n, observe, release,
     requires, status, steps, wants,
 };
+use crate::cases::stray;
 use crate::properties::Numbers;
 use crate::storage::lists;
 
@@ -227,15 +227,6 @@ fn what_is_lost_is_marked() {
     assert_eq!(action(&plan, is_apply).reversible, expected);
     let roll = action(&plan, |kind| matches!(kind, ActionKind::NodePoolRoll { .. }));
     assert_eq!(roll.reversible, Reversibility::Reversible);
-}
-
-fn stray(bench: &mut Bench, version: &str) {
-    let of = bench.nodes("batch")[0].clone();
-    let mut node: NodeState = bench.state().nodes[&of].clone();
-    node.instance = None;
-    node.kubelet = n(version);
-    node.kube_proxy = KubeProxy::None;
-    bench.state().nodes.insert(n("stray"), node);
 }
 
 #[test]

@@ -5,7 +5,7 @@ use std::collections::BTreeSet;
 use refit_model::{
     About, Action, ActionExplanation, ActionKind, AddonChoice, AddonVersion, Choice,
     ClusterExplanation, Explanation, Fleet, KubeVersion, Location, Minor, Origin, Plan, Target,
-    WaveSpec, WhyNot, WhyNotEarlier, WhyNotLater, WhyPatch,
+    UpdateStrategy, WaveSpec, WhyNot, WhyNotEarlier, WhyNotLater, WhyPatch,
 };
 use refit_planner::{Options, UnknownName, WhyUnknown, explain, plan};
 use refit_simulator::random_fleet;
@@ -13,6 +13,7 @@ use refit_simulator::random_fleet;
 use crate::bench::{
     Bench, action, ant, fleet, has, knows, minor, n, observe, release, requires, steps, wants,
 };
+use crate::cases::stray;
 use crate::knowledge::{source, uses};
 
 /// Explains what a name names in the bench's plan.
@@ -107,6 +108,34 @@ fn every_other_version_has_its_reason() {
     let declared = last.declared.unwrap();
     assert_eq!((declared.version, declared.set.as_str()), (n("1.4.0"), "base"));
     assert_eq!(declared.at.to_string(), "releases/2026.11.0.toml:3");
+}
+
+/// What people replace, and what belongs to nobody, is there as long as the plan runs.
+#[test]
+fn kubelets_that_stay_are_reasons() {
+    let mut by_hand = ladder();
+    release(&mut by_hand, "dns", "1.3.0").kubelets = Some(n(">=1.32"));
+    let bench = Bench::of(by_hand.clone());
+    assert_eq!(bench.plan().clusters[0].kubelets_that_stay, minors(&[]), "its pool is rolled");
+    ant(&mut by_hand).pools[0].update = UpdateStrategy::OnDelete;
+    let bench = Bench::of(by_hand);
+    assert_eq!(bench.plan().clusters[0].kubelets_that_stay, minors(&[31]));
+    let bridge = choice(&bench, "ant/dns", 0);
+    assert_eq!(bridge.chosen, n("1.2.0"));
+    assert_eq!(bridge.lives.kubelets, minors(&[31, 32, 33]));
+    assert_eq!(why_not(&bridge, "1.3.0"), [WhyNot::Kubelets { minors: minors(&[31]) }]);
+
+    let mut fleet = fleet(&[("ant", "1.32.5", "1.33.5")]);
+    knows(&mut fleet, "dns", &[("1.0.0", "<=1.32"), ("1.1.0", ">=1.32"), ("1.2.0", ">=1.32")]);
+    release(&mut fleet, "dns", "1.2.0").kubelets = Some(n(">=1.32"));
+    has(&mut fleet, "dns", "1.0.0");
+    wants(&mut fleet, "dns", "1.1.0");
+    let mut bench = Bench::of(fleet);
+    stray(&mut bench, "1.31.2");
+    let only = choice(&bench, "ant/dns", 0);
+    assert_eq!(only.lives.kubelets, minors(&[31, 32, 33]));
+    let stays = WhyNot::Kubelets { minors: minors(&[31]) };
+    assert_eq!(why_not(&only, "1.2.0"), [WhyNot::Newer, stays]);
 }
 
 #[test]

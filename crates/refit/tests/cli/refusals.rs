@@ -38,15 +38,15 @@ fn plans_of_newer_formats_and_files_that_are_no_plans_are_refused() {
     fleet.run(&["plan", "-o", "next.plan"]).exits(0);
     let newer = replaced(
         &fleet.read("next.plan"),
-        r#""format-version": "1.1""#,
         r#""format-version": "1.2""#,
+        r#""format-version": "1.3""#,
     );
     fleet.write("newer.plan", &newer);
     let before = fleet.files();
     let ended = fleet.run(&["apply", "newer.plan"]).exits(1);
     insta::assert_snapshot!(ended.stderr, @r"
     error: cannot use newer.plan
-      caused by: the plan has format 1.2; this refit reads format 1.1 and older minors
+      caused by: the plan has format 1.3; this refit reads format 1.2 and older minors
     hint: use the refit that made it, or plan again
     ");
     for command in ["apply", "show"] {

@@ -3,8 +3,8 @@
 use std::collections::BTreeSet;
 
 use refit_model::{
-    Action, ActionKind, AddonMark, Because, ClusterName, Digest, Edge, ImageState, KubeProxy,
-    KubeVersion, ObjectRef, Observation, Why, digest_of,
+    Action, ActionKind, AddonMark, Because, ClusterName, ClusterPlan, ClusterStatus, Digest, Edge,
+    ImageState, KubeProxy, KubeVersion, Minor, ObjectRef, Observation, Why, digest_of,
 };
 use refit_verifier::verify;
 
@@ -51,6 +51,28 @@ fn images_are_of_the_version_and_for_every_group() {
             }
         }
     }
+}
+
+#[test]
+fn kubelets_that_stay_are_those_that_nothing_replaces() {
+    let mut checked = 0;
+    for bench in plans(SEEDS) {
+        let planned = |listed: &ClusterPlan| listed.status == ClusterStatus::Planned;
+        let Some(at) = bench.plan.clusters.iter().position(planned) else { continue };
+        let has_roll = |action: &Action| {
+            is_roll(action) && action.cluster.as_ref() == Some(&bench.plan.clusters[at].name)
+        };
+        bench.notes_that("the kubelets that stay run", |plan| {
+            plan.clusters[at].kubelets_that_stay.insert(Minor::new(1, 20));
+        });
+        if !bench.plan.clusters[at].kubelets_that_stay.is_empty() {
+            bench.notes_that("the kubelets that stay run", |plan| {
+                plan.clusters[at].kubelets_that_stay.clear();
+            });
+        }
+        checked += bench.actions(has_roll).len();
+    }
+    assert!(checked > 50, "{checked}");
 }
 
 fn brings(action: &Action) -> bool {
