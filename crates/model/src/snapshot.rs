@@ -117,12 +117,10 @@ impl ClusterState {
         lists_of.sort_unstable();
         lists_of.dedup();
         for (name, node) in &self.nodes {
-            let first = node
-                .instance
-                .as_ref()
-                .map_or(lists_of.len(), |id| lists_of.partition_point(|(other, _)| *other < id));
-            let own = |(id, _): &&(&InstanceId, usize)| node.instance.as_ref() == Some(*id);
-            let mut lists = lists_of[first..].iter().take_while(own).peekable();
+            let id = node.instance.as_ref();
+            let first = lists_of.partition_point(|(other, _)| Some(*other) < id);
+            let own = lists_of[first..].iter().take_while(|(other, _)| Some(*other) == id);
+            let mut lists = own.peekable();
             if lists.peek().is_none() {
                 others.push((name, node));
             }

@@ -41,7 +41,7 @@ pub(crate) struct Planned {
     /// Orders that follow from the edges.
     pub(crate) implied: Vec<Edge>,
     pub(crate) findings: Vec<Finding>,
-    /// What kubelets run that none of the actions replaces.
+    /// What kubelets run that none of the actions replaces; empty where there is none.
     pub(crate) kubelets_that_stay: BTreeSet<Minor>,
     /// What can be done even when it is blocked, or frozen.
     pub(crate) tidying: Tidying,
@@ -99,6 +99,7 @@ impl Planned {
         self.actions = actions;
         self.edges = edges;
         self.implied.clear();
+        self.kubelets_that_stay.clear();
     }
 
     /// The actions that wait for none of the cluster's.
@@ -183,7 +184,11 @@ pub(crate) fn plan<'a>(
     planner.run();
     let blocked = planner.blockers.iter().any(|blocker| blocker.severity.blocks());
     let mut tidying = planner.tidying();
-    let kubelets_that_stay = planner.kubelets_that_stay();
+    let kubelets_that_stay = if blocked || planner.actions.is_empty() {
+        BTreeSet::new()
+    } else {
+        planner.kubelets_that_stay()
+    };
     let findings = planner.blockers.into_iter().map(|blocker| blocker.about(cluster)).collect();
     let (Tidying { actions, edges }, implied) = if blocked {
         (std::mem::take(&mut tidying), Vec::new())

@@ -104,29 +104,27 @@ pub fn plan(fleet: &Fleet, snapshot: &Snapshot, options: &Options) -> Plan {
             action.estimate = options.durations.estimate(action);
         }
         longest.insert(name.clone(), graph::longest(&own, &planned.edges));
-        let status = if planned.frozen {
-            ClusterStatus::Frozen
-        } else if blocked {
-            ClusterStatus::Blocked
-        } else if own.is_empty() {
-            ClusterStatus::UpToDate
-        } else {
-            ClusterStatus::Planned
-        };
-        let stay = Some(planned.kubelets_that_stay).filter(|_| status == ClusterStatus::Planned);
         clusters.push(ClusterPlan {
             name,
             channel: cluster.channel.clone(),
             release: cluster.release.clone(),
             identity: planned.identity,
-            status,
+            status: if planned.frozen {
+                ClusterStatus::Frozen
+            } else if blocked {
+                ClusterStatus::Blocked
+            } else if own.is_empty() {
+                ClusterStatus::UpToDate
+            } else {
+                ClusterStatus::Planned
+            },
             from: planned.from,
             to: cluster.kubernetes.value.clone(),
             parallel_pools: (cluster.max_parallel_pools > 1).then(|| ParallelPools {
                 at_once: cluster.max_parallel_pools,
                 order: cluster.pools.iter().map(|pool| pool.name.clone()).collect(),
             }),
-            kubelets_that_stay: stay.unwrap_or_default(),
+            kubelets_that_stay: planned.kubelets_that_stay,
         });
         findings.extend(planned.findings);
         implied.extend(planned.implied);

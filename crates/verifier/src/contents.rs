@@ -6,31 +6,37 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use refit_model::{
-    Action, ActionKind, AddonName, AddonVersion, Cluster, ClusterPlan, ClusterState, CrdMigration,
-    Digest, Fleet, GroupName, ImagePattern, ImagePin, InstanceId, KubeVersion, Lifecycle, Minor,
-    NodeState, ObjectRef, PoolName, RollTag, StateGuard,
+    Action, ActionKind, AddonName, AddonVersion, Cluster, ClusterPlan, ClusterState, ClusterStatus,
+    CrdMigration, Digest, Fleet, GroupName, ImagePattern, ImagePin, InstanceId, KubeVersion,
+    Lifecycle, Minor, NodeState, ObjectRef, PoolName, RollTag, StateGuard,
 };
 
 /// Kinds that take more with them than the object: kept unless the add-on's file names them.
 const KEPT: [&str; 3] = ["CustomResourceDefinition", "Namespace", "PersistentVolumeClaim"];
 
-/// What is wrong with what the actions of a cluster carry.
+/// What is wrong with what a cluster and its actions carry.
 pub(crate) fn check(
     fleet: &Fleet,
     cluster: &Cluster,
     state: &ClusterState,
-    actions: &[&Action],
-) -> Vec<String> {
-    actions.iter().flat_map(|action| of_action(fleet, cluster, state, action)).collect()
-}
-
-/// Whether the plan says what the kubelets run that none of its actions replaces.
-pub(crate) fn stays(
-    cluster: &Cluster,
-    state: &ClusterState,
     listed: &ClusterPlan,
     actions: &[&Action],
-) -> Option<String> {
+) -> Vec<String> {
+    let each = actions.iter().flat_map(|action| of_action(fleet, cluster, state, action));
+    let planned = listed.status == ClusterStatus::Planned;
+    let stay = planned.then(|| kubelets_that_stay(cluster, state, actions));
+    let wrong = stay.filter(|minors| *minors != listed.kubelets_that_stay).map(|minors| {
+        format!("the kubelets that stay run {minors:?}, not {:?}", listed.kubelets_that_stay)
+    });
+    each.chain(wrong).collect()
+}
+
+/// What the kubelets run that none of the actions replaces.
+fn kubelets_that_stay(
+    cluster: &Cluster,
+    state: &ClusterState,
+    actions: &[&Action],
+) -> BTreeSet<Minor> {
     let rolled: BTreeSet<&PoolName> = actions
         .iter()
         .filter_map(|action| match &action.kind {
@@ -45,11 +51,7 @@ pub(crate) fn stays(
     let stays = |node: &&NodeState| {
         !node.control_plane && !node.instance.as_ref().is_some_and(|id| replaced.contains(id))
     };
-    let minors = state.nodes.values().filter(stays).map(|node| node.kubelet.minor());
-    let minors: BTreeSet<Minor> = minors.collect();
-    (minors != listed.kubelets_that_stay).then(|| {
-        format!("the kubelets that stay run {minors:?}, not {:?}", listed.kubelets_that_stay)
-    })
+    state.nodes.values().filter(stays).map(|node| node.kubelet.minor()).collect()
 }
 
 fn of_action(

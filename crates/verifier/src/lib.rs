@@ -236,12 +236,7 @@ fn check(
             continue;
         };
         if own {
-            for text in contents::check(fleet, cluster, state, order.actions()) {
-                say(Some(name), text);
-            }
-            if listed.status == ClusterStatus::Planned
-                && let Some(text) = contents::stays(cluster, state, listed, order.actions())
-            {
+            for text in contents::check(fleet, cluster, state, listed, order.actions()) {
                 say(Some(name), text);
             }
         }

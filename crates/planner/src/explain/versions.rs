@@ -106,7 +106,8 @@ impl<'a> Explainer<'a> {
     /// The rolls of each pool of a cluster that is rolled.
     fn rolls(&self, cluster: &ClusterPlan) -> Vec<Vec<&'a Action>> {
         let mut rolls: BTreeMap<&'a PoolName, Vec<&'a Action>> = BTreeMap::new();
-        for action in self.of_cluster(cluster, |_| true) {
+        let is_roll = |kind: &ActionKind| matches!(kind, ActionKind::NodePoolRoll { .. });
+        for action in self.of_cluster(cluster, is_roll) {
             if let ActionKind::NodePoolRoll { pool, .. } = &action.kind {
                 rolls.entry(pool).or_default().push(action);
             }
