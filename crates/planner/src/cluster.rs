@@ -6,8 +6,8 @@ mod launches;
 mod machines;
 mod on_delete;
 mod only;
-mod order;
 mod pins;
+mod tasks;
 mod tidying;
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -16,19 +16,18 @@ use std::rc::Rc;
 use refit_model::{
     Action, ActionId, ActionKind, Because, Capped, Cluster, ClusterIdentity, ClusterState, Code,
     Edge, Finding, Fleet, GroupName, ImagePolicy, InstanceId, InstanceState, KubeVersion,
-    Lifecycle, Minor, NamedNodes, NodeName, NodePool, NodeState, Only, PoolName, RollTag, Severity,
-    Timestamp, UpdateStrategy, Why,
+    Lifecycle, Minor, NamedNodes, NodeName, NodePool, NodeState, Only, Period, PoolName, RollTag,
+    Severity, Timestamp, UpdateStrategy, Why,
 };
 
 use crate::Options;
 use crate::checks::{self, Blocker};
-use crate::graph;
+use crate::graph::{Tie, Ties};
 use crate::hops::{self, Hop};
 use crate::images::Images;
 use crate::knowledge;
-use crate::storage::{self, Migrations};
 use crate::timeline::{PoolNow, Step};
-use crate::way::{self, Ways};
+use crate::way::{self, Way, Ways};
 
 use tidying::Tidying;
 
@@ -41,6 +40,8 @@ pub(crate) struct Planned {
     /// Orders that follow from the edges.
     pub(crate) implied: Vec<Edge>,
     pub(crate) findings: Vec<Finding>,
+    /// How long the longest chain of actions takes.
+    pub(crate) longest: Period,
     /// What kubelets run that none of the actions replaces; empty where there is none.
     pub(crate) kubelets_that_stay: BTreeSet<Minor>,
     /// What can be done even when it is blocked, or frozen.
@@ -58,6 +59,7 @@ impl Planned {
             actions: Vec::new(),
             edges: Vec::new(),
             implied: Vec::new(),
+            longest: Period::ZERO,
             findings: vec![finding],
             kubelets_that_stay: BTreeSet::new(),
             tidying: Tidying::default(),
@@ -96,6 +98,8 @@ impl Planned {
 
     fn only_tidy_up(&mut self) {
         let Tidying { actions, edges } = std::mem::take(&mut self.tidying);
+        // They come one after the other.
+        self.longest = actions.iter().fold(Period::ZERO, |sum, action| sum.plus(action.estimate));
         self.actions = actions;
         self.edges = edges;
         self.implied.clear();
@@ -177,35 +181,37 @@ pub(crate) fn plan<'a>(
         cordoned: cordoned.filter_map(|node| node.instance.as_ref()).collect(),
         blockers: Vec::new(),
         actions: Vec::new(),
-        edges: Vec::new(),
-        implied: Vec::new(),
-        migrations: Migrations::new(),
+        first_task: 0,
+        ties: Vec::new(),
     };
-    planner.run();
+    let way = planner.run();
     let blocked = planner.blockers.iter().any(|blocker| blocker.severity.blocks());
     let mut tidying = planner.tidying();
+    let estimate = |action: &mut Action| action.estimate = options.durations.estimate(action);
+    tidying.actions.iter_mut().chain(&mut planner.actions).for_each(estimate);
     let kubelets_that_stay = if blocked || planner.actions.is_empty() {
         BTreeSet::new()
     } else {
         planner.kubelets_that_stay()
     };
+    let (edges, implied, longest) = way.map(|way| planner.tied(&way)).unwrap_or_default();
     let findings = planner.blockers.into_iter().map(|blocker| blocker.about(cluster)).collect();
-    let (Tidying { actions, edges }, implied) = if blocked {
-        (std::mem::take(&mut tidying), Vec::new())
-    } else {
-        (Tidying { actions: planner.actions, edges: planner.edges }, planner.implied)
-    };
-    Planned {
+    let mut planned = Planned {
         identity: Some(state.identity.clone()),
         from: running(state),
-        actions,
+        actions: planner.actions,
         edges,
         implied,
+        longest,
         findings,
         kubelets_that_stay,
         tidying,
         frozen: false,
+    };
+    if blocked {
+        planned.only_tidy_up();
     }
+    planned
 }
 
 /// Nodes by name.
@@ -226,9 +232,10 @@ struct ClusterPlanner<'a> {
     cordoned: BTreeSet<&'a InstanceId>,
     blockers: Vec<Blocker>,
     actions: Vec<Action>,
-    edges: Vec<Edge>,
-    implied: Vec<Edge>,
-    migrations: Migrations,
+    /// The place of the first of the way's tasks among the actions.
+    first_task: usize,
+    /// Orders that are not the way's: those of groups that are pinned, and of what tidies up.
+    ties: Vec<Tie>,
 }
 
 impl<'a> ClusterPlanner<'a> {
@@ -237,18 +244,19 @@ impl<'a> ClusterPlanner<'a> {
         self.nodes.get(&pool.name).cloned().unwrap_or_default()
     }
 
-    fn run(&mut self) {
+    /// Makes the actions. Returns the way; none where something stands in it.
+    fn run(&mut self) -> Option<Rc<Way>> {
         self.blockers.extend(frozen::capped(self.cluster));
         self.blockers.extend(checks::machines(self.cluster, self.state));
         if self.is_blocked() {
-            return;
+            return None;
         }
         let live = running(self.state);
         let mut hops = match self.hops(&live) {
             Ok(hops) => hops,
             Err(blocker) => {
                 self.blockers.push(blocker.of("control-plane"));
-                return;
+                return None;
             }
         };
         let pools = self.pools_now(&live);
@@ -260,18 +268,15 @@ impl<'a> ClusterPlanner<'a> {
         self.blockers.extend(way::notes(self.cluster, self.state));
         let way = match way {
             Ok(way) if !self.is_blocked() => way,
-            Ok(_) => return,
+            Ok(_) => return None,
             Err(blockers) => {
                 self.blockers.extend(blockers);
-                return;
+                return None;
             }
         };
-        match storage::migrations(self.fleet, self.state, &way) {
-            Ok(migrations) => self.migrations = migrations,
-            Err(blockers) => {
-                self.blockers.extend(blockers);
-                return;
-            }
+        if !way.stuck.is_empty() {
+            self.blockers.extend(way.stuck.iter().cloned());
+            return None;
         }
         self.blockers.extend(way.notes.iter().cloned());
         self.blockers.extend(self.left_undone(&hops, &pools, &way));
@@ -280,20 +285,64 @@ impl<'a> ClusterPlanner<'a> {
         self.blockers.extend(held);
         let first = self.pin_too_new(&live);
         let on_the_way = self.launches_misfits(&live, &way.steps);
-        let last = self.build(&way, on_the_way);
+        self.first_task = self.actions.len();
+        self.act(&way);
+        if self.is_blocked() {
+            return None;
+        }
+        if let Some(task) = way.layout.circle {
+            self.blockers.push(Blocker::new(
+                Code::RF026,
+                format!(
+                    "the orders between add-ons form a circle through {}",
+                    self.actions[self.first_task + task].kind
+                ),
+                "loosen `before` or `after` in one of their addon.toml",
+            ));
+            return None;
+        }
+        self.pin_late(&way, on_the_way);
         if self.rolls_nodes(&live) {
+            let last: Vec<usize> = way.layout.last.iter().map(|t| self.first_task + t).collect();
             self.pin_stale(&last);
         }
-        self.tidy_on_delete();
-        self.pin_first(first);
-        match graph::reduce(&self.actions, std::mem::take(&mut self.edges)) {
-            Ok((edges, implied)) => (self.edges, self.implied) = (edges, implied),
-            Err(action) => self.blockers.push(Blocker::new(
-                Code::RF026,
-                format!("the orders between add-ons form a circle through {}", action.kind),
-                "loosen `before` or `after` in one of their addon.toml",
-            )),
+        self.tidy_on_delete(&way);
+        self.pin_first(first, &way);
+        Some(way)
+    }
+
+    /// The orders between the actions, those that follow from others apart, and how long the longest
+    /// chain takes.
+    fn tied(&self, way: &Way) -> (Vec<Edge>, Vec<Edge>, Period) {
+        let of_way = &way.layout.ties;
+        let more = (!self.ties.is_empty()).then(|| {
+            let moved = of_way.kept.iter().chain(&of_way.implied).map(|tie| {
+                let (from, to) = (self.first_task + tie.from, self.first_task + tie.to);
+                Tie { from, to, because: tie.because.clone() }
+            });
+            let all = moved.chain(self.ties.iter().cloned()).collect();
+            Ties::of(self.actions.len(), all)
+                .expect("pins and tidying up wait for nothing after them")
+        });
+        let ties = more.as_ref().unwrap_or(of_way);
+        let edge = |Tie { from, to, because }: &Tie| {
+            let [from, to] = [from, to].map(|place| self.actions[*place].id);
+            Edge { from, to, because: because.clone() }
+        };
+        let takes: Vec<Period> = self.actions.iter().map(|action| action.estimate).collect();
+        let [kept, implied] =
+            [&ties.kept, &ties.implied].map(|ties| ties.iter().map(edge).collect());
+        (kept, implied, ties.longest(&takes))
+    }
+
+    /// The places of the actions that wait for none.
+    fn sources(&self, way: &Way) -> Vec<usize> {
+        let of_way = way.layout.ties.kept.iter().map(|tie| self.first_task + tie.to);
+        let mut waits = vec![false; self.actions.len()];
+        for place in of_way.chain(self.ties.iter().map(|tie| tie.to)) {
+            waits[place] = true;
         }
+        (0..waits.len()).filter(|place| !waits[*place]).collect()
     }
 
     /// What the kubelets of the nodes run that no action replaces.
@@ -371,6 +420,7 @@ impl<'a> ClusterPlanner<'a> {
             let nodes = self.nodes_of(pool);
             let runs =
                 distinct(nodes.iter().flat_map(|(_, node)| checks::runs(node)).map(|(_, v)| v));
+            let kubelets = distinct(nodes.iter().map(|(_, node)| &node.kubelet));
             let nodes = u32::try_from(nodes.len()).unwrap_or(u32::MAX);
             if nodes == 0 {
                 self.blockers.push(
@@ -384,6 +434,7 @@ impl<'a> ClusterPlanner<'a> {
             found.push(PoolNow {
                 name: pool.name.clone(),
                 runs,
+                kubelets,
                 nodes,
                 stays: pool.update == UpdateStrategy::OnDelete || !rolls,
                 forced: asked || self.wants_newer_image(pool) || self.left_behind(&pool.groups),
@@ -475,13 +526,13 @@ impl<'a> ClusterPlanner<'a> {
         }
     }
 
-    fn push(&mut self, action: Action) -> ActionId {
-        let id = action.id;
+    /// Adds an action, and returns its place.
+    fn push(&mut self, action: Action) -> usize {
         self.actions.push(action);
-        id
+        self.actions.len() - 1
     }
 
-    fn edge(&mut self, from: &ActionId, to: &ActionId, because: Because) {
-        self.edges.push(Edge { from: *from, to: *to, because });
+    fn tie(&mut self, from: usize, to: usize, because: Because) {
+        self.ties.push(Tie { from, to, because });
     }
 }

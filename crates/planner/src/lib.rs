@@ -17,6 +17,7 @@ mod graph;
 mod hops;
 mod images;
 mod knowledge;
+mod layout;
 mod no_way;
 mod parts;
 mod search;
@@ -99,11 +100,8 @@ pub fn plan(fleet: &Fleet, snapshot: &Snapshot, options: &Options) -> Plan {
     for (name, planned) in tied.clusters {
         let Some(cluster) = fleet.clusters.get(&name) else { continue };
         let blocked = planned.is_blocked();
-        let mut own = planned.actions;
-        for action in &mut own {
-            action.estimate = options.durations.estimate(action);
-        }
-        longest.insert(name.clone(), graph::longest(&own, &planned.edges));
+        let own = planned.actions;
+        longest.insert(name.clone(), planned.longest);
         clusters.push(ClusterPlan {
             name,
             channel: cluster.channel.clone(),

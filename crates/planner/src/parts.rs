@@ -82,6 +82,13 @@ impl Pools {
     }
 }
 
+/// A pool as it is declared, and what the kubelets of its nodes run.
+#[derive(Clone, Debug, PartialEq)]
+pub(crate) struct PoolWay {
+    pub(crate) name: PoolName,
+    pub(crate) kubelets: BTreeSet<KubeVersion>,
+}
+
 /// What a part stands for.
 #[derive(Clone, Debug, PartialEq)]
 pub(crate) enum Kind<'a> {
@@ -98,6 +105,10 @@ pub(crate) struct Parts<'a> {
     names: BTreeSet<AddonName>,
     loose: BTreeSet<Minor>,
     target: KubeVersion,
+    /// All pools, in the order in which they are declared.
+    pub(crate) declared: Vec<PoolWay>,
+    /// Whether several pools may be rolled at once.
+    pub(crate) at_once: bool,
 }
 
 impl<'a> Parts<'a> {
@@ -132,7 +143,12 @@ impl<'a> Parts<'a> {
             return Err(blockers);
         }
         let target = cluster.kubernetes.value.clone();
-        Ok(Self { phases, kinds, names, loose: timeline::loose(state), target })
+        let declared = pools
+            .iter()
+            .map(|pool| PoolWay { name: pool.name.clone(), kubelets: pool.kubelets.clone() });
+        let (declared, at_once) = (declared.collect(), cluster.max_parallel_pools > 1);
+        let loose = timeline::loose(state);
+        Ok(Self { phases, kinds, names, loose, target, declared, at_once })
     }
 
     /// A number that is the same where the parts are.

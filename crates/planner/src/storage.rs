@@ -9,13 +9,14 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use refit_model::{
-    Action, ActionKind, Addon, AddonName, AddonRelease, AddonState, AddonVersion, Because, Bounds,
-    ClusterName, ClusterState, Code, CrdMigration, Fleet, Period, Reversibility, StateGuard, Why,
+    Action, ActionKind, Addon, AddonName, AddonRelease, AddonState, AddonVersion, Bounds,
+    ClusterName, Code, CrdMigration, Period, Reversibility, StateGuard, Why,
 };
 
 use crate::checks::Blocker;
+use crate::parts::{Parts, Route};
 use crate::support::{release, show_version};
-use crate::way::{Move, Way};
+use crate::way::Move;
 
 /// How long a migration takes, unless there are many objects: a hundred a second.
 const ESTIMATE: Period = Period::minutes(1);
@@ -141,15 +142,14 @@ pub(crate) type Migrations = BTreeMap<(AddonName, usize), BTreeMap<String, CrdMi
 
 /// Goes along the moves of every add-on: which migrations they take, or why one cannot be made.
 pub(crate) fn migrations(
-    fleet: &Fleet,
-    state: &ClusterState,
-    way: &Way,
+    parts: &Parts<'_>,
+    moves: &BTreeMap<AddonName, Vec<Move>>,
 ) -> Result<Migrations, Vec<Blocker>> {
     let mut found = Migrations::new();
     let mut blockers = Vec::new();
-    for (name, moves) in &way.moves {
-        let addon = fleet.addons.get(name);
-        let mut stored = observed(state.addons.get(name));
+    for (_, Route { name, addon, live, .. }) in parts.routes() {
+        let (addon, moves) = (*addon, moves.get(name).map(Vec::as_slice).unwrap_or_default());
+        let mut stored = observed(*live);
         for (nth, Move { to, .. }) in moves.iter().enumerate() {
             let to_release = to.as_ref().and_then(|to| release(addon, to));
             match to_release.map_or(Step::Free, |to| can_step(&stored, to)) {
@@ -226,18 +226,26 @@ fn dropped(name: &AddonName, crd: &str, stored: &str, to: Option<&AddonVersion>)
     .of(name)
 }
 
-/// The action that migrates, and why the move to `to` waits for it.
+/// A definition, and a version that its objects may be stored in and that a release does not list.
+pub(crate) fn left_behind(
+    release: &AddonRelease,
+    crds: &BTreeMap<String, CrdMigration>,
+) -> Option<(String, String)> {
+    crds.iter().find_map(|(name, CrdMigration { from, .. })| {
+        let listed = release.crds().get(name)?;
+        Some((name.clone(), from.iter().find(|version| !listed.lists(version))?.clone()))
+    })
+}
+
+/// The action that migrates before the move to `to`.
 pub(crate) fn action(
     cluster: &ClusterName,
     addon: &AddonName,
     to: &AddonVersion,
     release: &AddonRelease,
     crds: &BTreeMap<String, CrdMigration>,
-) -> Option<(Action, Because)> {
-    let (crd, stored) = crds.iter().find_map(|(name, CrdMigration { from, .. })| {
-        let listed = release.crds().get(name)?;
-        Some((name, from.iter().find(|version| !listed.lists(version))?))
-    })?;
+) -> Option<Action> {
+    let (crd, stored) = left_behind(release, crds)?;
     let guard = |versions: &dyn Fn(&CrdMigration) -> BTreeSet<String>| StateGuard::Stored {
         addon: addon.clone(),
         crds: crds.iter().map(|(name, crd)| (name.clone(), versions(crd))).collect(),
@@ -247,15 +255,8 @@ pub(crate) fn action(
         before: to.clone(),
         crds: crds.clone(),
     };
-    let why =
-        Why::StoredVersion { crd: crd.clone(), stored: stored.clone(), dropped_by: to.clone() };
-    let because = Because::StoredVersion {
-        addon: addon.clone(),
-        version: to.clone(),
-        crd: crd.clone(),
-        stored: stored.clone(),
-    };
-    let action = Action {
+    let why = Why::StoredVersion { crd, stored, dropped_by: to.clone() };
+    Some(Action {
         id: Action::id_of(Some(cluster), &kind),
         cluster: Some(cluster.clone()),
         kind,
@@ -266,8 +267,7 @@ pub(crate) fn action(
         estimate: ESTIMATE,
         reversible: Reversibility::StoredVersions,
         why,
-    };
-    Some((action, because))
+    })
 }
 
 #[cfg(test)]

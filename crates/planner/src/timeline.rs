@@ -22,6 +22,8 @@ pub(crate) struct PoolNow {
     pub(crate) name: PoolName,
     /// What its kubelets, and the kube-proxies that come with its images, run.
     pub(crate) runs: BTreeSet<KubeVersion>,
+    /// What its kubelets alone run.
+    pub(crate) kubelets: BTreeSet<KubeVersion>,
     /// How many nodes it has.
     pub(crate) nodes: u32,
     /// Whether its nodes must be replaced even when they run the right version.

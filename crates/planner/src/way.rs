@@ -11,9 +11,11 @@ use refit_model::{
 
 use crate::checks::Blocker;
 use crate::knowledge::{self, Lived};
+use crate::layout::Layout;
 use crate::no_way;
 use crate::parts::{Kind, Parts, Route};
 use crate::search::{Event, Known, What};
+use crate::storage::{self, Migrations};
 use crate::support::{Version, Without};
 use crate::timeline::Step;
 
@@ -50,6 +52,12 @@ pub(crate) struct Way {
     pub(crate) orders: Vec<Order>,
     /// What is to be told of the versions on the way.
     pub(crate) notes: Vec<Blocker>,
+    /// What comes right before moves.
+    pub(crate) migrations: Migrations,
+    /// Why a move cannot be made after all.
+    pub(crate) stuck: Vec<Blocker>,
+    /// What is to be done, and in which order.
+    pub(crate) layout: Layout,
 }
 
 impl Way {
@@ -92,7 +100,7 @@ impl<'a> Ways<'a> {
             .problem(&Without::new())
             .solve(&self.known)
             .map_err(|failures| no_way::explain(fleet, cluster, &parts, &failures))?;
-        let way = Rc::new(lay_out(&parts, events));
+        let way = Rc::new(lay_out(fleet, &parts, events));
         self.found.borrow_mut().entry(number).or_default().push((parts, Rc::clone(&way)));
         Ok(way)
     }
@@ -100,7 +108,7 @@ impl<'a> Ways<'a> {
 
 /// Puts the events of all components into one order: slot by slot the moves, then the rolls.
 /// Pools that no add-on waits for are rolled together with the first of the phase that one does.
-fn lay_out(parts: &Parts<'_>, components: Vec<Vec<Event>>) -> Way {
+fn lay_out(fleet: &Fleet, parts: &Parts<'_>, components: Vec<Vec<Event>>) -> Way {
     let mut way = Way::default();
     let mut last: Vec<Version> = parts.kinds.iter().map(start).collect();
     let mut rolls: BTreeMap<(usize, usize), BTreeSet<usize>> = BTreeMap::new();
@@ -152,6 +160,11 @@ fn lay_out(parts: &Parts<'_>, components: Vec<Vec<Event>>) -> Way {
     }
     way.orders = orders(parts, &way);
     way.notes = notes_on_the_way(parts, &way);
+    match storage::migrations(parts, &way.moves) {
+        Ok(migrations) => way.migrations = migrations,
+        Err(stuck) => way.stuck = stuck,
+    }
+    way.layout = Layout::of(fleet, &way, &parts.declared, parts.at_once);
     way
 }
 

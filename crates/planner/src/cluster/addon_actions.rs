@@ -3,13 +3,13 @@
 use std::collections::BTreeSet;
 
 use refit_model::{
-    Action, ActionKind, AddonMark, AddonName, AddonVersion, Because, Bounds, ObjectRef, Period,
+    Action, ActionKind, AddonMark, AddonName, AddonVersion, Bounds, ObjectRef, Period,
     Reversibility, StateGuard, Why,
 };
 
 use super::{ClusterPlanner, running};
 use crate::storage;
-use crate::way::Move;
+use crate::way::{Move, Way};
 
 /// What an add-on takes from its apply to its rollout, unless its pods are slow.
 const ADDON_ESTIMATE: Period = Period::minutes(2);
@@ -95,14 +95,9 @@ impl ClusterPlanner<'_> {
     }
 
     /// What migrates the objects that a move would leave without their version.
-    pub(super) fn migration(
-        &self,
-        name: &AddonName,
-        nth: usize,
-        moved: &Move,
-    ) -> Option<(Action, Because)> {
-        let crds = self.migrations.get(&(name.clone(), nth))?;
-        let to = moved.to.as_ref()?;
+    pub(super) fn migration(&self, way: &Way, name: &AddonName, nth: usize) -> Option<Action> {
+        let crds = way.migrations.get(&(name.clone(), nth))?;
+        let to = way.moves.get(name)?.get(nth)?.to.as_ref()?;
         let release = self.fleet.addons.get(name)?.versions.get(to)?;
         storage::action(&self.cluster.name, name, to, release, crds)
     }

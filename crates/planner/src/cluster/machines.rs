@@ -3,12 +3,12 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use refit_model::{
-    Action, ActionId, ActionKind, Bounds, Code, GroupName, ImageId, InstanceId, KubeVersion,
-    NodeName, NodePool, NodeState, Period, Reversibility, RollCause, RollTag, StateGuard, Why,
+    Action, ActionKind, Bounds, Code, GroupName, ImageId, InstanceId, KubeVersion, NodeName,
+    NodePool, Period, Reversibility, RollCause, RollTag, StateGuard, Why,
 };
 
-use super::order::Early;
-use super::{ClusterPlanner, distinct};
+use super::ClusterPlanner;
+use super::tasks::Early;
 use crate::checks::Blocker;
 use crate::hops::Hop;
 
@@ -19,7 +19,7 @@ const DRAIN_ESTIMATE: Period = Period::minutes(3);
 const CONTROL_PLANE_ESTIMATE: Period = Period::minutes(8);
 
 impl<'a> ClusterPlanner<'a> {
-    pub(super) fn control_plane_hop(&mut self, hop: &Hop) -> Option<ActionId> {
+    pub(super) fn control_plane_hop(&mut self, hop: &Hop) -> Option<Action> {
         let control_plane = &self.cluster.control_plane;
         let images = self.images.pins(&control_plane.groups, &control_plane.image, &hop.to);
         let images = match images {
@@ -46,7 +46,7 @@ impl<'a> ClusterPlanner<'a> {
             Reversibility::Reversible
         };
         let each = control_plane.drain_timeout.plus(control_plane.node_ready_timeout);
-        Some(self.push(Action {
+        Some(Action {
             id: Action::id_of(Some(&self.cluster.name), &kind),
             cluster: Some(self.cluster.name.clone()),
             kind,
@@ -63,15 +63,16 @@ impl<'a> ClusterPlanner<'a> {
             estimate: CONTROL_PLANE_ESTIMATE.times(instances.max(1)),
             reversible,
             why: self.declared(),
-        }))
+        })
     }
 
     pub(super) fn pool_roll(
         &mut self,
         pool: &'a NodePool,
+        from: &BTreeSet<KubeVersion>,
         to: &KubeVersion,
         early: Option<Early<'_>>,
-    ) -> Option<ActionId> {
+    ) -> Option<Action> {
         let images = match self.images.pins(&pool.groups, &pool.image, to) {
             Ok(images) => images,
             Err(blocker) => {
@@ -81,7 +82,6 @@ impl<'a> ClusterPlanner<'a> {
         };
         let found = self.nodes_of(pool);
         let nodes = u32::try_from(found.len()).unwrap_or(u32::MAX);
-        let from: BTreeSet<KubeVersion> = self.runs_before(pool, to, &found);
         let asked = self.options.replace.contains(&(self.cluster.name.clone(), pool.name.clone()));
         let cause = if early.is_some() || from.iter().any(|from| !from.same_release(to)) {
             RollCause::Version
@@ -114,9 +114,9 @@ impl<'a> ClusterPlanner<'a> {
         if let StateGuard::Machines { images, .. } = &mut ensure {
             *images = wanted_images;
         }
-        let expect = machines(&groups, &from, BTreeSet::new());
+        let expect = machines(&groups, from, BTreeSet::new());
         let why = match (early, cause) {
-            (Some(early), _) => self.why_early(early, &from),
+            (Some(early), _) => self.why_early(early, from),
             (None, RollCause::Version) => self.declared(),
             (None, RollCause::NewerImage) => Why::NewerImage,
             (None, RollCause::Asked) => Why::Asked,
@@ -124,7 +124,7 @@ impl<'a> ClusterPlanner<'a> {
         };
         let kind = ActionKind::NodePoolRoll {
             pool: pool.name.clone(),
-            from,
+            from: from.clone(),
             to: to.clone(),
             images,
             nodes,
@@ -132,51 +132,27 @@ impl<'a> ClusterPlanner<'a> {
             replace,
         };
         let each = pool.drain_timeout.plus(pool.node_ready_timeout).plus(pool.node_interval);
-        Some(
-            self.push(Action {
-                id: Action::id_of(Some(&self.cluster.name), &kind),
-                cluster: Some(self.cluster.name.clone()),
-                kind,
-                expect,
-                ensure,
-                bounds: Bounds::Rolling {
-                    surge,
-                    unavailable,
-                    drain_timeout: pool.drain_timeout,
-                    node_ready_timeout: pool.node_ready_timeout,
-                    node_interval: pool.node_interval,
-                },
-                timeout: each.times(nodes.max(1)),
-                // Nodes are drained one after the other; surge only hides how long one takes to boot.
-                estimate: if surge > 1 { DRAIN_ESTIMATE } else { NODE_ESTIMATE }
-                    .plus(pool.node_interval)
-                    .times(nodes.max(1)),
-                reversible: Reversibility::Reversible,
-                why,
-            }),
-        )
-    }
-
-    /// What the pool's nodes run when a roll begins: what they run now, unless an earlier roll
-    /// of this plan has changed it.
-    pub(super) fn runs_before(
-        &self,
-        pool: &NodePool,
-        to: &KubeVersion,
-        nodes: &[(&NodeName, &NodeState)],
-    ) -> BTreeSet<KubeVersion> {
-        let earlier = self.actions.iter().rev().find_map(|action| match &action.kind {
-            ActionKind::NodePoolRoll { pool: other, to, .. } if *other == pool.name => Some(to),
-            _ => None,
-        });
-        if let Some(earlier) = earlier {
-            return BTreeSet::from([earlier.clone()]);
-        }
-        let mut from = distinct(nodes.iter().map(|(_, node)| &node.kubelet));
-        if from.is_empty() {
-            from.insert(to.clone());
-        }
-        from
+        Some(Action {
+            id: Action::id_of(Some(&self.cluster.name), &kind),
+            cluster: Some(self.cluster.name.clone()),
+            kind,
+            expect,
+            ensure,
+            bounds: Bounds::Rolling {
+                surge,
+                unavailable,
+                drain_timeout: pool.drain_timeout,
+                node_ready_timeout: pool.node_ready_timeout,
+                node_interval: pool.node_interval,
+            },
+            timeout: each.times(nodes.max(1)),
+            // Nodes are drained one after the other; surge only hides how long one takes to boot.
+            estimate: if surge > 1 { DRAIN_ESTIMATE } else { NODE_ESTIMATE }
+                .plus(pool.node_interval)
+                .times(nodes.max(1)),
+            reversible: Reversibility::Reversible,
+            why,
+        })
     }
 
     pub(super) fn check_headroom(&mut self, pool: &NodePool, surge: u32, unavailable: u32) {

@@ -7,14 +7,15 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use refit_model::{
-    ActionId, Because, Code, KubeProxy, KubeVersion, Minor, NodeName, NodePool, NodeState,
-    Severity, UpdateStrategy, skew,
+    Because, Code, KubeProxy, KubeVersion, Minor, NodeName, NodePool, NodeState, Severity,
+    UpdateStrategy, skew,
 };
 
 use super::ClusterPlanner;
 use crate::checks::Blocker;
 use crate::few::few;
 use crate::hops::Hop;
+use crate::way::Way;
 
 impl<'a> ClusterPlanner<'a> {
     fn pools_on_delete(&self) -> impl Iterator<Item = &'a NodePool> + use<'a> {
@@ -125,24 +126,17 @@ impl<'a> ClusterPlanner<'a> {
     }
 
     /// Gives back what an interrupted roll has changed on such pools, before anything else.
-    pub(super) fn tidy_on_delete(&mut self) {
+    pub(super) fn tidy_on_delete(&mut self, way: &Way) {
         let pools: Vec<NodePool> = self.pools_on_delete().cloned().collect();
         let tidying = self.tidying().actions.into_iter().filter(|action| {
             let of = action.kind.groups();
             pools.iter().any(|pool| pool.groups.iter().any(|group| of.contains(group)))
         });
         for action in tidying {
-            let waiting: BTreeSet<&ActionId> = self.edges.iter().map(|edge| &edge.to).collect();
-            let sources: Vec<ActionId> = self
-                .actions
-                .iter()
-                .map(|other| &other.id)
-                .filter(|id| !waiting.contains(id))
-                .copied()
-                .collect();
-            let id = self.push(action);
+            let sources = self.sources(way);
+            let first = self.push(action);
             for source in sources {
-                self.edge(&id, &source, Because::OneAtATime);
+                self.tie(first, source, Because::OneAtATime);
             }
         }
     }

@@ -4,12 +4,13 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use refit_model::skew::SkewRule;
 use refit_model::{
-    Action, ActionId, ActionKind, Because, Bounds, Code, GroupName, ImageId, KubeVersion, NodePool,
-    Period, PoolName, Reversibility, StateGuard, UpdateStrategy, Why,
+    Action, ActionKind, Because, Bounds, Code, GroupName, ImageId, KubeVersion, NodePool, Period,
+    PoolName, Reversibility, StateGuard, UpdateStrategy, Why,
 };
 
 use super::ClusterPlanner;
 use crate::checks::Blocker;
+use crate::way::Way;
 
 const PIN_ESTIMATE: Period = Period::seconds(10);
 /// How long it may take to point a group at an image: a few API calls and their retries.
@@ -24,7 +25,7 @@ struct Pins {
 
 impl ClusterPlanner<'_> {
     /// Pins pools whose groups launch nodes that their control plane cannot take yet.
-    pub(super) fn pin_too_new(&mut self, live: &BTreeSet<KubeVersion>) -> Option<ActionId> {
+    pub(super) fn pin_too_new(&mut self, live: &BTreeSet<KubeVersion>) -> Option<usize> {
         let oldest = live.first()?.clone();
         let mut wanted: BTreeMap<GroupName, ImageId> = BTreeMap::new();
         let mut launched: BTreeMap<GroupName, BTreeSet<ImageId>> = BTreeMap::new();
@@ -71,7 +72,7 @@ impl ClusterPlanner<'_> {
     }
 
     /// Pins pools whose nodes are right, but whose groups would launch something else.
-    pub(super) fn pin_stale(&mut self, last: &[ActionId]) {
+    pub(super) fn pin_stale(&mut self, last: &[usize]) {
         let target = self.cluster.kubernetes.value.clone();
         let rolled: BTreeSet<PoolName> = self
             .actions
@@ -114,7 +115,7 @@ impl ClusterPlanner<'_> {
             }
             let id = self.pin_groups(wanted, launched, why);
             for earlier in last {
-                self.edge(earlier, &id, Because::Skew { rule: SkewRule::Kubelet });
+                self.tie(*earlier, id, Because::Skew { rule: SkewRule::Kubelet });
             }
         }
     }
@@ -124,7 +125,7 @@ impl ClusterPlanner<'_> {
         wanted: BTreeMap<GroupName, ImageId>,
         launched: BTreeMap<GroupName, BTreeSet<ImageId>>,
         why: Why,
-    ) -> ActionId {
+    ) -> usize {
         let ensure = StateGuard::Launches {
             images: wanted
                 .iter()
@@ -147,18 +148,10 @@ impl ClusterPlanner<'_> {
     }
 
     /// Puts the first pin before everything else.
-    pub(super) fn pin_first(&mut self, first: Option<ActionId>) {
+    pub(super) fn pin_first(&mut self, first: Option<usize>, way: &Way) {
         let Some(first) = first else { return };
-        let waiting: BTreeSet<&ActionId> = self.edges.iter().map(|edge| &edge.to).collect();
-        let sources: Vec<ActionId> = self
-            .actions
-            .iter()
-            .map(|action| &action.id)
-            .filter(|id| **id != first && !waiting.contains(id))
-            .copied()
-            .collect();
-        for source in sources {
-            self.edge(&first, &source, Because::PinFirst);
+        for source in self.sources(way).into_iter().filter(|source| *source != first) {
+            self.tie(first, source, Because::PinFirst);
         }
     }
 }
