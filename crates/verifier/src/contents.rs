@@ -7,9 +7,11 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use refit_model::{
     Action, ActionKind, AddonName, AddonVersion, Cluster, ClusterPlan, ClusterState, ClusterStatus,
-    CrdMigration, Digest, Fleet, GroupName, ImagePattern, ImagePin, InstanceId, KubeVersion,
-    Lifecycle, Minor, NodeState, ObjectRef, PoolName, RollTag, StateGuard,
+    CrdMigration, Digest, Fleet, GroupName, ImagePattern, ImagePin, KubeVersion, Lifecycle, Minor,
+    NodePool, ObjectRef, RollTag, StateGuard,
 };
+
+use crate::nodes::Nodes;
 
 /// Kinds that take more with them than the object: kept unless the add-on's file names them.
 const KEPT: [&str; 3] = ["CustomResourceDefinition", "Namespace", "PersistentVolumeClaim"];
@@ -19,12 +21,13 @@ pub(crate) fn check(
     fleet: &Fleet,
     cluster: &Cluster,
     state: &ClusterState,
+    nodes: &Nodes<'_>,
     listed: &ClusterPlan,
     actions: &[&Action],
 ) -> Vec<String> {
     let each = actions.iter().flat_map(|action| of_action(fleet, cluster, state, action));
     let planned = listed.status == ClusterStatus::Planned;
-    let stay = planned.then(|| kubelets_that_stay(cluster, state, actions));
+    let stay = planned.then(|| kubelets_that_stay(cluster, nodes, actions));
     let wrong = stay.filter(|minors| *minors != listed.kubelets_that_stay).map(|minors| {
         format!("the kubelets that stay run {minors:?}, not {:?}", listed.kubelets_that_stay)
     });
@@ -34,24 +37,22 @@ pub(crate) fn check(
 /// What the kubelets run that none of the actions replaces.
 fn kubelets_that_stay(
     cluster: &Cluster,
-    state: &ClusterState,
+    nodes: &Nodes<'_>,
     actions: &[&Action],
 ) -> BTreeSet<Minor> {
-    let rolled: BTreeSet<&PoolName> = actions
-        .iter()
-        .filter_map(|action| match &action.kind {
-            ActionKind::NodePoolRoll { pool, .. } => Some(pool),
-            _ => None,
+    let rolls = |pool: &NodePool| {
+        actions.iter().any(|action| {
+            matches!(&action.kind, ActionKind::NodePoolRoll { pool: rolled, .. } if *rolled == pool.name)
         })
-        .collect();
-    let pools = cluster.pools.iter().filter(|pool| rolled.contains(&pool.name));
-    let groups = pools.flat_map(|pool| &pool.groups).filter_map(|name| state.groups.get(name));
-    let instances = groups.flat_map(|group| &group.instances);
-    let replaced: BTreeSet<&InstanceId> = instances.map(|instance| &instance.id).collect();
-    let stays = |node: &&NodeState| {
-        !node.control_plane && !node.instance.as_ref().is_some_and(|id| replaced.contains(id))
     };
-    state.nodes.values().filter(stays).map(|node| node.kubelet.minor()).collect()
+    let rolled: Vec<bool> = cluster.pools.iter().map(rolls).collect();
+    let mut stay = BTreeSet::new();
+    for (node, mut own) in nodes.each().filter(|(node, _)| !node.control_plane) {
+        if !own.any(|pool| rolled[pool]) {
+            stay.insert(node.kubelet.minor());
+        }
+    }
+    stay
 }
 
 fn of_action(
@@ -132,8 +133,8 @@ fn images(
     pins: &BTreeMap<GroupName, ImagePin>,
 ) -> Vec<String> {
     let mut notes = Vec::new();
-    let declared: BTreeSet<&GroupName> = groups.iter().collect();
-    if !pins.keys().eq(declared.iter().copied()) {
+    let all_are = groups.iter().all(|group| pins.contains_key(group));
+    if !all_are || pins.keys().any(|group| !groups.contains(group)) {
         notes.push(format!("the images for {to} are not those of the declared groups"));
     }
     for (group, pin) in pins {

@@ -12,9 +12,10 @@ use refit_model::{
     PoolName, Reversibility,
 };
 
+use crate::nodes::Versions;
 use crate::order::Order;
 use crate::pools;
-use crate::stages::{Stage, Stages, Versions, leaves_at_once, meet};
+use crate::stages::{Stage, Stages, leaves_at_once, meet};
 
 /// What is wrong with the ways back of one cluster.
 pub(crate) fn check(
@@ -161,10 +162,10 @@ impl Back<'_> {
     }
 
     /// Whether a version can be there with these apiservers.
-    fn takes(&self, name: &AddonName, version: &AddonVersion, api: &Stage<Versions>) -> bool {
+    fn takes(&self, name: &AddonName, version: &AddonVersion, api: &Stage<Versions<'_>>) -> bool {
         let release = self.fleet.addons.get(name).and_then(|addon| addon.versions.get(version));
         release.is_some_and(|release| {
-            api.value.iter().map(KubeVersion::minor).all(|minor| {
+            api.value.iter().map(|version| version.minor()).all(|minor| {
                 release.kubernetes.contains(&minor)
                     && release.known.apis.iter().all(|used| used.served.is_in(minor))
             })
@@ -182,13 +183,13 @@ impl Back<'_> {
         let Some(addon) = self.fleet.addons.get(name) else { return false };
         let Some(release) = addon.versions.get(version) else { return false };
         let (before, after) = (&self.stages.api[at - 1], &self.stages.api[at]);
-        let supports = |server: &KubeVersion| release.kubernetes.contains(&server.minor());
+        let supports = |server: &&KubeVersion| release.kubernetes.contains(&server.minor());
         addon.may_be_unsupported_during_hop
             && !after.value.iter().all(supports)
             && leaves_at_once(self.order, stage, before, after, &release.kubernetes)
     }
 
-    fn pool(&self, name: &PoolName, own: &[Stage<Versions>], notes: &mut Vec<String>) {
+    fn pool(&self, name: &PoolName, own: &[Stage<Versions<'_>>], notes: &mut Vec<String>) {
         for pair in own.windows(2) {
             if let (Some(from), Some(to)) = (pair[0].value.last(), pair[1].value.first())
                 && is_newer(from, to)

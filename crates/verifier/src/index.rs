@@ -1,46 +1,131 @@
 //! Where things are in a plan, looked up once: in a large fleet it takes longer than to judge them.
 
-use std::collections::BTreeMap;
+#![expect(clippy::disallowed_types, reason = "hash maps are asked here, and never gone through")]
+
+use std::collections::HashMap;
 
 use refit_model::{ActionId, ClusterName, Edge, Plan};
 
-/// The places of a plan's actions.
+/// The places of a plan's actions. A place is an action's index; there are fewer than four billion.
 pub(crate) struct Index<'a> {
-    /// By place, the ids of the actions: the actions themselves are far apart.
-    pub(crate) ids: Vec<ActionId>,
-    /// By cluster, the places of its actions, ascending.
-    pub(crate) by_cluster: BTreeMap<&'a ClusterName, Vec<usize>>,
+    /// The clusters that have actions, by name, each with the places of its actions, ascending.
+    pub(crate) clusters: Vec<OfCluster<'a>>,
+    /// By place, which of the clusters it is of; none: of no cluster.
+    pub(crate) cluster_of: Vec<Option<u32>>,
     /// By edge, the places of its ends; none: one of them does not exist.
-    pub(crate) ends: Vec<Option<(usize, usize)>>,
+    pub(crate) ends: Vec<Option<(u32, u32)>>,
     /// By place of an action, those that wait for it.
-    pub(crate) next: Vec<Vec<usize>>,
+    pub(crate) next: Lists<u32>,
+    /// By edge of those that follow from others, the places of its ends.
+    pub(crate) implied_ends: Vec<Option<(u32, u32)>>,
+    /// By place of an action, the place of each that waits for it by such an edge, and which edge.
+    pub(crate) implied: Lists<(u32, u32)>,
 }
 
+/// A cluster and the places of its actions.
+type OfCluster<'a> = (&'a ClusterName, Vec<u32>);
+
 impl<'a> Index<'a> {
-    /// Of a plan whose actions are ordered by their ids.
     pub(crate) fn of(plan: &'a Plan) -> Self {
-        let mut index = Self {
-            ids: plan.actions.iter().map(|action| action.id).collect(),
-            by_cluster: BTreeMap::new(),
-            ends: Vec::with_capacity(plan.edges.len()),
-            next: vec![Vec::new(); plan.actions.len()],
-        };
-        for (place, action) in plan.actions.iter().enumerate() {
-            if let Some(cluster) = &action.cluster {
-                index.by_cluster.entry(cluster).or_default().push(place);
-            }
+        let (clusters, cluster_of) = by_cluster(plan);
+        let places: HashMap<ActionId, u32> =
+            plan.actions.iter().map(|action| action.id).zip(0..).collect();
+        let place = |id: &ActionId| places.get(id).copied();
+        let ends = |edge: &Edge| Some((place(&edge.from)?, place(&edge.to)?));
+        let count = plan.actions.len();
+        let [kept, implied] =
+            [&plan.edges, &plan.implied].map(|edges| edges.iter().map(ends).collect::<Vec<_>>());
+        let of_implied = implied.iter().zip(0..);
+        let of_implied = of_implied.filter_map(|(ends, edge)| ends.map(|(f, t)| (f, (t, edge))));
+        Self {
+            clusters,
+            cluster_of,
+            next: Lists::of(count, kept.iter().flatten().copied()),
+            ends: kept,
+            implied: Lists::of(count, of_implied),
+            implied_ends: implied,
         }
-        for Edge { from, to, .. } in &plan.edges {
-            let ends = index.place(from).zip(index.place(to));
-            if let Some((from, to)) = ends {
-                index.next[from].push(to);
-            }
-            index.ends.push(ends);
-        }
-        index
     }
 
-    pub(crate) fn place(&self, id: &ActionId) -> Option<usize> {
-        self.ids.binary_search(id).ok()
+    /// The places of a cluster's actions.
+    pub(crate) fn of_cluster(&self, name: &ClusterName) -> &[u32] {
+        let found = self.clusters.binary_search_by_key(&name, |(name, _)| *name);
+        found.map_or(&[], |at| &self.clusters[at].1)
+    }
+}
+
+/// The clusters of actions by name, and by action which of them it is of.
+fn by_cluster(plan: &Plan) -> (Vec<OfCluster<'_>>, Vec<Option<u32>>) {
+    let mut numbers: HashMap<&ClusterName, u32> = HashMap::new();
+    let mut clusters: Vec<OfCluster<'_>> = Vec::new();
+    let mut cluster_of: Vec<Option<u32>> = Vec::with_capacity(plan.actions.len());
+    for (action, place) in plan.actions.iter().zip(0..) {
+        let number = action.cluster.as_ref().map(|name| {
+            *numbers.entry(name).or_insert_with(|| {
+                clusters.push((name, Vec::new()));
+                u32::try_from(clusters.len() - 1).expect("there are fewer clusters than actions")
+            })
+        });
+        if let Some(number) = number {
+            clusters[at(number)].1.push(place);
+        }
+        cluster_of.push(number);
+    }
+    let mut order: Vec<u32> = (0..).take(clusters.len()).collect();
+    order.sort_unstable_by_key(|number| clusters[at(*number)].0);
+    let mut rank = vec![0; clusters.len()];
+    for (number, place) in order.iter().zip(0..) {
+        rank[at(*number)] = place;
+    }
+    cluster_of.iter_mut().flatten().for_each(|number| *number = rank[at(*number)]);
+    clusters.sort_unstable_by_key(|(name, _)| *name);
+    (clusters, cluster_of)
+}
+
+/// A place as an index.
+pub(crate) fn at(place: u32) -> usize {
+    usize::try_from(place).expect("this runs on 32 bits and more")
+}
+
+/// Short lists, one after the other.
+pub(crate) struct Lists<T> {
+    /// Where each begins, and where the last one ends.
+    begins: Vec<u32>,
+    items: Vec<T>,
+}
+
+impl<T: Copy + Default> Lists<T> {
+    /// So many lists of items, each with the list that it belongs to, in their order.
+    pub(crate) fn of(count: usize, items: impl Iterator<Item = (u32, T)> + Clone) -> Self {
+        let mut begins = vec![0_u32; count + 1];
+        for (list, _) in items.clone() {
+            begins[at(list) + 1] += 1;
+        }
+        for list in 0..count {
+            begins[list + 1] += begins[list];
+        }
+        let mut ends = begins.clone();
+        let mut sorted = vec![T::default(); at(begins[count])];
+        for (list, item) in items {
+            let end = &mut ends[at(list)];
+            sorted[at(*end)] = item;
+            *end += 1;
+        }
+        Self { begins, items: sorted }
+    }
+
+    /// The items of a list.
+    pub(crate) fn get(&self, list: usize) -> &[T] {
+        &self.items[at(self.begins[list])..at(self.begins[list + 1])]
+    }
+
+    /// The items of all lists.
+    pub(crate) fn items(&self) -> &[T] {
+        &self.items
+    }
+
+    /// How many lists there are.
+    pub(crate) fn len(&self) -> usize {
+        self.begins.len() - 1
     }
 }

@@ -1,33 +1,30 @@
 //! What groups launch: a node can come up at any moment, for a scale-up or in place of one that
 //! was lost, also in a pool that has none now.
 
+use std::cell::RefCell;
 use std::collections::{BTreeMap, BTreeSet};
 
 use refit_model::{
-    ActionKind, Cluster, ClusterState, Fleet, GroupName, ImageId, ImagePattern, KubeVersion,
-    NodePool, skew,
+    ActionKind, Cluster, ClusterState, Fleet, GroupName, ImageId, ImagePattern, ImageState,
+    KubeVersion, skew,
 };
 
+use crate::nodes::{Nodes, Versions};
 use crate::order::Order;
 use crate::pools;
-use crate::stages::{Stage, Versions, chain, meet, were_there};
+use crate::stages::{Stage, chain, meet, were_there};
 
 /// Whether what a group launches, until it is pinned or its pool is rolled, fits every apiserver
 /// that lives meanwhile. A plan about everything has to bring groups to what is declared.
-pub(crate) fn check(
-    fleet: &Fleet,
-    cluster: &Cluster,
+pub(crate) fn check<'a>(
+    cluster: &'a Cluster,
     state: &ClusterState,
+    images: &Images<'a>,
     order: &Order<'_>,
-    api: &[Stage<Versions>],
+    api: &[Stage<Versions<'_>>],
     everything: bool,
     notes: &mut Vec<String>,
 ) {
-    let running = state.nodes.values().map(|node| &node.kubelet);
-    let target = std::iter::once(&cluster.kubernetes.value);
-    let mut known: BTreeSet<&KubeVersion> = BTreeSet::new();
-    // One by one: most are there already.
-    known.extend(running.chain(&fleet.available).chain(target));
     let mut pins: BTreeMap<&GroupName, Vec<(usize, &ImageId)>> = BTreeMap::new();
     for (at, action) in order.actions().iter().enumerate() {
         let ActionKind::PinGroups { images } = &action.kind else { continue };
@@ -48,7 +45,7 @@ pub(crate) fn check(
             })
             .collect();
         for group in &pool.groups {
-            let carries = |image| carried(state, pool, image, &known);
+            let carries = |image| images.carried(&pool.image, image);
             let now = state.groups.get(group).and_then(|seen| seen.image()).and_then(carries);
             let pinned = pins.remove(group).unwrap_or_default();
             let pinned = pinned.into_iter().map(|(at, image)| (at, carries(image)));
@@ -74,7 +71,7 @@ fn launches(
     order: &Order<'_>,
     group: &GroupName,
     own: &[Stage<Option<KubeVersion>>],
-    api: &[Stage<Versions>],
+    api: &[Stage<Versions<'_>>],
     notes: &mut Vec<String>,
 ) {
     for launch in own {
@@ -91,17 +88,41 @@ fn launches(
     }
 }
 
-/// The version of an image, by its name. What is not there any more cannot be judged, and cannot
-/// be launched either.
-fn carried(
-    state: &ClusterState,
-    pool: &NodePool,
-    image: &ImageId,
-    known: &BTreeSet<&KubeVersion>,
-) -> Option<KubeVersion> {
-    let name = &state.images.iter().find(|seen| seen.id == *image)?.name;
-    let fits = |version: &&&KubeVersion| pool.image.matches(version, name);
-    known.iter().find(fits).map(|version| (*version).clone()).or_else(|| spelled(&pool.image, name))
+/// What images carry. Groups launch the same few.
+pub(crate) struct Images<'a> {
+    seen: &'a [ImageState],
+    /// The versions that the fleet or the cluster knows.
+    known: BTreeSet<&'a KubeVersion>,
+    asked: RefCell<Vec<(&'a ImagePattern, ImageId, Option<KubeVersion>)>>,
+}
+
+impl<'a> Images<'a> {
+    pub(crate) fn of(
+        fleet: &'a Fleet,
+        cluster: &'a Cluster,
+        state: &'a ClusterState,
+        nodes: &Nodes<'a>,
+    ) -> Self {
+        let mut known = nodes.kubelets();
+        known.extend(fleet.available.iter().chain([&cluster.kubernetes.value]));
+        Self { seen: &state.images, known, asked: RefCell::default() }
+    }
+
+    /// The version of an image, by its name. What is not there any more cannot be judged, and cannot
+    /// be launched either.
+    fn carried(&self, pattern: &'a ImagePattern, image: &ImageId) -> Option<KubeVersion> {
+        let mut asked = self.asked.borrow_mut();
+        if let Some((.., version)) = asked.iter().find(|(p, i, _)| *p == pattern && i == image) {
+            return version.clone();
+        }
+        let version = self.seen.iter().find(|seen| seen.id == *image).and_then(|seen| {
+            let fits = |version: &&&KubeVersion| pattern.matches(version, &seen.name);
+            let known = self.known.iter().find(fits).map(|version| (*version).clone());
+            known.or_else(|| spelled(pattern, &seen.name))
+        });
+        asked.push((pattern, image.clone(), version.clone()));
+        version
+    }
 }
 
 /// The version that is spelled in a name, where the pattern wants it.

@@ -11,6 +11,7 @@ mod contents;
 mod downgrade;
 mod index;
 mod launches;
+mod nodes;
 mod order;
 mod pools;
 mod stages;
@@ -26,7 +27,8 @@ use refit_model::{
     Fleet, Observation, Plan, Snapshot, digest_of,
 };
 
-use index::Index;
+use index::{Index, at};
+use nodes::Nodes;
 use order::Order;
 
 /// Something that is wrong with a plan.
@@ -122,13 +124,15 @@ fn idle(fleet: &Fleet, snapshot: &Snapshot, plan: &Plan, index: &Index<'_>) -> V
         if listed.status == ClusterStatus::Frozen && !is_frozen(cluster, plan) {
             say("is listed as frozen, and is not".into());
         }
-        if index.by_cluster.contains_key(name) {
+        if !index.of_cluster(name).is_empty() {
             continue;
         }
         match (listed.status, snapshot.clusters.get(name), Order::new(plan, index, &[])) {
             (ClusterStatus::Planned, _, _) => say("is listed as planned, and has no action".into()),
             (ClusterStatus::UpToDate, Some(Observation::Fresh(state)), Some(none)) => {
-                stages::check(fleet, cluster, state, plan, &none).into_iter().for_each(say);
+                let nodes = Nodes::of(cluster, state);
+                let notes = stages::check(fleet, cluster, state, &nodes, plan, index, &none);
+                notes.into_iter().for_each(say);
             }
             (ClusterStatus::UpToDate, ..) => {
                 say("is listed as up to date, and was not seen".into());
@@ -160,9 +164,9 @@ fn untouched(fleet: &Fleet, snapshot: &Snapshot, plan: &Plan, index: &Index<'_>)
         let Some(Observation::Fresh(state)) = snapshot.clusters.get(&cluster.name) else {
             continue;
         };
-        let actions = index.by_cluster.get(&cluster.name).into_iter().flatten();
+        let actions = index.of_cluster(&cluster.name).iter();
         let moved: BTreeSet<&AddonName> =
-            actions.filter_map(|at| plan.actions[*at].kind.addon()).collect();
+            actions.filter_map(|place| plan.actions[at(*place)].kind.addon()).collect();
         let rest = cluster.addons.iter().filter(|(name, _)| !moved.contains(*name));
         for (name, target) in rest {
             let wanted = &target.version.value;
@@ -194,7 +198,7 @@ fn check(
     if plan.config_digest != fleet.digest {
         say(None, "was made from other files".into());
     }
-    if !index.ids.is_sorted_by(|a, b| a < b) {
+    if !plan.actions.is_sorted_by(|a, b| a.id < b.id) {
         say(None, "its actions are not ordered by id, or not unique".into());
         return notes;
     }
@@ -204,7 +208,7 @@ fn check(
 
     let listed_by_name: BTreeMap<&ClusterName, &ClusterPlan> =
         plan.clusters.iter().map(|listed| (&listed.name, listed)).collect();
-    for (name, actions) in &index.by_cluster {
+    for (name, actions) in &index.clusters {
         let declared = fleet.clusters.get(name);
         let state = match snapshot.clusters.get(name) {
             Some(Observation::Fresh(state)) => Some(state),
@@ -215,8 +219,8 @@ fn check(
             say(Some(name), "has actions, and is not declared, seen and listed".into());
             continue;
         };
-        let tidies =
-            actions.iter().all(|at| matches!(plan.actions[*at].kind, ActionKind::TidyUp { .. }));
+        let mut kinds = actions.iter().map(|place| &plan.actions[at(*place)].kind);
+        let tidies = kinds.all(|kind| matches!(kind, ActionKind::TidyUp { .. }));
         let blocked = stands_still(listed.status) && tidies;
         if listed.status != ClusterStatus::Planned && !blocked {
             say(Some(name), "has actions, and is not listed as planned".into());
@@ -235,8 +239,10 @@ fn check(
             say(Some(name), "its actions wait for each other in a circle".into());
             continue;
         };
+        let nodes = Nodes::of(cluster, state);
         if own {
-            for text in contents::check(fleet, cluster, state, listed, order.actions()) {
+            let actions = order.actions();
+            for text in contents::check(fleet, cluster, state, &nodes, listed, actions) {
                 say(Some(name), text);
             }
         }
@@ -246,7 +252,7 @@ fn check(
             }
             continue;
         }
-        for text in stages::check(fleet, cluster, state, plan, &order) {
+        for text in stages::check(fleet, cluster, state, &nodes, plan, index, &order) {
             say(Some(name), text);
         }
     }

@@ -1,72 +1,78 @@
 //! Which action of a cluster comes before which, by whatever chain of edges.
 
-use refit_model::{Action, ActionId, Edge, Plan};
+use refit_model::{Action, Edge, Plan};
 
-use crate::index::Index;
+use crate::index::{Index, Lists, at};
 
 /// The order between the actions of one cluster: one bit per pair.
 pub(crate) struct Order<'a> {
+    /// Where they are in the plan, ascending.
+    places: &'a [u32],
     actions: Vec<&'a Action>,
+    /// How many words a row has.
+    words: usize,
     /// Row `i`, bit `j`: action `i` ends before action `j` begins.
-    before: Vec<Vec<u64>>,
+    before: Vec<u64>,
 }
 
 impl<'a> Order<'a> {
     /// Of actions by their places, ascending. None when they form a circle.
-    pub(crate) fn new(plan: &'a Plan, index: &Index<'a>, places: &[usize]) -> Option<Self> {
-        let actions: Vec<&Action> = places.iter().map(|place| &plan.actions[*place]).collect();
-        let own = |place: &usize| places.binary_search(place).ok();
-        let next: Vec<Vec<usize>> =
-            places.iter().map(|from| index.next[*from].iter().filter_map(own).collect()).collect();
-        let sorted = sorted(&next)?;
+    pub(crate) fn new(plan: &'a Plan, index: &'a Index<'a>, places: &'a [u32]) -> Option<Self> {
+        let actions: Vec<&Action> = places.iter().map(|place| &plan.actions[at(*place)]).collect();
         let words = actions.len().div_ceil(64);
-        let mut before: Vec<Vec<u64>> = vec![vec![0; words]; actions.len()];
-        for at in sorted.into_iter().rev() {
-            let mut row = std::mem::take(&mut before[at]);
-            for to in &next[at] {
-                row[to / 64] |= 1 << (to % 64);
-                for (word, more) in row.iter_mut().zip(&before[*to]) {
-                    *word |= more;
+        let mut order = Self { places, before: vec![0; words * actions.len()], actions, words };
+        let own = places.iter().zip(0..).flat_map(|(from, one)| {
+            let waiting = index.next.get(at(*from)).iter();
+            waiting.filter_map(|to| order.own(*to)).map(move |other| (one, other))
+        });
+        let next = Lists::of(places.len(), own.collect::<Vec<(u32, u32)>>().iter().copied());
+        for one in sorted(&next)?.into_iter().rev() {
+            for other in next.get(one).iter().map(|other| at(*other)) {
+                order.before[one * words + other / 64] |= 1 << (other % 64);
+                for word in 0..words {
+                    order.before[one * words + word] |= order.before[other * words + word];
                 }
             }
-            before[at] = row;
         }
-        Some(Self { actions, before })
+        Some(order)
     }
 
     pub(crate) fn actions(&self) -> &[&'a Action] {
         &self.actions
     }
 
+    /// Where the actions are in the plan, ascending.
+    pub(crate) fn places(&self) -> &'a [u32] {
+        self.places
+    }
+
+    /// Which of the actions is at a place of the plan.
+    pub(crate) fn own(&self, place: u32) -> Option<u32> {
+        u32::try_from(self.places.binary_search(&place).ok()?).ok()
+    }
+
     /// Whether action `a` has ended before action `b` begins, in every interleaving.
     pub(crate) fn precedes(&self, a: usize, b: usize) -> bool {
-        self.before[a][b / 64] & (1 << (b % 64)) != 0
+        self.before[a * self.words + b / 64] & (1 << (b % 64)) != 0
     }
-}
-
-/// The edges that begin at an action: edges are ordered by their ends.
-pub(crate) fn edges_from<'a>(
-    edges: &'a [Edge],
-    id: &'a ActionId,
-) -> impl Iterator<Item = &'a Edge> {
-    let first = edges.partition_point(|edge| edge.from < *id);
-    edges[first..].iter().take_while(move |edge| edge.from == *id)
 }
 
 /// An order that the edges allow; none when there is a circle.
-fn sorted(next: &[Vec<usize>]) -> Option<Vec<usize>> {
-    let mut waits: Vec<usize> = vec![0; next.len()];
-    for to in next.iter().flatten() {
-        waits[*to] += 1;
+fn sorted(next: &Lists<u32>) -> Option<Vec<usize>> {
+    let mut waits: Vec<u32> = vec![0; next.len()];
+    for to in next.items() {
+        waits[at(*to)] += 1;
     }
-    let mut ready: Vec<usize> = (0..next.len()).filter(|at| waits[*at] == 0).collect();
-    let mut sorted = Vec::new();
-    while let Some(at) = ready.pop() {
-        sorted.push(at);
-        for to in &next[at] {
-            waits[*to] -= 1;
-            if waits[*to] == 0 {
-                ready.push(*to);
+    let mut sorted: Vec<usize> = Vec::with_capacity(next.len());
+    sorted.extend((0..next.len()).filter(|place| waits[*place] == 0));
+    let mut done = 0;
+    while let Some(place) = sorted.get(done) {
+        done += 1;
+        for to in next.get(*place) {
+            let to = at(*to);
+            waits[to] -= 1;
+            if waits[to] == 0 {
+                sorted.push(to);
             }
         }
     }
@@ -88,10 +94,9 @@ pub(crate) fn check(plan: &Plan, index: &Index<'_>) -> Vec<String> {
     if sorted(&index.next).is_none() {
         notes.push("actions wait for each other in a circle".into());
     }
-    for edge in &plan.implied {
-        if index.place(&edge.from).is_none() || index.place(&edge.to).is_none() {
-            notes.push(format!("{} and {} have a reason, and do not exist", edge.from, edge.to));
-        }
+    let implied = plan.implied.iter().zip(&index.implied_ends);
+    for (edge, _) in implied.filter(|(_, ends)| ends.is_none()) {
+        notes.push(format!("{} and {} have a reason, and do not exist", edge.from, edge.to));
     }
     notes
 }

@@ -5,14 +5,16 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::Display;
 
 use refit_model::{
-    Action, ActionId, ActionKind, Addon, AddonMark, AddonName, AddonVersion, Bounds, Cluster,
-    ClusterState, Fleet, InstanceId, KubeProxy, KubeVersion, Milestone, Minor, Only, Placement,
-    Plan, PoolName, ServedVersion, VersionRange, skew,
+    Action, ActionKind, Addon, AddonMark, AddonName, AddonVersion, Bounds, Cluster, ClusterState,
+    Fleet, KubeProxy, KubeVersion, Milestone, Minor, Only, Placement, Plan, PoolName,
+    ServedVersion, VersionRange, skew,
 };
 
 use crate::downgrade;
-use crate::launches;
-use crate::order::{self, Order};
+use crate::index::{Index, at};
+use crate::launches::{self, Images};
+use crate::nodes::{Nodes, Versions, add};
+use crate::order::Order;
 use crate::pools;
 use crate::storage;
 
@@ -69,22 +71,20 @@ pub(crate) fn chain<T>(
     stages
 }
 
-pub(crate) type Versions = BTreeSet<KubeVersion>;
-
-fn minors(versions: &Versions) -> impl Iterator<Item = Minor> {
-    versions.iter().map(KubeVersion::minor)
+fn minors(versions: &Versions<'_>) -> impl Iterator<Item = Minor> {
+    versions.iter().map(|version| version.minor())
 }
 
 /// Everything that a cluster's components go through.
 pub(crate) struct Stages<'a> {
     /// What apiservers run.
-    pub(crate) api: Vec<Stage<Versions>>,
+    pub(crate) api: Vec<Stage<Versions<'a>>>,
     /// What the kubelets and kube-proxies of each pool run.
-    pub(crate) pools: BTreeMap<&'a PoolName, Vec<Stage<Versions>>>,
+    pub(crate) pools: Vec<(&'a PoolName, Vec<Stage<Versions<'a>>>)>,
     /// What nodes of no pool run: nothing changes them.
-    loose: Vec<Stage<Versions>>,
+    loose: Vec<Stage<Versions<'a>>>,
     /// What a DaemonSet of kube-proxy runs that is no add-on of the cluster: nothing changes it.
-    proxies: Vec<Stage<Versions>>,
+    proxies: Vec<Stage<Versions<'a>>>,
     pub(crate) addons: BTreeMap<&'a AddonName, Vec<Stage<Option<AddonVersion>>>>,
 }
 
@@ -93,21 +93,24 @@ pub(crate) fn check(
     fleet: &Fleet,
     cluster: &Cluster,
     state: &ClusterState,
+    nodes_now: &Nodes<'_>,
     plan: &Plan,
+    index: &Index<'_>,
     order: &Order<'_>,
 ) -> Vec<String> {
     let mut notes = Vec::new();
-    let now = running(cluster, state);
-    let sizes = now.pools.iter().map(|(pool, (count, _))| (*pool, *count)).collect();
+    let now = running(cluster, nodes_now);
+    let sizes: Vec<u32> = now.pools.iter().map(|(count, _)| *count).collect();
     let stages = stages(cluster, state, now, order, &mut notes);
     control_plane(cluster, state, order, &stages, &mut notes);
     emulation(state, &stages, &mut notes);
     nodes(order, &stages, &mut notes);
     let everything = plan.selection.only.is_none();
-    launches::check(fleet, cluster, state, order, &stages.api, everything, &mut notes);
+    let images = Images::of(fleet, cluster, state, nodes_now);
+    launches::check(cluster, state, &images, order, &stages.api, everything, &mut notes);
     placements(fleet, order, &mut notes);
     one_thing_at_a_time(order, &mut notes);
-    implied(plan, order, &mut notes);
+    implied(plan, index, order, &mut notes);
     storage::check(fleet, state, order, &mut notes);
     let named = plan.downgrade.contains(&cluster.name);
     downgrade::check(fleet, cluster, state, order, &stages, named, &mut notes);
@@ -143,18 +146,18 @@ fn changes_only(only: Only, order: &Order<'_>, notes: &mut Vec<String>) {
 fn stages<'a>(
     cluster: &'a Cluster,
     state: &'a ClusterState,
-    mut now: Running<'_>,
+    now: Running<'a>,
     order: &Order<'a>,
     notes: &mut Vec<String>,
 ) -> Stages<'a> {
-    let mut hops: Vec<(usize, Versions)> = Vec::new();
-    let mut rolls: BTreeMap<&PoolName, Vec<(usize, Versions)>> = BTreeMap::new();
+    let mut hops: Vec<(usize, Versions<'_>)> = Vec::new();
+    let mut rolls: BTreeMap<&PoolName, Vec<(usize, Versions<'_>)>> = BTreeMap::new();
     let mut moves: BTreeMap<&AddonName, Vec<(usize, Option<AddonVersion>)>> = BTreeMap::new();
     for (at, action) in order.actions().iter().enumerate() {
         match &action.kind {
-            ActionKind::ControlPlaneHop { to, .. } => hops.push((at, BTreeSet::from([to.clone()]))),
+            ActionKind::ControlPlaneHop { to, .. } => hops.push((at, vec![to])),
             ActionKind::NodePoolRoll { pool, to, .. } => {
-                rolls.entry(pool).or_default().push((at, BTreeSet::from([to.clone()])));
+                rolls.entry(pool).or_default().push((at, vec![to]));
             }
             ActionKind::AddonApply { addon, to, .. } | ActionKind::AddonAdopt { addon, to, .. } => {
                 moves.entry(addon).or_default().push((at, Some(to.clone())));
@@ -170,100 +173,72 @@ fn stages<'a>(
             | ActionKind::FinishWave { .. } => {}
         }
     }
-    let api_now: Versions =
-        state.control_plane.iter().filter_map(|m| m.api_server.clone()).collect();
+    let mut api_now = Versions::new();
+    let servers = state.control_plane.iter().filter_map(|member| member.api_server.as_ref());
+    servers.for_each(|server| add(&mut api_now, server));
     let api = chain(order, "the control plane", api_now, hops, notes);
-    let mut pools = BTreeMap::new();
-    for pool in &cluster.pools {
-        let (_, versions) = now.pools.remove(&pool.name).unwrap_or_default();
+    let mut pools = Vec::with_capacity(cluster.pools.len());
+    for (pool, (_, versions)) in cluster.pools.iter().zip(now.pools) {
         let own = rolls.remove(&pool.name).unwrap_or_default();
-        pools.insert(
-            &pool.name,
-            chain(order, format_args!("pool {}", pool.name), versions, own, notes),
-        );
+        let own = chain(order, format_args!("pool {}", pool.name), versions, own, notes);
+        pools.push((&pool.name, own));
     }
     for pool in rolls.keys() {
         notes.push(format!("pool {pool} is rolled, and is not declared"));
     }
-    let names: BTreeSet<&AddonName> = state
-        .addons
-        .iter()
-        .filter(|(_, addon)| addon.parent.is_some() || addon.foreign.is_some())
-        .map(|(name, _)| name)
-        .chain(moves.keys().copied())
-        .chain(cluster.addons.keys())
-        .collect();
-    let addons = names
-        .into_iter()
-        .map(|name| {
+    let installed = state.addons.iter().filter(|(_, a)| a.parent.is_some() || a.foreign.is_some());
+    let moved: Vec<&AddonName> = moves.keys().copied().collect();
+    let names = cluster.addons.keys().chain(installed.map(|(name, _)| name)).chain(moved);
+    let mut addons = BTreeMap::new();
+    for name in names {
+        addons.entry(name).or_insert_with(|| {
             let now = match AddonMark::of(state, name) {
                 AddonMark::Absent => None,
                 AddonMark::At { version, .. } | AddonMark::Drifted { version, .. } => Some(version),
                 AddonMark::Foreign { version } => version.parse().ok(),
             };
             let own = moves.remove(name).unwrap_or_default();
-            let chained = chain(order, format_args!("add-on {name}"), now, own, notes);
-            (name, chained)
-        })
-        .collect();
+            chain(order, format_args!("add-on {name}"), now, own, notes)
+        });
+    }
     let is_addon = cluster.addons.keys().any(|addon| addon.as_str() == "kube-proxy");
-    let proxies_now: Versions = state
-        .nodes
-        .values()
-        .filter_map(|node| match &node.kube_proxy {
-            KubeProxy::DaemonSet(version) if !is_addon => Some(version.clone()),
-            _ => None,
-        })
-        .collect();
+    let mut proxies_now = Versions::new();
+    for node in state.nodes.values().filter(|_| !is_addon) {
+        if let KubeProxy::DaemonSet(version) = &node.kube_proxy {
+            add(&mut proxies_now, version);
+        }
+    }
     let unchanged = |value| vec![Stage { value, begins: None, ends: None }];
     Stages { api, pools, loose: unchanged(now.loose), proxies: unchanged(proxies_now), addons }
 }
 
 /// How many nodes of which versions there are.
-#[derive(Default)]
 struct Running<'a> {
-    /// By pool, how many nodes it has, and what their kubelets and kube-proxies run.
-    pools: BTreeMap<&'a PoolName, (u32, Versions)>,
+    /// By place of a pool, how many nodes it has, and what their kubelets and kube-proxies run.
+    pools: Vec<(u32, Versions<'a>)>,
     /// What nodes of no pool run.
-    loose: Versions,
+    loose: Versions<'a>,
 }
 
-fn running<'a>(cluster: &'a Cluster, state: &'a ClusterState) -> Running<'a> {
-    let mut found = Running::default();
-    let mut pools_of: Vec<(&InstanceId, &PoolName)> = Vec::new();
-    for pool in &cluster.pools {
-        found.pools.entry(&pool.name).or_default();
-        let groups = pool.groups.iter().filter_map(|name| state.groups.get(name));
-        let instances = groups.flat_map(|group| &group.instances);
-        pools_of.extend(instances.map(|instance| (&instance.id, &pool.name)));
-    }
-    pools_of.sort_unstable();
-    pools_of.dedup();
-    for node in state.nodes.values() {
-        let first = node.instance.as_ref().map(|id| pools_of.partition_point(|(i, _)| *i < id));
-        let rest = first.map(|first| &pools_of[first..]).unwrap_or_default();
-        let own = rest.iter().take_while(|(id, _)| node.instance.as_ref() == Some(*id));
-        let mut loose = !node.control_plane;
-        for (_, pool) in own {
-            loose = false;
-            let (count, versions) = found.pools.entry(pool).or_default();
+fn running<'a>(cluster: &Cluster, nodes: &Nodes<'a>) -> Running<'a> {
+    let mut pools = vec![(0_u32, Versions::new()); cluster.pools.len()];
+    let mut loose = Versions::new();
+    for (node, own) in nodes.each() {
+        let mut is_loose = !node.control_plane;
+        for pool in own {
+            is_loose = false;
+            let (count, versions) = &mut pools[pool];
             *count = count.saturating_add(1);
             add(versions, &node.kubelet);
             if let KubeProxy::StaticPod(version) = &node.kube_proxy {
                 add(versions, version);
             }
         }
-        if loose {
-            add(&mut found.loose, &node.kubelet);
+        if is_loose {
+            add(&mut loose, &node.kubelet);
         }
     }
-    found
-}
-
-fn add(versions: &mut Versions, version: &KubeVersion) {
-    if !versions.contains(version) {
-        versions.insert(version.clone());
-    }
+    Running { pools, loose }
 }
 
 fn control_plane(
@@ -349,6 +324,7 @@ fn addon(
     notes: &mut Vec<String>,
 ) {
     let catalogue = fleet.addons.get(name);
+    let nothing = [Stage { value: None, begins: None, ends: None }];
     for stage in own {
         let Some(version) = &stage.value else { continue };
         let Some(release) = catalogue.and_then(|addon| addon.versions.get(version)) else {
@@ -356,7 +332,8 @@ fn addon(
             // there.
             let there: BTreeSet<Minor> =
                 stages.api.first().into_iter().flat_map(|api| minors(&api.value)).collect();
-            let is_new = |api: &Stage<Versions>| minors(&api.value).any(|m| !there.contains(&m));
+            let is_new =
+                |api: &Stage<Versions<'_>>| minors(&api.value).any(|m| !there.contains(&m));
             if stages.api.iter().any(|api| is_new(api) && meet(order, stage, api)) {
                 notes.push(format!("{name} {version} is unknown, and lives through a hop"));
             }
@@ -392,8 +369,8 @@ fn addon(
         if let Some(range) = &release.kubelets {
             for node in stages
                 .pools
-                .values()
-                .flatten()
+                .iter()
+                .flat_map(|(_, own)| own)
                 .chain(&stages.loose)
                 .chain(&stages.api)
                 .filter(|node| meet(order, stage, node) && !were_there(stage, node))
@@ -405,9 +382,8 @@ fn addon(
                 }
             }
         }
-        let nothing = vec![Stage { value: None, begins: None, ends: None }];
         for (other, range) in &release.requires {
-            let theirs = stages.addons.get(other).unwrap_or(&nothing);
+            let theirs = stages.addons.get(other).map_or(nothing.as_slice(), Vec::as_slice);
             for there in theirs.iter().filter(|t| meet(order, stage, t) && !were_there(stage, t)) {
                 if !there.value.as_ref().is_some_and(|version| range.contains(version)) {
                     let shown = there.value.as_ref().map_or("no".to_owned(), ToString::to_string);
@@ -437,15 +413,17 @@ fn addon(
 }
 
 /// Whether the orders that are said to follow from the others do.
-fn implied(plan: &Plan, order: &Order<'_>, notes: &mut Vec<String>) {
+fn implied(plan: &Plan, index: &Index<'_>, order: &Order<'_>, notes: &mut Vec<String>) {
     let actions = order.actions();
-    let place = |id: &ActionId| actions.binary_search_by(|action| action.id.cmp(id)).ok();
-    for (from, action) in actions.iter().enumerate() {
-        for edge in order::edges_from(&plan.implied, &action.id) {
-            if let Some(to) = place(&edge.to).filter(|to| !order.precedes(from, *to)) {
+    for (from, place) in order.places().iter().enumerate() {
+        for (to, edge) in index.implied.get(at(*place)) {
+            let to = order.own(*to).map(at);
+            if let Some(to) = to.filter(|to| !order.precedes(from, *to)) {
                 notes.push(format!(
                     "{} does not follow {}, as is said: {}",
-                    actions[to].kind, action.kind, edge.because
+                    actions[to].kind,
+                    actions[from].kind,
+                    plan.implied[at(*edge)].because
                 ));
             }
         }
@@ -486,15 +464,17 @@ fn one_thing_at_a_time(order: &Order<'_>, notes: &mut Vec<String>) {
 pub(crate) fn leaves_at_once(
     order: &Order<'_>,
     stage: &Stage<Option<AddonVersion>>,
-    before: &Stage<Versions>,
-    after: &Stage<Versions>,
+    before: &Stage<Versions<'_>>,
+    after: &Stage<Versions<'_>>,
     supports: &VersionRange<Minor>,
 ) -> bool {
     let (Some(hop), Some(leaves)) = (after.begins, stage.ends) else { return false };
     // Of a hop that was done since the plan was made, only its action knows where it began.
     let done = minors(&before.value).eq(minors(&after.value));
     let left = match &order.actions()[hop].kind {
-        ActionKind::ControlPlaneHop { from, .. } if done => minors(from).min(),
+        ActionKind::ControlPlaneHop { from, .. } if done => {
+            from.iter().map(KubeVersion::minor).min()
+        }
         _ => minors(&before.value).min(),
     };
     let large = |at: &usize| order.actions()[*at].kind.rolls() && *at != hop;
@@ -545,16 +525,12 @@ fn placements(fleet: &Fleet, order: &Order<'_>, notes: &mut Vec<String>) {
     }
 }
 
-fn bounds(
-    cluster: &Cluster,
-    sizes: &BTreeMap<&PoolName, u32>,
-    action: &Action,
-    notes: &mut Vec<String>,
-) {
+fn bounds(cluster: &Cluster, sizes: &[u32], action: &Action, notes: &mut Vec<String>) {
     match (&action.kind, &action.bounds) {
         (ActionKind::NodePoolRoll { pool, .. }, Bounds::Rolling { surge, unavailable, .. }) => {
-            let Some(pool) = cluster.pool(pool) else { return };
-            let nodes = sizes.get(&pool.name).copied().unwrap_or(0);
+            let declared =
+                cluster.pools.iter().zip(sizes).find(|(declared, _)| declared.name == *pool);
+            let Some((pool, nodes)) = declared.map(|(pool, size)| (pool, *size)) else { return };
             let may_surge = pool.max_surge.of_rounded_up(nodes);
             let may_miss = pool.max_unavailable.of_rounded_down(nodes);
             // A percentage that rounds down to none means one, if there is no surge either.
@@ -577,17 +553,17 @@ fn bounds(
 /// Whether the plan ends where the files say.
 fn reaches(cluster: &Cluster, state: &ClusterState, stages: &Stages<'_>, notes: &mut Vec<String>) {
     let target = &cluster.kubernetes.value;
-    let mut last = |what: String, stages: &[Stage<Versions>]| {
+    let mut last = |what: &dyn Display, stages: &[Stage<Versions<'_>>]| {
         let at_target =
-            |stage: &Stage<Versions>| stage.value.iter().all(|v| v.same_release(target));
+            |stage: &Stage<Versions<'_>>| stage.value.iter().all(|v| v.same_release(target));
         if !stages.last().is_some_and(at_target) {
             notes.push(format!("{what} does not reach {target}"));
         }
     };
-    last("the control plane".to_owned(), &stages.api);
+    last(&"the control plane", &stages.api);
     for (name, own) in &stages.pools {
         if !pools::is_on_delete(cluster, name) {
-            last(format!("pool {name}"), own);
+            last(&format_args!("pool {name}"), own);
         }
     }
     for (name, own) in &stages.addons {

@@ -29,11 +29,13 @@ pub(crate) fn check(
         }
     }
     for (name, mut own) in by_addon {
-        let all = own.clone();
-        own.sort_by_key(|at| all.iter().filter(|other| order.precedes(**other, *at)).count());
-        if own.windows(2).any(|pair| !order.precedes(pair[0], pair[1])) {
-            notes.push(format!("two actions on {name} may run at once"));
-            continue;
+        if own.len() > 1 {
+            let all = own.clone();
+            own.sort_by_key(|at| all.iter().filter(|other| order.precedes(**other, *at)).count());
+            if own.windows(2).any(|pair| !order.precedes(pair[0], pair[1])) {
+                notes.push(format!("two actions on {name} may run at once"));
+                continue;
+            }
         }
         let kinds: Vec<&ActionKind> = own.iter().map(|at| &order.actions()[*at].kind).collect();
         // Of a plan that was begun, what comes after what was done counts.

@@ -6,17 +6,17 @@ use refit_model::{
     ActionKind, Channel, ChannelName, ClusterName, ClusterStatus, Fleet, Plan, WavePlan, WaveSpec,
 };
 
-use crate::index::Index;
+use crate::index::{Index, at};
 
 /// What is wrong with the waves of a plan.
 pub(crate) fn check(fleet: &Fleet, plan: &Plan, index: &Index<'_>) -> Vec<String> {
     let mut notes = Vec::new();
-    let ends: BTreeMap<(&ChannelName, u32), usize> = plan
+    let ends: BTreeMap<(&ChannelName, u32), u32> = plan
         .actions
         .iter()
-        .enumerate()
-        .filter_map(|(at, action)| match &action.kind {
-            ActionKind::FinishWave { channel, wave, .. } => Some(((channel, *wave), at)),
+        .zip(0..)
+        .filter_map(|(action, place)| match &action.kind {
+            ActionKind::FinishWave { channel, wave, .. } => Some(((channel, *wave), place)),
             _ => None,
         })
         .collect();
@@ -28,24 +28,23 @@ pub(crate) fn check(fleet: &Fleet, plan: &Plan, index: &Index<'_>) -> Vec<String
     }
     // Edges to and from what belongs to no cluster; which actions wait for one of their own
     // cluster, and which are waited for by one.
-    let mut outer: BTreeSet<(usize, usize)> = BTreeSet::new();
+    let mut outer: BTreeSet<(u32, u32)> = BTreeSet::new();
     let mut waits = vec![false; plan.actions.len()];
     let mut is_waited_for = waits.clone();
     for (from, to) in index.ends.iter().flatten() {
-        let cluster_of = |at: &usize| plan.actions[*at].cluster.as_ref();
-        match (cluster_of(from), cluster_of(to)) {
+        match (index.cluster_of[at(*from)], index.cluster_of[at(*to)]) {
             (Some(one), Some(other)) if one == other => {
-                is_waited_for[*from] = true;
-                waits[*to] = true;
+                is_waited_for[at(*from)] = true;
+                waits[at(*to)] = true;
             }
             (Some(_), Some(_)) => {
-                let [from, to] = [from, to].map(|at| &plan.actions[*at].id);
+                let [from, to] = [from, to].map(|place| &plan.actions[at(*place)].id);
                 notes.push(format!("action {to} waits for another cluster's {from}"));
             }
             _ => drop(outer.insert((*from, *to))),
         }
     }
-    for (name, actions) in &index.by_cluster {
+    for (name, actions) in &index.clusters {
         let blocked =
             |name| plan.cluster(name).is_some_and(|listed| crate::stands_still(listed.status));
         let Some((channel, wave)) = placed.get(name) else {
@@ -66,7 +65,7 @@ pub(crate) fn check(fleet: &Fleet, plan: &Plan, index: &Index<'_>) -> Vec<String
         let later = of_channel.iter().find(|other| *other > wave);
         if let Some(earlier) = earlier {
             let end = ends.get(&(*channel, *earlier));
-            for action in actions.iter().filter(|action| !waits[**action]) {
+            for action in actions.iter().filter(|action| !waits[at(**action)]) {
                 if !end.is_some_and(|end| outer.contains(&(*end, *action))) {
                     notes.push(format!("{name} does not wait for wave {earlier} of {channel}"));
                 }
@@ -74,7 +73,7 @@ pub(crate) fn check(fleet: &Fleet, plan: &Plan, index: &Index<'_>) -> Vec<String
         }
         if later.is_some() {
             let end = ends.get(&(*channel, *wave));
-            for action in actions.iter().filter(|action| !is_waited_for[**action]) {
+            for action in actions.iter().filter(|action| !is_waited_for[at(**action)]) {
                 if !end.is_some_and(|end| outer.contains(&(*action, *end))) {
                     notes.push(format!("wave {wave} of {channel} does not wait for {name}"));
                 }

@@ -1,0 +1,62 @@
+//! The nodes of a cluster with the pools that they are of, found by one look at all of them.
+
+use std::collections::BTreeSet;
+use std::ops::Range;
+
+use refit_model::{Cluster, ClusterState, InstanceId, KubeVersion, NodeState};
+
+/// Versions, each once, ascending.
+pub(crate) type Versions<'a> = Vec<&'a KubeVersion>;
+
+/// The nodes of a cluster.
+pub(crate) struct Nodes<'a> {
+    /// The instances of all pools, each with the place of its pool in the cluster's file.
+    owners: Vec<(&'a InstanceId, usize)>,
+    /// Each node with its owners.
+    nodes: Vec<(&'a NodeState, Range<usize>)>,
+}
+
+impl<'a> Nodes<'a> {
+    pub(crate) fn of(cluster: &Cluster, state: &'a ClusterState) -> Self {
+        let mut owners: Vec<(&InstanceId, usize)> = Vec::with_capacity(state.nodes.len());
+        for (at, pool) in cluster.pools.iter().enumerate() {
+            let groups = pool.groups.iter().filter_map(|name| state.groups.get(name));
+            for group in groups {
+                owners.extend(group.instances.iter().map(|instance| (&instance.id, at)));
+            }
+        }
+        owners.sort_unstable();
+        owners.dedup();
+        let own = |node: &NodeState| {
+            let Some(id) = node.instance.as_ref() else { return 0..0 };
+            let first = owners.partition_point(|(other, _)| *other < id);
+            let count = owners[first..].iter().take_while(|(other, _)| *other == id).count();
+            first..first + count
+        };
+        let nodes = state.nodes.values().map(|node| (node, own(node))).collect();
+        Self { owners, nodes }
+    }
+
+    /// Each node, with the places of the pools whose groups have its instance.
+    pub(crate) fn each(
+        &self,
+    ) -> impl Iterator<Item = (&'a NodeState, impl Iterator<Item = usize> + '_)> + '_ {
+        self.nodes
+            .iter()
+            .map(|(node, own)| (*node, self.owners[own.clone()].iter().map(|(_, pool)| *pool)))
+    }
+
+    /// What all kubelets run.
+    pub(crate) fn kubelets(&self) -> BTreeSet<&'a KubeVersion> {
+        let mut versions = Versions::new();
+        self.nodes.iter().for_each(|(node, _)| add(&mut versions, &node.kubelet));
+        versions.into_iter().collect()
+    }
+}
+
+/// Adds a version in its place. There are few, and most of them are there already.
+pub(crate) fn add<'a>(versions: &mut Versions<'a>, version: &'a KubeVersion) {
+    if let Err(place) = versions.binary_search(&version) {
+        versions.insert(place, version);
+    }
+}
