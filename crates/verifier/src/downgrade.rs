@@ -60,8 +60,7 @@ pub(crate) fn goes_back(kind: &ActionKind) -> bool {
 
 /// Whether any action on an add-on leads to an older version.
 pub(crate) fn addon_goes_back(order: &Order<'_>, name: &AddonName) -> bool {
-    let mut own = order.actions().iter().filter(|action| action.kind.addon() == Some(name));
-    own.any(|action| goes_back(&action.kind))
+    order.on(name).iter().any(|(_, at)| goes_back(&order.actions()[*at].kind))
 }
 
 /// Whether what an action leaves does not know all that was there. Patches of one minor do.

@@ -1,6 +1,6 @@
 //! Which action of a cluster comes before which, by whatever chain of edges.
 
-use refit_model::{Action, Edge, Plan};
+use refit_model::{Action, AddonName, Edge, Plan};
 
 use crate::index::{Index, Lists, at};
 
@@ -9,6 +9,8 @@ pub(crate) struct Order<'a> {
     /// Where they are in the plan, ascending.
     places: &'a [u32],
     actions: Vec<&'a Action>,
+    /// Those on add-ons, by add-on.
+    on_addons: Vec<(&'a AddonName, usize)>,
     /// How many words a row has.
     words: usize,
     /// Row `i`, bit `j`: action `i` ends before action `j` begins.
@@ -19,8 +21,13 @@ impl<'a> Order<'a> {
     /// Of actions by their places, ascending. None when they form a circle.
     pub(crate) fn new(plan: &'a Plan, index: &'a Index<'a>, places: &'a [u32]) -> Option<Self> {
         let actions: Vec<&Action> = places.iter().map(|place| &plan.actions[at(*place)]).collect();
+        let on_addons = actions.iter().enumerate();
+        let on_addons = on_addons.filter_map(|(at, action)| Some((action.kind.addon()?, at)));
+        let mut on_addons: Vec<(&AddonName, usize)> = on_addons.collect();
+        on_addons.sort_unstable();
         let words = actions.len().div_ceil(64);
-        let mut order = Self { places, before: vec![0; words * actions.len()], actions, words };
+        let before = vec![0; words * actions.len()];
+        let mut order = Self { places, actions, on_addons, words, before };
         let own = places.iter().zip(0..).flat_map(|(from, one)| {
             let waiting = index.next.get(at(*from)).iter();
             waiting.filter_map(|to| order.own(*to)).map(move |other| (one, other))
@@ -39,6 +46,18 @@ impl<'a> Order<'a> {
 
     pub(crate) fn actions(&self) -> &[&'a Action] {
         &self.actions
+    }
+
+    /// The actions on add-ons, by add-on.
+    pub(crate) fn on_addons(&self) -> &[(&'a AddonName, usize)] {
+        &self.on_addons
+    }
+
+    /// The actions on an add-on.
+    pub(crate) fn on(&self, addon: &AddonName) -> &[(&'a AddonName, usize)] {
+        let first = self.on_addons.partition_point(|(name, _)| *name < addon);
+        let count = self.on_addons[first..].iter().take_while(|(name, _)| *name == addon).count();
+        &self.on_addons[first..first + count]
     }
 
     /// Where the actions are in the plan, ascending.

@@ -61,7 +61,8 @@ pub(crate) fn chain<T>(
     if moves.windows(2).any(|pair| !order.precedes(pair[0].0, pair[1].0)) {
         notes.push(format!("two actions on {what} may run at once"));
     }
-    let mut stages = vec![Stage { value: initial, begins: None, ends: None }];
+    let mut stages = Vec::with_capacity(moves.len() + 1);
+    stages.push(Stage { value: initial, begins: None, ends: None });
     for (action, value) in moves {
         if let Some(last) = stages.last_mut() {
             last.ends = Some(action);
@@ -85,7 +86,16 @@ pub(crate) struct Stages<'a> {
     loose: Vec<Stage<Versions<'a>>>,
     /// What a DaemonSet of kube-proxy runs that is no add-on of the cluster: nothing changes it.
     proxies: Vec<Stage<Versions<'a>>>,
-    pub(crate) addons: BTreeMap<&'a AddonName, Vec<Stage<Option<AddonVersion>>>>,
+    /// By name.
+    pub(crate) addons: Vec<(&'a AddonName, Vec<Stage<Option<AddonVersion>>>)>,
+}
+
+impl Stages<'_> {
+    /// What an add-on goes through, as far as it is or comes.
+    fn addon(&self, name: &AddonName) -> Option<&[Stage<Option<AddonVersion>>]> {
+        let found = self.addons.binary_search_by_key(&name, |(name, _)| *name).ok()?;
+        Some(&self.addons[found].1)
+    }
 }
 
 /// What is wrong with one cluster's part of a plan.
@@ -152,23 +162,19 @@ fn stages<'a>(
 ) -> Stages<'a> {
     let mut hops: Vec<(usize, Versions<'_>)> = Vec::new();
     let mut rolls: BTreeMap<&PoolName, Vec<(usize, Versions<'_>)>> = BTreeMap::new();
-    let mut moves: BTreeMap<&AddonName, Vec<(usize, Option<AddonVersion>)>> = BTreeMap::new();
     for (at, action) in order.actions().iter().enumerate() {
         match &action.kind {
             ActionKind::ControlPlaneHop { to, .. } => hops.push((at, vec![to])),
             ActionKind::NodePoolRoll { pool, to, .. } => {
                 rolls.entry(pool).or_default().push((at, vec![to]));
             }
-            ActionKind::AddonApply { addon, to, .. } | ActionKind::AddonAdopt { addon, to, .. } => {
-                moves.entry(addon).or_default().push((at, Some(to.clone())));
-            }
-            ActionKind::AddonRemove { addon, .. } => {
-                moves.entry(addon).or_default().push((at, None));
-            }
             // Who tidies up leaves every version as it is, and does so where nothing else is done.
             ActionKind::TidyUp { pool: Some(pool), .. } if pools::is_on_delete(cluster, pool) => {}
             ActionKind::TidyUp { .. } => notes.push(format!("{}: it is not blocked", action.kind)),
-            ActionKind::StorageMigration { .. }
+            ActionKind::AddonApply { .. }
+            | ActionKind::AddonAdopt { .. }
+            | ActionKind::AddonRemove { .. }
+            | ActionKind::StorageMigration { .. }
             | ActionKind::PinGroups { .. }
             | ActionKind::FinishWave { .. } => {}
         }
@@ -186,21 +192,22 @@ fn stages<'a>(
     for pool in rolls.keys() {
         notes.push(format!("pool {pool} is rolled, and is not declared"));
     }
-    let installed = state.addons.iter().filter(|(_, a)| a.parent.is_some() || a.foreign.is_some());
-    let moved: Vec<&AddonName> = moves.keys().copied().collect();
-    let names = cluster.addons.keys().chain(installed.map(|(name, _)| name)).chain(moved);
-    let mut addons = BTreeMap::new();
-    for name in names {
-        addons.entry(name).or_insert_with(|| {
-            let now = match AddonMark::of(state, name) {
-                AddonMark::Absent => None,
-                AddonMark::At { version, .. } | AddonMark::Drifted { version, .. } => Some(version),
-                AddonMark::Foreign { version } => version.parse().ok(),
-            };
-            let own = moves.remove(name).unwrap_or_default();
-            chain(order, format_args!("add-on {name}"), now, own, notes)
+    let addons = addon_names(cluster, state, order).into_iter().map(|name| {
+        let now = match AddonMark::of(state, name) {
+            AddonMark::Absent => None,
+            AddonMark::At { version, .. } | AddonMark::Drifted { version, .. } => Some(version),
+            AddonMark::Foreign { version } => version.parse().ok(),
+        };
+        let own = order.on(name).iter().filter_map(|(_, at)| match &order.actions()[*at].kind {
+            ActionKind::AddonApply { to, .. } | ActionKind::AddonAdopt { to, .. } => {
+                Some((*at, Some(to.clone())))
+            }
+            ActionKind::AddonRemove { .. } => Some((*at, None)),
+            _ => None,
         });
-    }
+        (name, chain(order, format_args!("add-on {name}"), now, own.collect(), notes))
+    });
+    let addons = addons.collect();
     let is_addon = cluster.addons.keys().any(|addon| addon.as_str() == "kube-proxy");
     let mut proxies_now = Versions::new();
     for node in state.nodes.values().filter(|_| !is_addon) {
@@ -210,6 +217,22 @@ fn stages<'a>(
     }
     let unchanged = |value| vec![Stage { value, begins: None, ends: None }];
     Stages { api, pools, loose: unchanged(now.loose), proxies: unchanged(proxies_now), addons }
+}
+
+/// The add-ons that are there, come, or are worked on, by name.
+fn addon_names<'a>(
+    cluster: &'a Cluster,
+    state: &'a ClusterState,
+    order: &Order<'a>,
+) -> Vec<&'a AddonName> {
+    let mut names: Vec<&AddonName> = cluster.addons.keys().collect();
+    let there = state.addons.iter().filter(|(_, a)| a.parent.is_some() || a.foreign.is_some());
+    let worked_on = order.on_addons().iter().map(|(name, _)| *name);
+    let others = there.map(|(name, _)| name).chain(worked_on);
+    names.extend(others.filter(|name| !cluster.addons.contains_key(*name)));
+    names.sort_unstable();
+    names.dedup();
+    names
 }
 
 /// How many nodes of which versions there are.
@@ -225,7 +248,7 @@ fn running<'a>(cluster: &Cluster, nodes: &Nodes<'a>) -> Running<'a> {
     let mut loose = Versions::new();
     for (node, own) in nodes.each() {
         let mut is_loose = !node.control_plane;
-        for pool in own {
+        for pool in own.iter() {
             is_loose = false;
             let (count, versions) = &mut pools[pool];
             *count = count.saturating_add(1);
@@ -383,7 +406,7 @@ fn addon(
             }
         }
         for (other, range) in &release.requires {
-            let theirs = stages.addons.get(other).map_or(nothing.as_slice(), Vec::as_slice);
+            let theirs = stages.addon(other).unwrap_or(&nothing);
             for there in theirs.iter().filter(|t| meet(order, stage, t) && !were_there(stage, t)) {
                 if !there.value.as_ref().is_some_and(|version| range.contains(version)) {
                     let shown = there.value.as_ref().map_or("no".to_owned(), ToString::to_string);
@@ -394,7 +417,7 @@ fn addon(
             }
         }
         for (other, range) in &release.conflicts {
-            let theirs = stages.addons.get(other).into_iter().flatten();
+            let theirs = stages.addon(other).unwrap_or_default().iter();
             for there in theirs.filter(|t| meet(order, stage, t) && !were_there(stage, t)) {
                 if let Some(met) = there.value.as_ref().filter(|version| range.contains(version)) {
                     notes.push(format!(

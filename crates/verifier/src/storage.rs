@@ -22,22 +22,16 @@ pub(crate) fn check(
     order: &Order<'_>,
     notes: &mut Vec<String>,
 ) {
-    let mut by_addon: BTreeMap<&AddonName, Vec<usize>> = BTreeMap::new();
-    for (at, action) in order.actions().iter().enumerate() {
-        if let Some(name) = action.kind.addon() {
-            by_addon.entry(name).or_default().push(at);
+    for own in order.on_addons().chunk_by(|(one, _), (other, _)| one == other) {
+        let [(name, _), ..] = own else { continue };
+        let mut places: Vec<usize> = own.iter().map(|(_, at)| *at).collect();
+        let before = |at: &usize| own.iter().filter(|(_, it)| order.precedes(*it, *at)).count();
+        places.sort_by_key(before);
+        if places.windows(2).any(|pair| !order.precedes(pair[0], pair[1])) {
+            notes.push(format!("two actions on {name} may run at once"));
+            continue;
         }
-    }
-    for (name, mut own) in by_addon {
-        if own.len() > 1 {
-            let all = own.clone();
-            own.sort_by_key(|at| all.iter().filter(|other| order.precedes(**other, *at)).count());
-            if own.windows(2).any(|pair| !order.precedes(pair[0], pair[1])) {
-                notes.push(format!("two actions on {name} may run at once"));
-                continue;
-            }
-        }
-        let kinds: Vec<&ActionKind> = own.iter().map(|at| &order.actions()[*at].kind).collect();
+        let kinds: Vec<&ActionKind> = places.iter().map(|at| &order.actions()[*at].kind).collect();
         // Of a plan that was begun, what comes after what was done counts.
         let now = AddonMark::of(state, name);
         let done = kinds.iter().rposition(|kind| reaches(kind, &now)).map_or(0, |last| last + 1);
