@@ -1,6 +1,7 @@
 //! The ids of actions. In a large plan nothing is compared and copied as often, so an id is its text
 //! and nothing else.
 
+use std::cmp::Ordering;
 use std::fmt;
 use std::str::FromStr;
 
@@ -13,9 +14,22 @@ use crate::text::as_text;
 
 /// The id of an action: a stable digest of its target, kind and hop, at most 12 letters, digits, `-`,
 /// `_` and `.`.
-#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, JsonSchema)]
+#[derive(Clone, Copy, PartialEq, Eq, Hash, JsonSchema)]
 #[schemars(with = "String")]
 pub struct ActionId([u8; Self::LENGTH_MAX]);
+
+/// As their texts: large plans are sorted by ids, so they are compared as numbers.
+impl Ord for ActionId {
+    fn cmp(&self, other: &Self) -> Ordering {
+        self.number().cmp(&other.number())
+    }
+}
+
+impl PartialOrd for ActionId {
+    fn partial_cmp(&self, other: &Self) -> Option<Ordering> {
+        Some(self.cmp(other))
+    }
+}
 
 impl ActionId {
     /// As many digits as [`Digest::short`](crate::Digest::short) has.
@@ -25,6 +39,13 @@ impl ActionId {
     pub(crate) fn digest_of<T: Serialize>(value: &T) -> Self {
         let bytes = serde_json::to_vec(value).expect("what is digested has only string keys");
         Self(digest::digits(&bytes))
+    }
+
+    /// The bytes of the text as a number.
+    fn number(self) -> u128 {
+        let mut bytes = [0; 16];
+        bytes[..Self::LENGTH_MAX].copy_from_slice(&self.0);
+        u128::from_be_bytes(bytes)
     }
 
     /// The id as it was written.

@@ -106,25 +106,26 @@ impl ClusterState {
         &'a self,
         lists: impl IntoIterator<Item = &'a [GroupName]>,
     ) -> (Vec<NamedNodes<'a>>, NamedNodes<'a>) {
-        let mut lists_of: Vec<(&InstanceId, usize)> = Vec::new();
+        let mut lists_of: Vec<(u64, &InstanceId, usize)> = Vec::with_capacity(self.nodes.len());
         let (mut nodes, mut others) = (Vec::new(), Vec::new());
         for (list, groups) in lists.into_iter().enumerate() {
             nodes.push(Vec::new());
             let groups = groups.iter().filter_map(|name| self.groups.get(name));
             let instances = groups.flat_map(|group| &group.instances);
-            lists_of.extend(instances.map(|instance| (&instance.id, list)));
+            lists_of.extend(instances.map(|i| (i.id.tail(), &i.id, list)));
         }
         lists_of.sort_unstable();
         lists_of.dedup();
         for (name, node) in &self.nodes {
-            let id = node.instance.as_ref();
-            let first = lists_of.partition_point(|(other, _)| Some(*other) < id);
-            let own = lists_of[first..].iter().take_while(|(other, _)| Some(*other) == id);
-            let mut lists = own.peekable();
+            let id = node.instance.as_ref().map(|id| (id.tail(), id));
+            let first = lists_of.partition_point(|(tail, other, _)| Some((*tail, *other)) < id);
+            let own = lists_of[first..].iter();
+            let mut lists =
+                own.take_while(|(_, other, _)| Some(*other) == node.instance.as_ref()).peekable();
             if lists.peek().is_none() {
                 others.push((name, node));
             }
-            lists.for_each(|(_, list)| nodes[*list].push((name, node)));
+            lists.for_each(|(.., list)| nodes[*list].push((name, node)));
         }
         (nodes, others)
     }

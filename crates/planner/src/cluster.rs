@@ -141,12 +141,11 @@ fn running(state: &ClusterState) -> BTreeSet<KubeVersion> {
 }
 
 /// The versions among many, most of which are the same.
-fn distinct<'v>(versions: impl Iterator<Item = &'v KubeVersion>) -> BTreeSet<KubeVersion> {
+fn distinct<'v>(versions: impl Iterator<Item = &'v KubeVersion>) -> BTreeSet<&'v KubeVersion> {
     let mut found = BTreeSet::new();
-    for version in versions {
-        if !found.contains(version) {
-            found.insert(version.clone());
-        }
+    let mut last = None;
+    for version in versions.filter(|version| last.replace(*version) != Some(*version)) {
+        found.insert(version);
     }
     found
 }
@@ -165,7 +164,6 @@ pub(crate) fn plan<'a>(
     let names = cluster.pools.iter().map(|pool| &pool.name);
     let api_servers = state.control_plane.iter().filter_map(|member| member.api_server.as_ref());
     let kubelets = state.nodes.values().map(|node| &node.kubelet);
-    let known = fleet.available.iter().chain(api_servers).chain(kubelets);
     let cordoned =
         state.nodes.values().filter(|node| node.annotations.contains_key(RollTag::CORDONED));
     let mut planner = ClusterPlanner {
@@ -177,7 +175,7 @@ pub(crate) fn plan<'a>(
         ways,
         nodes: names.zip(nodes.into_iter().map(Rc::from)).collect(),
         unpooled,
-        images: Images::of(state, known),
+        images: Images::of(fleet, state, distinct(api_servers.chain(kubelets))),
         cordoned: cordoned.filter_map(|node| node.instance.as_ref()).collect(),
         blockers: Vec::new(),
         actions: Vec::new(),
@@ -418,9 +416,10 @@ impl<'a> ClusterPlanner<'a> {
         let mut found = Vec::new();
         for pool in &self.cluster.pools {
             let nodes = self.nodes_of(pool);
-            let runs =
-                distinct(nodes.iter().flat_map(|(_, node)| checks::runs(node)).map(|(_, v)| v));
+            let runs = nodes.iter().flat_map(|(_, node)| checks::runs(node));
+            let runs = distinct(runs.map(|(_, version)| version)).into_iter().cloned().collect();
             let kubelets = distinct(nodes.iter().map(|(_, node)| &node.kubelet));
+            let kubelets = kubelets.into_iter().cloned().collect();
             let nodes = u32::try_from(nodes.len()).unwrap_or(u32::MAX);
             if nodes == 0 {
                 self.blockers.push(

@@ -8,7 +8,7 @@ use refit_model::{Cluster, ClusterState, Code, Fleet, KubeVersion, Severity, ske
 use crate::checks::Blocker;
 
 /// One hop of a control plane.
-#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Hop {
     /// What runs before: more than one version when an earlier hop was left half done.
     pub(crate) from: BTreeSet<KubeVersion>,

@@ -4,7 +4,7 @@ use std::cell::RefCell;
 use std::collections::{BTreeMap, BTreeSet};
 
 use refit_model::{
-    ClusterState, Code, GroupName, ImageId, ImagePattern, ImagePin, ImageState, KubeVersion,
+    ClusterState, Code, Fleet, GroupName, ImageId, ImagePattern, ImagePin, ImageState, KubeVersion,
 };
 
 use crate::checks::Blocker;
@@ -12,8 +12,10 @@ use crate::checks::Blocker;
 /// The images that were seen of a cluster. Its groups ask for the same few again and again.
 pub(crate) struct Images<'a> {
     seen: &'a [ImageState],
-    /// The versions that the fleet or the cluster knows.
-    known: BTreeSet<&'a KubeVersion>,
+    /// The versions that the fleet knows.
+    available: &'a [KubeVersion],
+    /// Those that the cluster runs.
+    runs: BTreeSet<&'a KubeVersion>,
     newest: RefCell<Vec<Newest<'a>>>,
     carried: RefCell<Vec<Carried<'a>>>,
 }
@@ -26,18 +28,17 @@ type Carried<'a> = (&'a ImagePattern, ImageId, Option<KubeVersion>);
 
 impl<'a> Images<'a> {
     pub(crate) fn of(
+        fleet: &'a Fleet,
         state: &'a ClusterState,
-        known: impl IntoIterator<Item = &'a KubeVersion>,
+        runs: BTreeSet<&'a KubeVersion>,
     ) -> Self {
-        let mut images = Self {
+        Self {
             seen: &state.images,
-            known: BTreeSet::new(),
+            available: &fleet.available,
+            runs,
             newest: RefCell::default(),
             carried: RefCell::default(),
-        };
-        // One by one: most are there already.
-        images.known.extend(known);
-        images
+        }
     }
 
     /// The newest image of `version`, among those that were seen.
@@ -102,8 +103,9 @@ impl<'a> Images<'a> {
             return version.clone();
         }
         let version = self.name_of(image).and_then(|name| {
-            let known = self.known.iter().find(|version| pattern.matches(version, name));
-            known.map_or_else(|| says(pattern, name), |version| Some((*version).clone()))
+            let known = self.available.iter().chain(self.runs.iter().copied());
+            let first = known.filter(|version| pattern.matches(version, name)).min();
+            first.map_or_else(|| says(pattern, name), |version| Some(version.clone()))
         });
         asked.push((pattern, image.clone(), version.clone()));
         version

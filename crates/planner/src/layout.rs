@@ -14,9 +14,8 @@ use refit_model::{
 
 use crate::graph::{Tie, Ties};
 use crate::hops::is_newer;
-use crate::parts::PoolWay;
 use crate::storage;
-use crate::timeline::Step;
+use crate::timeline::{PoolNow, Step};
 use crate::way::{Move, Way};
 
 /// What becomes one action of each cluster.
@@ -47,7 +46,7 @@ pub(crate) struct Layout {
 impl Layout {
     /// The layout of a way of these pools, as they are declared. Where not `at_once`, they are rolled
     /// one after the other.
-    pub(crate) fn of(fleet: &Fleet, way: &Way, pools: &[PoolWay], at_once: bool) -> Self {
+    pub(crate) fn of(fleet: &Fleet, way: &Way, pools: &[PoolNow], at_once: bool) -> Self {
         let mut draft = Draft { fleet, way, pools, at_once, tasks: Vec::new(), ties: Vec::new() };
         let last = draft.draw();
         let (ties, circle) = match Ties::of(draft.tasks.len(), draft.ties) {
@@ -70,7 +69,7 @@ type InSlot<'w> = (usize, &'w AddonName, usize, &'w Move);
 struct Draft<'w> {
     fleet: &'w Fleet,
     way: &'w Way,
-    pools: &'w [PoolWay],
+    pools: &'w [PoolNow],
     at_once: bool,
     tasks: Vec<Task>,
     ties: Vec<Tie>,
@@ -180,7 +179,7 @@ impl<'w> Draft<'w> {
             }
             Step::Roll { pools, to, .. } => {
                 let mut rolls: Vec<usize> = Vec::new();
-                for PoolWay { name, kubelets } in self.pools {
+                for PoolNow { name, kubelets, .. } in self.pools {
                     if pools.contains(name) {
                         let from = self.runs_before(name, kubelets, to);
                         rolls.push(self.put(Task::Roll { step: at, pool: name.clone(), from }));

@@ -21,6 +21,7 @@ mod layout;
 mod no_way;
 mod parts;
 mod search;
+mod situation;
 mod storage;
 mod support;
 mod timeline;

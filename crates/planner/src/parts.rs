@@ -1,18 +1,18 @@
 //! A cluster's node pools and add-ons as the parts of a search, and back.
 
 use std::collections::BTreeSet;
-use std::hash::{DefaultHasher, Hash, Hasher};
 
 use refit_model::{
-    Addon, AddonMark, AddonName, AddonState, AddonVersion, Cluster, ClusterState, Code, Fleet,
-    KubeVersion, Milestone, Minor, PoolName, skew,
+    Addon, AddonMark, AddonName, AddonState, AddonVersion, Cluster, Code, Fleet, KubeVersion,
+    Milestone, Minor, PoolName, skew,
 };
 
 use crate::checks::Blocker;
 use crate::hops;
 use crate::search::{Part, Problem, STATES_MAX, States, Weight, only};
+use crate::situation::{Seen, Situation};
 use crate::support::{Rule, Rules, Version, Without};
-use crate::timeline::{self, Phase, PoolNow};
+use crate::timeline::{Phase, PoolNow};
 
 /// One add-on on its way.
 #[derive(Clone, Debug)]
@@ -28,6 +28,8 @@ pub(crate) struct Route<'a> {
     pub(crate) goal: Version,
     /// Whether something has to be done although the version is right already.
     touch: bool,
+    /// The add-ons that some version of it requires or conflicts with.
+    names: BTreeSet<&'a AddonName>,
 }
 
 impl Route<'_> {
@@ -35,13 +37,9 @@ impl Route<'_> {
         &self.versions[0]
     }
 
-    /// Whether some version of it requires or conflicts with another add-on.
-    fn names(&self, other: &Route<'_>) -> bool {
-        let mut releases = self.addon.into_iter().flat_map(|addon| addon.versions.values());
-        releases.any(|release| {
-            release.requires.contains_key(&other.name)
-                || release.conflicts.contains_key(&other.name)
-        })
+    /// Whether some version of one requires or conflicts with the other.
+    pub(crate) fn is_bound_to(&self, other: &Route<'_>) -> bool {
+        self.names.contains(&other.name) || other.names.contains(&self.name)
     }
 
     /// Whether it goes back to an older version.
@@ -55,18 +53,8 @@ impl Route<'_> {
     }
 }
 
-/// As far as the way depends on it.
-impl PartialEq for Route<'_> {
-    fn eq(&self, other: &Self) -> bool {
-        let Self { name, addon, live, versions, goal, touch } = self;
-        (name, versions, goal, touch) == (&other.name, &other.versions, &other.goal, &other.touch)
-            && addon.map(std::ptr::from_ref) == other.addon.map(std::ptr::from_ref)
-            && live.map(|live| &live.crds) == other.live.map(|live| &live.crds)
-    }
-}
-
 /// Pools that run the same minors, and so can make the same way.
-#[derive(Clone, Debug, PartialEq, Hash)]
+#[derive(Clone, Debug)]
 pub(crate) struct Pools {
     pub(crate) names: BTreeSet<PoolName>,
     pub(crate) runs: BTreeSet<KubeVersion>,
@@ -82,22 +70,15 @@ impl Pools {
     }
 }
 
-/// A pool as it is declared, and what the kubelets of its nodes run.
-#[derive(Clone, Debug, PartialEq)]
-pub(crate) struct PoolWay {
-    pub(crate) name: PoolName,
-    pub(crate) kubelets: BTreeSet<KubeVersion>,
-}
-
 /// What a part stands for.
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, Debug)]
 pub(crate) enum Kind<'a> {
     Pools(Pools),
     Addon(Route<'a>),
 }
 
-/// The parts of a cluster. Where they are equal, so is the way.
-#[derive(Clone, Debug, PartialEq)]
+/// The parts of a cluster.
+#[derive(Clone, Debug)]
 pub(crate) struct Parts<'a> {
     pub(crate) phases: Vec<Phase>,
     pub(crate) kinds: Vec<Kind<'a>>,
@@ -105,10 +86,6 @@ pub(crate) struct Parts<'a> {
     names: BTreeSet<AddonName>,
     loose: BTreeSet<Minor>,
     target: KubeVersion,
-    /// All pools, in the order in which they are declared.
-    pub(crate) declared: Vec<PoolWay>,
-    /// Whether several pools may be rolled at once.
-    pub(crate) at_once: bool,
 }
 
 impl<'a> Parts<'a> {
@@ -116,25 +93,13 @@ impl<'a> Parts<'a> {
     pub(crate) fn of(
         fleet: &'a Fleet,
         cluster: &Cluster,
-        state: &'a ClusterState,
-        phases: Vec<Phase>,
-        pools: &[PoolNow],
-        stay: &BTreeSet<AddonName>,
-        named: bool,
+        situation: &Situation<'a>,
     ) -> Result<Self, Vec<Blocker>> {
-        let mut kinds: Vec<Kind<'a>> =
-            alike(pools, &cluster.kubernetes.value).into_iter().map(Kind::Pools).collect();
-        let installed = state.addons.iter().filter(|(_, addon)| addon.parent.is_some());
-        let names: BTreeSet<AddonName> =
-            cluster.addons.keys().chain(installed.map(|(name, _)| name)).cloned().collect();
+        let Situation { phases, pools, target, loose, addons, named, .. } = situation;
+        let mut kinds: Vec<Kind<'a>> = alike(pools, target).into_iter().map(Kind::Pools).collect();
         let mut blockers = Vec::new();
-        for name in &names {
-            let found = if stay.contains(name) {
-                Ok(staying(fleet, cluster, state, name))
-            } else {
-                route(fleet, cluster, state, name, named)
-            };
-            match found {
+        for seen in addons {
+            match route(fleet, cluster, seen, *named) {
                 Ok(route) => kinds.push(Kind::Addon(route)),
                 Err(blocker) => blockers.push(blocker),
             }
@@ -142,26 +107,13 @@ impl<'a> Parts<'a> {
         if !blockers.is_empty() {
             return Err(blockers);
         }
-        let target = cluster.kubernetes.value.clone();
-        let declared = pools
-            .iter()
-            .map(|pool| PoolWay { name: pool.name.clone(), kubelets: pool.kubelets.clone() });
-        let (declared, at_once) = (declared.collect(), cluster.max_parallel_pools > 1);
-        let loose = timeline::loose(state);
-        Ok(Self { phases, kinds, names, loose, target, declared, at_once })
-    }
-
-    /// A number that is the same where the parts are.
-    pub(crate) fn number(&self) -> u64 {
-        let mut hasher = DefaultHasher::new();
-        self.phases.hash(&mut hasher);
-        for kind in &self.kinds {
-            match kind {
-                Kind::Pools(pools) => pools.hash(&mut hasher),
-                Kind::Addon(route) => route.start().hash(&mut hasher),
-            }
-        }
-        hasher.finish()
+        Ok(Self {
+            phases: phases.clone(),
+            kinds,
+            names: addons.iter().map(|seen| seen.name.clone()).collect(),
+            loose: loose.clone(),
+            target: (*target).clone(),
+        })
     }
 
     /// Some of the parts by themselves.
@@ -197,7 +149,7 @@ impl<'a> Parts<'a> {
             for (other, pools) in self.pools() {
                 self.kubelets(&mut problem, (other, pools), (at, route), without);
             }
-            let bound = |there: &Route<'_>| route.names(there) || there.names(route);
+            let bound = |there: &Route<'_>| route.is_bound_to(there);
             for (other, there) in self.routes().filter(|(o, there)| *o > at && bound(there)) {
                 let (one, two) = (route.rules(without), there.rules(without));
                 clashes(&mut problem, (at, &route.versions), (other, &there.versions), |a, b| {
@@ -459,25 +411,6 @@ fn alike(pools: &[PoolNow], target: &KubeVersion) -> Vec<Pools> {
     found
 }
 
-/// An add-on that stays as it is.
-fn staying<'a>(
-    fleet: &'a Fleet,
-    cluster: &Cluster,
-    state: &'a ClusterState,
-    name: &AddonName,
-) -> Route<'a> {
-    let declared = cluster.addons.get(name).map(|target| target.version.value.clone());
-    let start = start(&AddonMark::of(state, name), declared.as_ref());
-    Route {
-        name: name.clone(),
-        addon: fleet.addons.get(name),
-        live: state.addons.get(name),
-        versions: vec![start.clone()],
-        goal: start,
-        touch: false,
-    }
-}
-
 /// What is there. A foreign copy of which nobody knows the version counts as what is declared.
 fn start(mark: &AddonMark, declared: Option<&AddonVersion>) -> Version {
     match mark {
@@ -491,18 +424,20 @@ fn start(mark: &AddonMark, declared: Option<&AddonVersion>) -> Version {
 fn route<'a>(
     fleet: &'a Fleet,
     cluster: &Cluster,
-    state: &'a ClusterState,
-    name: &AddonName,
+    seen: &Seen<'a>,
     named: bool,
 ) -> Result<Route<'a>, Blocker> {
-    let addon = fleet.addons.get(name);
-    let goal: Version = cluster.addons.get(name).map(|target| target.version.value.clone());
-    let live = state.addons.get(name);
-    let mark = AddonMark::of(state, name);
-    if let (AddonMark::Foreign { .. }, Some(copy)) =
-        (&mark, live.and_then(|live| live.foreign.as_ref()))
-        && let Some(manager) = copy.live_managers.first()
-    {
+    let Seen { name, live, mark, goal, stays } = seen;
+    let (name, live) = ((*name).clone(), *live);
+    let addon = fleet.addons.get(&name);
+    let releases = addon.into_iter().flat_map(|addon| addon.versions.values());
+    let names = releases.flat_map(|r| r.requires.keys().chain(r.conflicts.keys())).collect();
+    let start = start(mark, *goal);
+    if *stays {
+        let (versions, goal) = (vec![start.clone()], start);
+        return Ok(Route { name, addon, live, versions, goal, touch: false, names });
+    }
+    if let Some(manager) = seen.manager() {
         return Err(Blocker::new(
             Code::RF020,
             format!("is managed by {manager}, which still writes to it"),
@@ -512,7 +447,7 @@ fn route<'a>(
         )
         .of(name));
     }
-    let start = start(&mark, goal.as_ref());
+    let goal: Version = goal.cloned();
     if let (Some(start), Some(goal)) = (&start, &goal)
         && start > goal
         && !named
@@ -520,7 +455,7 @@ fn route<'a>(
         let evidence = format!("runs {start}, newer than {goal}");
         return Err(hops::not_named(cluster, evidence).of(name));
     }
-    let touch = match (&mark, &goal) {
+    let touch = match (mark, &goal) {
         (_, None) => false,
         (AddonMark::At { version, digest }, Some(goal)) => {
             version == goal
@@ -530,7 +465,7 @@ fn route<'a>(
         _ => start == goal,
     };
     let versions = on_the_way(addon, &start, &goal, touch);
-    Ok(Route { name: name.clone(), addon, live, versions, goal, touch })
+    Ok(Route { name, addon, live, versions, goal, touch, names })
 }
 
 /// The versions from what was found to what is declared. Of more than fit into a search those next

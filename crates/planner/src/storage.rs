@@ -119,7 +119,8 @@ impl Storage<'_> {
         to: Option<&AddonVersion>,
         start: Option<&AddonVersion>,
     ) -> bool {
-        let Some(to) = to.and_then(|to| release(self.addon, to)) else { return true };
+        let to = to.and_then(|to| release(self.addon, to));
+        let Some(to) = to.filter(|to| !to.crds().is_empty()) else { return true };
         !matches!(self.step(from, to, start), Step::Never { .. })
     }
 

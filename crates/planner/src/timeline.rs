@@ -17,7 +17,7 @@ pub(crate) enum Step {
 }
 
 /// A pool as the search needs it.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq)]
 pub(crate) struct PoolNow {
     pub(crate) name: PoolName,
     /// What its kubelets, and the kube-proxies that come with its images, run.
@@ -41,7 +41,7 @@ impl PoolNow {
 
 /// A time in which the control plane stays as it is: before the first hop, between two of them,
 /// or after the last one.
-#[derive(Clone, Debug, PartialEq, Hash)]
+#[derive(Clone, Debug, PartialEq)]
 pub(crate) struct Phase {
     /// The hop that leads here; none for what was found.
     pub(crate) hop: Option<Hop>,

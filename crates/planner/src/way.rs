@@ -6,7 +6,8 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::rc::Rc;
 
 use refit_model::{
-    AddonName, Because, Cluster, ClusterState, Code, Fleet, Milestone, PoolName, Severity,
+    AddonName, Because, Cluster, ClusterState, Code, Fleet, Milestone, Placement, PoolName,
+    Severity,
 };
 
 use crate::checks::Blocker;
@@ -15,6 +16,7 @@ use crate::layout::Layout;
 use crate::no_way;
 use crate::parts::{Kind, Parts, Route};
 use crate::search::{Event, Known, What};
+use crate::situation::Situation;
 use crate::storage::{self, Migrations};
 use crate::support::{Version, Without};
 use crate::timeline::Step;
@@ -70,45 +72,50 @@ impl Way {
     }
 }
 
-/// Parts of which the way is known.
-type Trodden<'a> = (Parts<'a>, Rc<Way>);
+/// A situation of which the way is known.
+type Trodden<'a> = (Situation<'a>, Rc<Way>);
 
-/// The ways of a plan. Clusters with the same parts make the same way, which is worked out once.
+/// The ways of a plan. Clusters in the same situation make the same way, which is worked out once.
 #[derive(Debug, Default)]
 pub(crate) struct Ways<'a> {
     known: Known,
-    /// By the number of their parts.
+    /// By the number of the situation.
     found: RefCell<BTreeMap<u64, Vec<Trodden<'a>>>>,
 }
 
 impl<'a> Ways<'a> {
-    /// The cheapest way of a cluster, or why there is none. Some add-ons stay as they are, and none
-    /// goes back unless the cluster was named for it.
+    /// The cheapest way of a cluster, or why there is none.
     pub(crate) fn cheapest(
         &self,
         fleet: &Fleet,
         cluster: &Cluster,
-        parts: Parts<'a>,
+        situation: Situation<'a>,
     ) -> Result<Rc<Way>, Vec<Blocker>> {
-        let number = parts.number();
+        let number = situation.number();
         if let Some(alike) = self.found.borrow().get(&number)
-            && let Some((_, way)) = alike.iter().find(|(known, _)| *known == parts)
+            && let Some((_, way)) = alike.iter().find(|(known, _)| *known == situation)
         {
             return Ok(Rc::clone(way));
         }
+        let parts = Parts::of(fleet, cluster, &situation)?;
         let events = parts
             .problem(&Without::new())
             .solve(&self.known)
             .map_err(|failures| no_way::explain(fleet, cluster, &parts, &failures))?;
-        let way = Rc::new(lay_out(fleet, &parts, events));
-        self.found.borrow_mut().entry(number).or_default().push((parts, Rc::clone(&way)));
+        let way = Rc::new(lay_out(fleet, &situation, &parts, events));
+        self.found.borrow_mut().entry(number).or_default().push((situation, Rc::clone(&way)));
         Ok(way)
     }
 }
 
 /// Puts the events of all components into one order: slot by slot the moves, then the rolls.
 /// Pools that no add-on waits for are rolled together with the first of the phase that one does.
-fn lay_out(fleet: &Fleet, parts: &Parts<'_>, components: Vec<Vec<Event>>) -> Way {
+fn lay_out(
+    fleet: &Fleet,
+    situation: &Situation<'_>,
+    parts: &Parts<'_>,
+    components: Vec<Vec<Event>>,
+) -> Way {
     let mut way = Way::default();
     let mut last: Vec<Version> = parts.kinds.iter().map(start).collect();
     let mut rolls: BTreeMap<(usize, usize), BTreeSet<usize>> = BTreeMap::new();
@@ -164,7 +171,7 @@ fn lay_out(fleet: &Fleet, parts: &Parts<'_>, components: Vec<Vec<Event>>) -> Way
         Ok(migrations) => way.migrations = migrations,
         Err(stuck) => way.stuck = stuck,
     }
-    way.layout = Layout::of(fleet, &way, &parts.declared, parts.at_once);
+    way.layout = Layout::of(fleet, &way, &situation.pools, situation.at_once);
     way
 }
 
@@ -179,7 +186,7 @@ fn start(kind: &Kind<'_>) -> Version {
 /// that do not go together, or that a file asks for.
 fn orders(parts: &Parts<'_>, way: &Way) -> Vec<Order> {
     let mut orders = Vec::new();
-    for (_, route) in parts.routes() {
+    for (at, route) in parts.routes() {
         let moves = way.moves.get(&route.name).map(Vec::as_slice).unwrap_or_default();
         for (nth, pair) in moves.windows(2).enumerate() {
             if pair[0].slot == pair[1].slot {
@@ -190,7 +197,7 @@ fn orders(parts: &Parts<'_>, way: &Way) -> Vec<Order> {
                 });
             }
         }
-        for (_, other) in parts.routes().filter(|(_, other)| other.name != route.name) {
+        for (_, other) in parts.routes().filter(|(other, _)| *other != at) {
             let theirs = way.moves.get(&other.name).map(Vec::as_slice).unwrap_or_default();
             for (nth, leaves) in moves.iter().enumerate() {
                 for (mth, comes) in theirs.iter().enumerate().filter(|(_, m)| m.slot == leaves.slot)
@@ -214,6 +221,12 @@ fn orders(parts: &Parts<'_>, way: &Way) -> Vec<Order> {
 fn placed(first: &Route<'_>, then: &Route<'_>) -> Option<Because> {
     let (first, then) =
         if first.goes_back() && then.goes_back() { (then, first) } else { (first, then) };
+    let places = |route: &Route<'_>| {
+        route.addon.is_some_and(|addon| addon.placement != Placement::default())
+    };
+    if !places(first) && !places(then) {
+        return None;
+    }
     let (early, late) = (Milestone::Addon(first.name.clone()), Milestone::Addon(then.name.clone()));
     if first.addon.is_some_and(|addon| addon.placement.before.contains(&late)) {
         return Some(Because::Placement { addon: first.name.clone(), milestone: late });
@@ -229,6 +242,9 @@ fn apart(
     then: &Route<'_>,
     comes: &Version,
 ) -> Option<Because> {
+    if !first.is_bound_to(then) {
+        return None;
+    }
     let without = Without::new();
     let each = [(first, leaves, then, comes), (then, comes, first, leaves)];
     each.into_iter().find_map(|(own, version, other, there)| {

@@ -47,8 +47,8 @@ fn kubelets_that_stay(
     };
     let rolled: Vec<bool> = cluster.pools.iter().map(rolls).collect();
     let mut stay = BTreeSet::new();
-    for (node, own) in nodes.each().iter().filter(|(node, _)| !node.control_plane) {
-        if !own.iter().any(|pool| rolled[pool]) {
+    for (node, mut own) in nodes.each().filter(|(node, _)| !node.control_plane) {
+        if !own.any(|pool| rolled[pool]) {
             stay.insert(node.kubelet.minor());
         }
     }

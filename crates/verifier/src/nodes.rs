@@ -1,62 +1,56 @@
 //! The nodes of a cluster with the pools that they are of, found by one look at all of them.
 
-#![expect(clippy::disallowed_types, reason = "a hash map is asked here, and never gone through")]
-
-use std::collections::{BTreeSet, HashMap};
+use std::collections::BTreeSet;
+use std::ops::Range;
 
 use refit_model::{Cluster, ClusterState, InstanceId, KubeVersion, NodeState};
 
 /// Versions, each once, ascending.
 pub(crate) type Versions<'a> = Vec<&'a KubeVersion>;
 
-/// The pools of a machine, by their places in the cluster's file: mostly one, or none.
-#[derive(Clone, Default)]
-pub(crate) struct Owners {
-    first: Option<usize>,
-    others: Vec<usize>,
-}
-
-impl Owners {
-    fn add(&mut self, pool: usize) {
-        match self.first {
-            None => self.first = Some(pool),
-            Some(first) if first == pool || self.others.contains(&pool) => {}
-            Some(_) => self.others.push(pool),
-        }
-    }
-
-    pub(crate) fn iter(&self) -> impl Iterator<Item = usize> {
-        self.first.iter().chain(&self.others).copied()
-    }
-}
-
 /// The nodes of a cluster, each with the pools whose groups have its instance.
-pub(crate) struct Nodes<'a>(Vec<(&'a NodeState, Owners)>);
+pub(crate) struct Nodes<'a> {
+    /// The instances of all pools, each with the place of its pool in the cluster's file.
+    owners: Vec<(u64, &'a InstanceId, usize)>,
+    /// Each node with its owners.
+    nodes: Vec<(&'a NodeState, Range<usize>)>,
+}
 
 impl<'a> Nodes<'a> {
     pub(crate) fn of(cluster: &Cluster, state: &'a ClusterState) -> Self {
-        let mut owners: HashMap<&InstanceId, Owners> = HashMap::with_capacity(state.nodes.len());
+        let mut owners: Vec<(u64, &InstanceId, usize)> = Vec::with_capacity(state.nodes.len());
         for (at, pool) in cluster.pools.iter().enumerate() {
             let groups = pool.groups.iter().filter_map(|name| state.groups.get(name));
-            for instance in groups.flat_map(|group| &group.instances) {
-                owners.entry(&instance.id).or_default().add(at);
+            for group in groups {
+                owners.extend(group.instances.iter().map(|i| (i.id.tail(), &i.id, at)));
             }
         }
+        owners.sort_unstable();
+        owners.dedup();
         let own = |node: &NodeState| {
-            let own = node.instance.as_ref().and_then(|id| owners.get(id));
-            own.cloned().unwrap_or_default()
+            let Some(id) = node.instance.as_ref() else { return 0..0 };
+            let key = (id.tail(), id);
+            let first = owners.partition_point(|(tail, other, _)| (*tail, *other) < key);
+            let count = owners[first..].iter().take_while(|(_, other, _)| *other == id).count();
+            first..first + count
         };
-        Self(state.nodes.values().map(|node| (node, own(node))).collect())
+        let nodes = state.nodes.values().map(|node| (node, own(node))).collect();
+        Self { owners, nodes }
     }
 
-    pub(crate) fn each(&self) -> &[(&'a NodeState, Owners)] {
-        &self.0
+    /// Each node, with the places of the pools whose groups have its instance.
+    pub(crate) fn each(
+        &self,
+    ) -> impl Iterator<Item = (&'a NodeState, impl Iterator<Item = usize> + '_)> + '_ {
+        self.nodes
+            .iter()
+            .map(|(node, own)| (*node, self.owners[own.clone()].iter().map(|(.., pool)| *pool)))
     }
 
     /// What all kubelets run.
     pub(crate) fn kubelets(&self) -> BTreeSet<&'a KubeVersion> {
         let mut versions = Versions::new();
-        self.0.iter().for_each(|(node, _)| add(&mut versions, &node.kubelet));
+        self.nodes.iter().for_each(|(node, _)| add(&mut versions, &node.kubelet));
         versions.into_iter().collect()
     }
 }

@@ -248,7 +248,7 @@ fn running<'a>(cluster: &Cluster, nodes: &Nodes<'a>) -> Running<'a> {
     let mut loose = Versions::new();
     for (node, own) in nodes.each() {
         let mut is_loose = !node.control_plane;
-        for pool in own.iter() {
+        for pool in own {
             is_loose = false;
             let (count, versions) = &mut pools[pool];
             *count = count.saturating_add(1);

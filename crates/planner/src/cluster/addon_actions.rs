@@ -136,6 +136,9 @@ impl ClusterPlanner<'_> {
             Some(from) => objects(from).iter().map(|manifest| &manifest.object).collect(),
             None => self.state.addons.get(name).into_iter().flat_map(|a| &a.members).collect(),
         };
+        if there.is_empty() {
+            return BTreeSet::new();
+        }
         let stays: BTreeSet<_> =
             objects(to).iter().map(|manifest| manifest.object.identity()).collect();
         there

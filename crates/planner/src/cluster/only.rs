@@ -12,7 +12,7 @@ use super::ClusterPlanner;
 use crate::checks::Blocker;
 use crate::few::few;
 use crate::hops::Hop;
-use crate::parts::Parts;
+use crate::situation::Situation;
 use crate::timeline::{self, PoolNow};
 use crate::way::Way;
 
@@ -47,9 +47,8 @@ impl ClusterPlanner<'_> {
         let named = self.may_go_back();
         let try_with = |hops: &[Hop], stay: &BTreeSet<AddonName>| {
             let phases = timeline::phases(self.state, live, hops, pools, target);
-            let parts =
-                Parts::of(self.fleet, self.cluster, self.state, phases, pools, stay, named)?;
-            self.ways.cheapest(self.fleet, self.cluster, parts)
+            let situation = Situation::of(self.cluster, self.state, phases, pools, stay, named);
+            self.ways.cheapest(self.fleet, self.cluster, situation)
         };
         let Some(only) = self.options.selection.only else {
             return try_with(hops, &BTreeSet::new());

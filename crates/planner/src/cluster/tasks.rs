@@ -14,6 +14,7 @@ use crate::way::Way;
 impl ClusterPlanner<'_> {
     /// Makes the action of every task. What cannot be made is a blocker.
     pub(super) fn act(&mut self, way: &Way) {
+        self.actions.reserve_exact(way.layout.tasks.len());
         for task in &way.layout.tasks {
             let action = match task {
                 Task::Hop { step } => match &way.steps[*step] {
