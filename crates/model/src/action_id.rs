@@ -20,12 +20,14 @@ pub struct ActionId([u8; Self::LENGTH_MAX]);
 
 /// As their texts: large plans are sorted by ids, so they are compared as numbers.
 impl Ord for ActionId {
+    #[inline]
     fn cmp(&self, other: &Self) -> Ordering {
         self.number().cmp(&other.number())
     }
 }
 
 impl PartialOrd for ActionId {
+    #[inline]
     fn partial_cmp(&self, other: &Self) -> Option<Ordering> {
         Some(self.cmp(other))
     }
@@ -42,6 +44,7 @@ impl ActionId {
     }
 
     /// The bytes of the text as a number.
+    #[inline]
     fn number(self) -> u128 {
         let mut bytes = [0; 16];
         bytes[..Self::LENGTH_MAX].copy_from_slice(&self.0);

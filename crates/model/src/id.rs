@@ -114,6 +114,7 @@ names! {
 impl InstanceId {
     /// The last eight characters as a number; 0 where there are fewer. Ids mostly differ by them, and
     /// numbers are compared faster than texts.
+    #[inline]
     pub fn tail(&self) -> u64 {
         self.as_str().as_bytes().last_chunk().map_or(0, |tail| u64::from_be_bytes(*tail))
     }

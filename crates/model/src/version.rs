@@ -147,23 +147,27 @@ impl KubeVersion {
         Some(text)
     }
 
+    #[inline]
     fn key(&self) -> (Minor, u16, bool, Option<&PreRelease>) {
         (self.minor, self.patch, self.pre.is_none(), self.pre.as_ref())
     }
 
     /// Whether both are the same Kubernetes release, whatever their vendors' suffixes.
+    #[inline]
     pub fn same_release(&self, other: &Self) -> bool {
         self.key() == other.key()
     }
 }
 
 impl Ord for KubeVersion {
+    #[inline]
     fn cmp(&self, other: &Self) -> Ordering {
         self.key().cmp(&other.key()).then_with(|| self.suffix.cmp(&other.suffix))
     }
 }
 
 impl PartialOrd for KubeVersion {
+    #[inline]
     fn partial_cmp(&self, other: &Self) -> Option<Ordering> {
         Some(self.cmp(other))
     }

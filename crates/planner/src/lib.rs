@@ -91,12 +91,8 @@ pub fn plan(fleet: &Fleet, snapshot: &Snapshot, options: &Options) -> Plan {
     let tied = waves::tie(fleet, planned, &undone);
     let mut findings: Vec<Finding> = Vec::new();
     let mut clusters = Vec::new();
-    let mut actions = tied.ends;
-    let (mut edges, mut implied): (Vec<Edge>, Vec<Edge>) = (Vec::new(), Vec::new());
-    let all = tied.clusters.values();
-    actions.reserve_exact(all.clone().map(|planned| planned.actions.len()).sum());
-    edges.reserve_exact(all.clone().map(|planned| planned.edges.len()).sum());
-    implied.reserve_exact(all.map(|planned| planned.implied.len()).sum());
+    let mut actions = vec![tied.ends];
+    let (mut edges, mut implied): (Vec<Vec<Edge>>, Vec<Vec<Edge>>) = (Vec::new(), Vec::new());
     let mut longest: BTreeMap<ClusterName, Period> = BTreeMap::new();
     for (name, planned) in tied.clusters {
         let Some(cluster) = fleet.clusters.get(&name) else { continue };
@@ -126,17 +122,14 @@ pub fn plan(fleet: &Fleet, snapshot: &Snapshot, options: &Options) -> Plan {
             kubelets_that_stay: planned.kubelets_that_stay,
         });
         findings.extend(planned.findings);
-        implied.extend(planned.implied);
-        edges.extend(planned.edges);
-        actions.extend(own);
+        implied.push(planned.implied);
+        edges.push(planned.edges);
+        actions.push(own);
     }
     findings.sort();
     findings.dedup();
-    // Those of a cluster are in order already.
-    let ends = |edge: &Edge| (edge.from, edge.to);
-    implied.sort_by_cached_key(ends);
-    edges.sort_by_cached_key(ends);
-    actions.sort_by_cached_key(|action| action.id);
+    let [edges, implied] = [edges, implied].map(|lists| in_order(lists, |e| (e.from, e.to)));
+    let actions = in_order(actions, |action| action.id);
     let works = actions.iter().filter_map(|action| Work::of(&action.kind)).map(|(work, _)| work);
     let measured = options.durations.only(&works.collect());
     Plan {
@@ -158,6 +151,20 @@ pub fn plan(fleet: &Fleet, snapshot: &Snapshot, options: &Options) -> Plan {
         findings,
         measured,
     }
+}
+
+/// All items of some lists, by a key, those with the same one as they come. They are large and many, so
+/// each is moved but once.
+fn in_order<T, K: Ord>(lists: Vec<Vec<T>>, key: impl Fn(&T) -> K) -> Vec<T> {
+    let each = lists.iter().enumerate();
+    let mut order: Vec<(K, usize, usize)> = each
+        .flat_map(|(list, items)| items.iter().enumerate().map(move |(at, item)| (list, at, item)))
+        .map(|(list, at, item)| (key(item), list, at))
+        .collect();
+    order.sort_unstable();
+    let mut lists: Vec<Vec<Option<T>>> =
+        lists.into_iter().map(|items| items.into_iter().map(Some).collect()).collect();
+    order.into_iter().filter_map(|(_, list, at)| lists[list][at].take()).collect()
 }
 
 /// What is the same for all clusters of a plan.

@@ -6,7 +6,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::rc::Rc;
 
 use refit_model::{
-    AddonName, Because, Cluster, ClusterState, Code, Fleet, Milestone, Placement, PoolName,
+    Addon, AddonName, Because, Cluster, ClusterState, Code, Fleet, Milestone, Placement, PoolName,
     Severity,
 };
 
@@ -270,7 +270,7 @@ fn notes_on_the_way(parts: &Parts<'_>, way: &Way) -> Vec<Blocker> {
     let mut notes = Vec::new();
     for (_, route) in parts.routes() {
         let moves = way.moves.get(&route.name).map(Vec::as_slice).unwrap_or_default();
-        if way.steps.is_empty() && moves.is_empty() {
+        if (way.steps.is_empty() && moves.is_empty()) || !route.addon.is_some_and(tells) {
             continue;
         }
         let mut lived: Lived = BTreeMap::new();
@@ -295,6 +295,13 @@ fn notes_on_the_way(parts: &Parts<'_>, way: &Way) -> Vec<Blocker> {
         notes.extend(knowledge::of_addon(&route.name, route.addon, &lived, &late));
     }
     notes
+}
+
+/// Whether there is anything to tell of an add-on's versions.
+fn tells(addon: &Addon) -> bool {
+    let known =
+        addon.versions.values().any(|release| release.known != refit_model::Known::default());
+    known || addon.may_be_unsupported_during_hop
 }
 
 /// What an add-on's state alone has to tell.
