@@ -174,12 +174,21 @@ impl ActionKind {
                 })
             }
             Self::ControlPlaneHop { to, .. } => write!(f, "control-plane {to}"),
-            Self::NodePoolRoll { pool, to, cause, .. } => write!(f, "pool {pool} {to} {cause:?}"),
+            Self::NodePoolRoll { pool, to, cause, .. } => {
+                ["pool ", pool.as_str(), " "].into_iter().try_for_each(|text| f.write_str(text))?;
+                write!(f, "{to} {cause:?}")
+            }
             Self::TidyUp { pool: Some(pool), .. } => write!(f, "tidy up pool {pool}"),
             Self::TidyUp { pool: None, .. } => f.write_str("tidy up control-plane"),
             Self::AddonApply { addon, to, digest, from, .. } => {
+                ["addon ", addon.as_str(), " "]
+                    .into_iter()
+                    .try_for_each(|text| f.write_str(text))?;
+                write!(f, "{to}")?;
                 let drifted = matches!(from, AddonMark::Drifted { .. });
-                write!(f, "addon {addon} {to} {} {drifted}", digest.short())
+                [" ", digest.short(), if drifted { " true" } else { " false" }]
+                    .into_iter()
+                    .try_for_each(|text| f.write_str(text))
             }
             Self::AddonAdopt { addon, to, .. } => write!(f, "adopt {addon} {to}"),
             Self::StorageMigration { addon, before, .. } => {

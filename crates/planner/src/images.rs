@@ -48,7 +48,7 @@ impl<'a> Images<'a> {
         version: &KubeVersion,
     ) -> Option<&'a ImageState> {
         let mut asked = self.newest.borrow_mut();
-        if let Some((.., newest)) = asked.iter().find(|(p, v, _)| *p == pattern && v == version) {
+        if let Some((.., newest)) = asked.iter().find(|(p, v, _)| v == version && *p == pattern) {
             return *newest;
         }
         let newest = self
@@ -99,7 +99,7 @@ impl<'a> Images<'a> {
         image: &ImageId,
     ) -> Option<KubeVersion> {
         let mut asked = self.carried.borrow_mut();
-        if let Some((.., version)) = asked.iter().find(|(p, i, _)| *p == pattern && i == image) {
+        if let Some((.., version)) = asked.iter().find(|(p, i, _)| i == image && *p == pattern) {
             return version.clone();
         }
         let version = self.name_of(image).and_then(|name| {

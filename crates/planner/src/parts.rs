@@ -11,7 +11,7 @@ use crate::checks::Blocker;
 use crate::hops;
 use crate::search::{Part, Problem, STATES_MAX, States, Weight, only};
 use crate::situation::{Seen, Situation};
-use crate::support::{Rule, Rules, Version, Without};
+use crate::support::{Held, Rule, Rules, Version, Without};
 use crate::timeline::{Phase, PoolNow};
 
 /// One add-on on its way.
@@ -152,9 +152,9 @@ impl<'a> Parts<'a> {
             let bound = |there: &Route<'_>| route.is_bound_to(there);
             for (other, there) in self.routes().filter(|(o, there)| *o > at && bound(there)) {
                 let (one, two) = (route.rules(without), there.rules(without));
-                clashes(&mut problem, (at, &route.versions), (other, &there.versions), |a, b| {
-                    one.goes_with(a.as_ref(), two.name, b.as_ref())
-                        && two.goes_with(b.as_ref(), one.name, a.as_ref())
+                let (here, there) = (one.all(&route.versions), two.all(&there.versions));
+                clashes(&mut problem, (at, &here), (other, &there), |a, b| {
+                    one.goes_with(*a, two.name, b.version) && two.goes_with(*b, one.name, a.version)
                 });
             }
             self.orders(&mut problem, at, route, without);
@@ -229,27 +229,25 @@ impl<'a> Parts<'a> {
         let rules = route.rules(without);
         let first = &self.phases[0];
         // On the way back add-ons come before the control plane, as far as it can take them then.
+        let all = rules.all(&route.versions);
         let goal = route.goal.as_ref();
+        let held = rules.held(goal);
         let goes_first =
-            route.goes_back() && rules.supports(goal, first, first) && rules.is_served(goal, first);
+            route.goes_back() && rules.supports(held, first, first) && rules.is_served(held, first);
         let (mut lives, mut lags, mut opens) = (Vec::new(), Vec::new(), Vec::new());
         for (at, phase) in self.phases.iter().enumerate() {
             let (mut live, mut lag): (States, States) = (0, 0);
-            for (state, version) in route.versions.iter().enumerate() {
-                let version = version.as_ref();
+            for (state, held) in all.iter().enumerate() {
                 let found = state == 0;
                 let loose = self.loose.iter().filter(|_| !found).copied();
-                let takes = rules.is_served(version, phase)
-                    && rules.takes(version, phase.beside.iter().copied().chain(loose))
-                    && (found || self.needs_nobody_else(route, version, without));
-                let supports = rules.supports(version, phase, first);
-                let late = phase.is_back() && goes_first && version != goal;
+                let takes = rules.is_served(*held, phase)
+                    && rules.takes(*held, phase.beside.iter().copied().chain(loose))
+                    && (found || self.needs_nobody_else(route, *held, without));
+                let supports = rules.supports(*held, phase, first);
+                let late = phase.is_back() && goes_first && held.version != goal;
                 if (found && at == 0) || (takes && supports && !late) {
                     live |= only(state);
-                } else if at > 0
-                    && takes
-                    && !supports
-                    && rules.may_lag(version, &self.phases[at - 1])
+                } else if at > 0 && takes && !supports && rules.may_lag(*held, &self.phases[at - 1])
                 {
                     lag |= only(state);
                 }
@@ -258,34 +256,27 @@ impl<'a> Parts<'a> {
             lags.push(lag);
             opens.push(if self.may_move_in(route, at, without) { States::MAX } else { 0 });
         }
-        let states = route.versions.iter().enumerate();
         let step = |from: usize| -> States {
-            let version = route.versions[from].as_ref();
-            let later = states.clone().skip(from + 1);
+            let later = all.iter().enumerate().skip(from + 1);
             later
-                .filter(|(_, to)| rules.may_step(version, to.as_ref()))
+                .filter(|(_, to)| rules.may_step(all[from].version, **to))
                 .map(|(to, _)| only(to))
                 .sum()
         };
-        let steps = (0..route.versions.len()).map(step).collect();
+        let steps = (0..all.len()).map(step).collect();
+        let states = route.versions.iter().enumerate();
         let is_done = |(state, version): &(usize, &Version)| {
             *version == &route.goal && !(*state == 0 && route.touch)
         };
-        let done = states.clone().filter(is_done).map(|(state, _)| only(state)).sum();
+        let done = states.filter(is_done).map(|(state, _)| only(state)).sum();
         Part { weight: Weight::Move, lives, lags, opens, steps, done }
     }
 
     /// Whether what a version requires is in the cluster or comes to it.
-    fn needs_nobody_else(
-        &self,
-        route: &Route<'a>,
-        version: Option<&AddonVersion>,
-        without: &Without,
-    ) -> bool {
-        let release = version.and_then(|version| crate::support::release(route.addon, version));
-        release.is_none_or(|release| {
+    fn needs_nobody_else(&self, route: &Route<'a>, held: Held<'_>, without: &Without) -> bool {
+        held.release.is_none_or(|release| {
             let mut missing = release.requires.keys().filter(|other| !self.names.contains(*other));
-            missing.all(|other| route.rules(without).goes_with(version, other, None))
+            missing.all(|other| route.rules(without).goes_with(held, other, None))
         })
     }
 
@@ -318,8 +309,8 @@ impl<'a> Parts<'a> {
         let phases = self.phases.iter().filter(|_| !pools.stays);
         let rolled = phases.map(|phase| BTreeSet::from([phase.version.clone()]));
         let runs: Vec<_> = std::iter::once(pools.runs.clone()).chain(rolled).collect();
-        clashes(problem, (at, &runs), (other, &route.versions), |runs, version| {
-            rules.takes(version.as_ref(), runs.iter().map(KubeVersion::minor))
+        clashes(problem, (at, &runs), (other, &rules.all(&route.versions)), |runs, held| {
+            rules.takes(*held, runs.iter().map(KubeVersion::minor))
         });
     }
 

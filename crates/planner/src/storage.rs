@@ -116,12 +116,10 @@ impl Storage<'_> {
     pub(crate) fn step_allowed(
         self,
         from: Option<&AddonVersion>,
-        to: Option<&AddonVersion>,
+        to: &AddonRelease,
         start: Option<&AddonVersion>,
     ) -> bool {
-        let to = to.and_then(|to| release(self.addon, to));
-        let Some(to) = to.filter(|to| !to.crds().is_empty()) else { return true };
-        !matches!(self.step(from, to, start), Step::Never { .. })
+        to.crds().is_empty() || !matches!(self.step(from, to, start), Step::Never { .. })
     }
 
     fn step(
@@ -192,9 +190,12 @@ pub(crate) fn no_way(
     if back {
         versions.reverse();
     }
+    let allowed = |from: Option<&AddonVersion>, to: &AddonVersion| {
+        release(storage.addon, to).is_none_or(|to| storage.step_allowed(from, to, start))
+    };
     let mut reached: Vec<Option<&AddonVersion>> = vec![start];
     for version in &versions {
-        if reached.iter().any(|from| storage.step_allowed(*from, Some(version), start)) {
+        if reached.iter().any(|from| allowed(*from, version)) {
             reached.push(Some(version));
         }
     }
@@ -205,7 +206,7 @@ pub(crate) fn no_way(
     let blocked = beyond.map(|beyond| (last, *beyond)).or_else(|| {
         let pairs = reached.iter().flat_map(|from| versions.iter().map(move |to| (*from, *to)));
         let mut ahead = pairs.filter(|(from, to)| from.is_none_or(|from| comes_after(to, from)));
-        ahead.find(|(from, to)| !storage.step_allowed(*from, Some(to), start))
+        ahead.find(|(from, to)| !allowed(*from, to))
     });
     let (from, to) = blocked.or(again)?;
     match storage.step(from, release(storage.addon, to)?, start) {

@@ -50,6 +50,13 @@ pub(crate) enum Rule {
 /// The rules that are left out.
 pub(crate) type Without = BTreeSet<Rule>;
 
+/// What is there of an add-on, if anything, and what the fleet knows of it.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Held<'a> {
+    pub(crate) version: Option<&'a AddonVersion>,
+    pub(crate) release: Option<&'a AddonRelease>,
+}
+
 /// One add-on and the rules that it is held to.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Rules<'a> {
@@ -66,31 +73,32 @@ impl Rules<'_> {
         self.without.is_empty() || !self.without.contains(&rule())
     }
 
+    /// A version, or nothing, with what the fleet knows of it.
+    pub(crate) fn held<'v>(&'v self, version: Option<&'v AddonVersion>) -> Held<'v> {
+        let release = version.and_then(|version| release(self.addon, version));
+        Held { version, release }
+    }
+
+    /// The same of many.
+    pub(crate) fn all<'v>(&'v self, versions: &'v [Version]) -> Vec<Held<'v>> {
+        versions.iter().map(|version| self.held(version.as_ref())).collect()
+    }
+
     /// Whether a version supports the apiservers of a phase. Nothing supports everything; a
     /// version that the fleet does not know supports only what it runs on already.
-    pub(crate) fn supports(
-        &self,
-        version: Option<&AddonVersion>,
-        phase: &Phase,
-        first: &Phase,
-    ) -> bool {
-        let Some(version) = version else { return true };
-        match release(self.addon, version) {
+    pub(crate) fn supports(&self, held: Held<'_>, phase: &Phase, first: &Phase) -> bool {
+        let fits = match held.release {
             Some(release) => {
-                !self.holds(|| Rule::Kubernetes(self.name.clone()))
-                    || phase.api_servers.iter().all(|minor| release.kubernetes.contains(minor))
+                phase.api_servers.iter().all(|minor| release.kubernetes.contains(minor))
             }
-            None => {
-                !self.holds(|| Rule::Kubernetes(self.name.clone()))
-                    || phase.api_servers.is_subset(&first.api_servers)
-            }
-        }
+            None => held.version.is_none() || phase.api_servers.is_subset(&first.api_servers),
+        };
+        fits || !self.holds(|| Rule::Kubernetes(self.name.clone()))
     }
 
     /// Whether a phase serves the APIs that a version uses.
-    pub(crate) fn is_served(&self, version: Option<&AddonVersion>, phase: &Phase) -> bool {
-        let release = version.and_then(|version| release(self.addon, version));
-        release.is_none_or(|release| {
+    pub(crate) fn is_served(&self, held: Held<'_>, phase: &Phase) -> bool {
+        held.release.is_none_or(|release| {
             release.known.apis.is_empty()
                 || !self.holds(|| Rule::Apis(self.name.clone()))
                 || phase.api_servers.iter().all(|minor| release.unserved(*minor).next().is_none())
@@ -98,14 +106,8 @@ impl Rules<'_> {
     }
 
     /// Whether a version goes with kubelets.
-    pub(crate) fn takes(
-        &self,
-        version: Option<&AddonVersion>,
-        kubelets: impl IntoIterator<Item = Minor>,
-    ) -> bool {
-        let range = version
-            .and_then(|version| release(self.addon, version))
-            .and_then(|release| release.kubelets.as_ref());
+    pub(crate) fn takes(&self, held: Held<'_>, kubelets: impl IntoIterator<Item = Minor>) -> bool {
+        let range = held.release.and_then(|release| release.kubelets.as_ref());
         range.is_none_or(|range| {
             !self.holds(|| Rule::Kubelets(self.name.clone()))
                 || kubelets.into_iter().all(|minor| range.contains(&minor))
@@ -114,26 +116,23 @@ impl Rules<'_> {
 
     /// Whether a version may stay through a hop to a phase that it does not support: where the
     /// add-on's file allows it, from a minor that it supports.
-    pub(crate) fn may_lag(&self, version: Option<&AddonVersion>, before: &Phase) -> bool {
+    pub(crate) fn may_lag(&self, held: Held<'_>, before: &Phase) -> bool {
         let allowed = self.addon.is_some_and(|addon| addon.may_be_unsupported_during_hop)
             || !self.holds(|| Rule::InTime(self.name.clone()));
         let left = before.api_servers.first();
-        let release = version.and_then(|version| release(self.addon, version));
         // More than one minor lives before a hop that is taken up again: it leaves the oldest.
         allowed
-            && release.zip(left).is_some_and(|(release, left)| release.kubernetes.contains(left))
+            && held.release.zip(left).is_some_and(|(known, left)| known.kubernetes.contains(left))
     }
 
     /// Whether a version goes with what is there of another add-on.
     pub(crate) fn goes_with(
         &self,
-        version: Option<&AddonVersion>,
+        held: Held<'_>,
         other: &AddonName,
         there: Option<&AddonVersion>,
     ) -> bool {
-        let Some(release) = version.and_then(|version| release(self.addon, version)) else {
-            return true;
-        };
+        let Some(release) = held.release else { return true };
         let required = release.requires.get(other).is_none_or(|range| {
             there.is_some_and(|there| range.contains(there))
                 || !self.holds(|| Rule::Requires(self.name.clone(), other.clone()))
@@ -146,14 +145,14 @@ impl Rules<'_> {
     }
 
     /// Whether the add-on may move from one version to another.
-    pub(crate) fn may_step(&self, from: Option<&AddonVersion>, to: Option<&AddonVersion>) -> bool {
+    pub(crate) fn may_step(&self, from: Option<&AddonVersion>, to: Held<'_>) -> bool {
         let storage = Storage { addon: self.addon, live: self.live };
-        if !storage.step_allowed(from, to, self.start)
+        if !to.release.is_none_or(|release| storage.step_allowed(from, release, self.start))
             && self.holds(|| Rule::Stored(self.name.clone()))
         {
             return false;
         }
-        let (Some(from), Some(to)) = (from, to) else { return true };
+        let (Some(from), Some(to)) = (from, to.version) else { return true };
         from == to
             || !self.holds(|| Rule::Steps(self.name.clone()))
             || self.addon.is_none_or(|addon| addon.may_step(from, to))

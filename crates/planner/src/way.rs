@@ -249,7 +249,8 @@ fn apart(
     let each = [(first, leaves, then, comes), (then, comes, first, leaves)];
     each.into_iter().find_map(|(own, version, other, there)| {
         let (version, there) = (version.as_ref(), there.as_ref());
-        if own.rules(&without).goes_with(version, &other.name, there) {
+        let rules = own.rules(&without);
+        if rules.goes_with(rules.held(version), &other.name, there) {
             return None;
         }
         let release = crate::support::release(own.addon, version?)?;
@@ -284,7 +285,8 @@ fn notes_on_the_way(parts: &Parts<'_>, way: &Way) -> Vec<Blocker> {
                 phase += 1;
                 let next = &parts.phases[phase];
                 minors.extend(&next.api_servers);
-                if !route.rules(&without).supports(there, next, first) {
+                let rules = route.rules(&without);
+                if !rules.supports(rules.held(there), next, first) {
                     late.extend(there.cloned().zip(next.api_servers.last().copied()));
                 }
             }

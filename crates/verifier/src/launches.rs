@@ -112,7 +112,7 @@ impl<'a> Images<'a> {
     /// be launched either.
     fn carried(&self, pattern: &'a ImagePattern, image: &ImageId) -> Option<KubeVersion> {
         let mut asked = self.asked.borrow_mut();
-        if let Some((.., version)) = asked.iter().find(|(p, i, _)| *p == pattern && i == image) {
+        if let Some((.., version)) = asked.iter().find(|(p, i, _)| i == image && *p == pattern) {
             return version.clone();
         }
         let version = self.seen.iter().find(|seen| seen.id == *image).and_then(|seen| {
