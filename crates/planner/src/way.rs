@@ -186,8 +186,9 @@ fn start(kind: &Kind<'_>) -> Version {
 /// that do not go together, or that a file asks for.
 fn orders(parts: &Parts<'_>, way: &Way) -> Vec<Order> {
     let mut orders = Vec::new();
-    for (at, route) in parts.routes() {
-        let moves = way.moves.get(&route.name).map(Vec::as_slice).unwrap_or_default();
+    let moves_of = |route: &Route<'_>| way.moves.get(&route.name).map_or(&[][..], Vec::as_slice);
+    let all: Vec<_> = parts.routes().map(|(_, route)| (route, moves_of(route))).collect();
+    for (at, (route, moves)) in all.iter().enumerate() {
         for (nth, pair) in moves.windows(2).enumerate() {
             if pair[0].slot == pair[1].slot {
                 orders.push(Order {
@@ -197,8 +198,8 @@ fn orders(parts: &Parts<'_>, way: &Way) -> Vec<Order> {
                 });
             }
         }
-        for (_, other) in parts.routes().filter(|(other, _)| *other != at) {
-            let theirs = way.moves.get(&other.name).map(Vec::as_slice).unwrap_or_default();
+        let others = all.iter().enumerate().filter(|(other, _)| *other != at);
+        for (other, theirs) in others.map(|(_, other)| other) {
             for (nth, leaves) in moves.iter().enumerate() {
                 for (mth, comes) in theirs.iter().enumerate().filter(|(_, m)| m.slot == leaves.slot)
                 {

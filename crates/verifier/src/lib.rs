@@ -19,11 +19,11 @@ mod storage;
 mod tidying;
 mod waves;
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 use std::fmt;
 
 use refit_model::{
-    ActionKind, AddonMark, AddonName, Cluster, ClusterName, ClusterPlan, ClusterStatus, Digest,
+    ActionKind, AddonMark, Cluster, ClusterName, ClusterPlan, ClusterState, ClusterStatus, Digest,
     Fleet, Observation, Plan, Snapshot, digest_of,
 };
 
@@ -66,7 +66,6 @@ pub fn verify_known(fleet: &Fleet, snapshot: &Snapshot, digest: &Digest, plan: &
     let index = Index::of(plan);
     let mut notes = check(fleet, snapshot, plan, &index, true);
     notes.extend(idle(fleet, snapshot, plan, &index));
-    notes.extend(untouched(fleet, snapshot, plan, &index));
     if plan.snapshot_digest != *digest {
         notes.push(Note { cluster: None, text: "was made from another snapshot".into() });
     }
@@ -127,7 +126,13 @@ fn idle(fleet: &Fleet, snapshot: &Snapshot, plan: &Plan, index: &Index<'_>) -> V
         if !index.of_cluster(name).is_empty() {
             continue;
         }
-        match (listed.status, snapshot.clusters.get(name), Order::new(plan, index, &[])) {
+        let (state, none) = (snapshot.clusters.get(name), Order::new(plan, index, &[]));
+        if let (Some(Observation::Fresh(state)), Some(none)) = (state, &none)
+            && !stands_still(listed.status)
+        {
+            untouched(fleet, cluster, state, plan, none).into_iter().for_each(&mut say);
+        }
+        match (listed.status, state, none) {
             (ClusterStatus::Planned, _, _) => say("is listed as planned, and has no action".into()),
             (ClusterStatus::UpToDate, Some(Observation::Fresh(state)), Some(none)) => {
                 let nodes = Nodes::of(cluster, state);
@@ -156,28 +161,25 @@ fn stands_still(status: ClusterStatus) -> bool {
 /// Add-ons that nothing is planned for must be there whole, as refit would have applied them.
 /// What was changed after planning is for the next plan, so this looks only at the plan's own
 /// snapshot.
-fn untouched(fleet: &Fleet, snapshot: &Snapshot, plan: &Plan, index: &Index<'_>) -> Vec<Note> {
+fn untouched(
+    fleet: &Fleet,
+    cluster: &Cluster,
+    state: &ClusterState,
+    plan: &Plan,
+    order: &Order<'_>,
+) -> Vec<String> {
     let mut notes = Vec::new();
-    let everything = plan.selection.only.is_none();
-    let open = plan.clusters.iter().filter(|listed| everything && !stands_still(listed.status));
-    for cluster in open.filter_map(|listed| fleet.clusters.get(&listed.name)) {
-        let Some(Observation::Fresh(state)) = snapshot.clusters.get(&cluster.name) else {
-            continue;
-        };
-        let actions = index.of_cluster(&cluster.name).iter();
-        let moved: BTreeSet<&AddonName> =
-            actions.filter_map(|place| plan.actions[at(*place)].kind.addon()).collect();
-        let rest = cluster.addons.iter().filter(|(name, _)| !moved.contains(*name));
-        for (name, target) in rest {
-            let wanted = &target.version.value;
-            let known = fleet.addons.get(name).and_then(|addon| addon.versions.get(wanted));
-            let whole = |digest: &Digest| known.is_none_or(|r| r.manifests.digest() == digest);
-            let mark = AddonMark::of(state, name);
-            if !matches!(&mark, AddonMark::At { version, digest } if version == wanted && whole(digest))
-            {
-                let text = format!("{name} is {mark}, and nothing brings it to {wanted}");
-                notes.push(Note { cluster: Some(cluster.name.clone()), text });
-            }
+    if plan.selection.only.is_some() {
+        return notes;
+    }
+    for (name, target) in cluster.addons.iter().filter(|(name, _)| order.on(name).is_empty()) {
+        let wanted = &target.version.value;
+        let known = fleet.addons.get(name).and_then(|addon| addon.versions.get(wanted));
+        let whole = |digest: &Digest| known.is_none_or(|r| r.manifests.digest() == digest);
+        let mark = AddonMark::of(state, name);
+        if !matches!(&mark, AddonMark::At { version, digest } if version == wanted && whole(digest))
+        {
+            notes.push(format!("{name} is {mark}, and nothing brings it to {wanted}"));
         }
     }
     notes
@@ -243,6 +245,11 @@ fn check(
         if own {
             let actions = order.actions();
             for text in contents::check(fleet, cluster, state, &nodes, listed, actions) {
+                say(Some(name), text);
+            }
+            let texts = (!stands_still(listed.status))
+                .then(|| untouched(fleet, cluster, state, plan, &order));
+            for text in texts.into_iter().flatten() {
                 say(Some(name), text);
             }
         }
