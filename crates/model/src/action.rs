@@ -46,7 +46,7 @@ pub struct Action {
 impl Action {
     /// The id of an action of this kind on this cluster.
     pub fn id_of(cluster: Option<&ClusterName>, kind: &ActionKind) -> ActionId {
-        let mut identity = String::with_capacity(80);
+        let mut identity = String::with_capacity(96);
         kind.identify(&mut identity).expect("a string takes everything");
         ActionId::digest_of(&(cluster, identity))
     }

@@ -194,6 +194,8 @@ pub(crate) fn plan<'a>(
     };
     let (edges, implied, longest) = way.map(|way| planner.tied(&way)).unwrap_or_default();
     let findings = planner.blockers.into_iter().map(|blocker| blocker.about(cluster)).collect();
+    // Here they are at hand.
+    planner.actions.sort_by_cached_key(|action| action.id);
     let mut planned = Planned {
         identity: Some(state.identity.clone()),
         from: running(state),

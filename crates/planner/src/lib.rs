@@ -154,17 +154,19 @@ pub fn plan(fleet: &Fleet, snapshot: &Snapshot, options: &Options) -> Plan {
 }
 
 /// All items of some lists, by a key, those with the same one as they come. They are large and many, so
-/// each is moved but once.
-fn in_order<T, K: Ord>(lists: Vec<Vec<T>>, key: impl Fn(&T) -> K) -> Vec<T> {
-    let each = lists.iter().enumerate();
-    let mut order: Vec<(K, usize, usize)> = each
-        .flat_map(|(list, items)| items.iter().enumerate().map(move |(at, item)| (list, at, item)))
-        .map(|(list, at, item)| (key(item), list, at))
-        .collect();
+/// each is moved but once; the lists are mostly in order already.
+fn in_order<T, K: Ord>(mut lists: Vec<Vec<T>>, key: impl Fn(&T) -> K) -> Vec<T> {
+    let count = lists.iter().map(Vec::len).sum();
+    let mut order: Vec<(K, usize)> = Vec::with_capacity(count);
+    for (list, items) in lists.iter_mut().enumerate() {
+        items.sort_by_key(&key);
+        order.extend(items.iter().map(|item| (key(item), list)));
+    }
     order.sort_unstable();
-    let mut lists: Vec<Vec<Option<T>>> =
-        lists.into_iter().map(|items| items.into_iter().map(Some).collect()).collect();
-    order.into_iter().filter_map(|(_, list, at)| lists[list][at].take()).collect()
+    let mut lists: Vec<_> = lists.into_iter().map(Vec::into_iter).collect();
+    let mut all = Vec::with_capacity(count);
+    all.extend(order.into_iter().filter_map(|(_, list)| lists[list].next()));
+    all
 }
 
 /// What is the same for all clusters of a plan.

@@ -6,25 +6,20 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use refit_model::{
-    Action, ActionKind, AddonName, AddonVersion, Cluster, ClusterPlan, ClusterState, ClusterStatus,
+    Action, ActionKind, AddonName, AddonVersion, Cluster, ClusterState, ClusterStatus,
     CrdMigration, Digest, Fleet, GroupName, ImagePattern, ImagePin, KubeVersion, Lifecycle, Minor,
     NodePool, ObjectRef, RollTag, StateGuard,
 };
 
+use crate::Case;
 use crate::nodes::Nodes;
 
 /// Kinds that take more with them than the object: kept unless the add-on's file names them.
 const KEPT: [&str; 3] = ["CustomResourceDefinition", "Namespace", "PersistentVolumeClaim"];
 
 /// What is wrong with what a cluster and its actions carry.
-pub(crate) fn check(
-    fleet: &Fleet,
-    cluster: &Cluster,
-    state: &ClusterState,
-    nodes: &Nodes<'_>,
-    listed: &ClusterPlan,
-    actions: &[&Action],
-) -> Vec<String> {
+pub(crate) fn check(case: &Case<'_>, actions: &[&Action]) -> Vec<String> {
+    let Case { fleet, cluster, state, listed, nodes } = case;
     let each = actions.iter().flat_map(|action| of_action(fleet, cluster, state, action));
     let planned = listed.status == ClusterStatus::Planned;
     let stay = planned.then(|| kubelets_that_stay(cluster, nodes, actions));

@@ -2,14 +2,14 @@
 //! was lost, also in a pool that has none now.
 
 use std::cell::RefCell;
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 
 use refit_model::{
     ActionKind, Cluster, ClusterState, Fleet, GroupName, ImageId, ImagePattern, ImageState,
     KubeVersion, skew,
 };
 
-use crate::nodes::{Nodes, Versions};
+use crate::nodes::{Nodes, Versions, add};
 use crate::order::Order;
 use crate::pools;
 use crate::stages::{Stage, chain, meet, were_there};
@@ -91,8 +91,10 @@ fn launches(
 /// What images carry. Groups launch the same few.
 pub(crate) struct Images<'a> {
     seen: &'a [ImageState],
-    /// The versions that the fleet or the cluster knows.
-    known: BTreeSet<&'a KubeVersion>,
+    /// The versions that the fleet knows.
+    available: &'a [KubeVersion],
+    /// Those that the cluster runs, and the one that it shall run.
+    own: Versions<'a>,
     asked: RefCell<Vec<(&'a ImagePattern, ImageId, Option<KubeVersion>)>>,
 }
 
@@ -103,9 +105,9 @@ impl<'a> Images<'a> {
         state: &'a ClusterState,
         nodes: &Nodes<'a>,
     ) -> Self {
-        let mut known = nodes.kubelets();
-        known.extend(fleet.available.iter().chain([&cluster.kubernetes.value]));
-        Self { seen: &state.images, known, asked: RefCell::default() }
+        let mut own = nodes.kubelets();
+        add(&mut own, &cluster.kubernetes.value);
+        Self { seen: &state.images, available: &fleet.available, own, asked: RefCell::default() }
     }
 
     /// The version of an image, by its name. What is not there any more cannot be judged, and cannot
@@ -116,9 +118,9 @@ impl<'a> Images<'a> {
             return version.clone();
         }
         let version = self.seen.iter().find(|seen| seen.id == *image).and_then(|seen| {
-            let fits = |version: &&&KubeVersion| pattern.matches(version, &seen.name);
-            let known = self.known.iter().find(fits).map(|version| (*version).clone());
-            known.or_else(|| spelled(pattern, &seen.name))
+            let known = self.available.iter().chain(self.own.iter().copied());
+            let first = known.filter(|version| pattern.matches(version, &seen.name)).min();
+            first.cloned().or_else(|| spelled(pattern, &seen.name))
         });
         asked.push((pattern, image.clone(), version.clone()));
         version

@@ -136,8 +136,8 @@ fn idle(fleet: &Fleet, snapshot: &Snapshot, plan: &Plan, index: &Index<'_>) -> V
             (ClusterStatus::Planned, _, _) => say("is listed as planned, and has no action".into()),
             (ClusterStatus::UpToDate, Some(Observation::Fresh(state)), Some(none)) => {
                 let nodes = Nodes::of(cluster, state);
-                let notes = stages::check(fleet, cluster, state, &nodes, plan, index, &none);
-                notes.into_iter().for_each(say);
+                let case = Case { fleet, cluster, state, listed, nodes };
+                stages::check(&case, plan, index, &none).into_iter().for_each(say);
             }
             (ClusterStatus::UpToDate, ..) => {
                 say("is listed as up to date, and was not seen".into());
@@ -146,6 +146,15 @@ fn idle(fleet: &Fleet, snapshot: &Snapshot, plan: &Plan, index: &Index<'_>) -> V
         }
     }
     notes
+}
+
+/// One cluster, as it is declared, seen and listed.
+pub(crate) struct Case<'a> {
+    pub(crate) fleet: &'a Fleet,
+    pub(crate) cluster: &'a Cluster,
+    pub(crate) state: &'a ClusterState,
+    pub(crate) listed: &'a ClusterPlan,
+    pub(crate) nodes: Nodes<'a>,
 }
 
 /// Whether nothing may be done to a cluster at the time of the plan.
@@ -242,9 +251,9 @@ fn check(
             continue;
         };
         let nodes = Nodes::of(cluster, state);
+        let case = Case { fleet, cluster, state, listed, nodes };
         if own {
-            let actions = order.actions();
-            for text in contents::check(fleet, cluster, state, &nodes, listed, actions) {
+            for text in contents::check(&case, order.actions()) {
                 say(Some(name), text);
             }
             let texts = (!stands_still(listed.status))
@@ -259,7 +268,7 @@ fn check(
             }
             continue;
         }
-        for text in stages::check(fleet, cluster, state, &nodes, plan, index, &order) {
+        for text in stages::check(&case, plan, index, &order) {
             say(Some(name), text);
         }
     }

@@ -1,6 +1,5 @@
 //! The nodes of a cluster with the pools that they are of, found by one look at all of them.
 
-use std::collections::BTreeSet;
 use std::ops::Range;
 
 use refit_model::{Cluster, ClusterState, InstanceId, KubeVersion, NodeState};
@@ -48,10 +47,10 @@ impl<'a> Nodes<'a> {
     }
 
     /// What all kubelets run.
-    pub(crate) fn kubelets(&self) -> BTreeSet<&'a KubeVersion> {
+    pub(crate) fn kubelets(&self) -> Versions<'a> {
         let mut versions = Versions::new();
         self.nodes.iter().for_each(|(node, _)| add(&mut versions, &node.kubelet));
-        versions.into_iter().collect()
+        versions
     }
 }
 

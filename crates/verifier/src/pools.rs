@@ -1,6 +1,6 @@
 //! May these pools be rolled, and at once?
 
-use refit_model::{ActionKind, Cluster, Plan, PoolName, UpdateStrategy};
+use refit_model::{ActionKind, Cluster, ClusterPlan, PoolName, UpdateStrategy};
 
 use crate::order::Order;
 
@@ -11,7 +11,12 @@ pub(crate) fn is_on_delete(cluster: &Cluster, pool: &PoolName) -> bool {
 
 /// One pool after the other, unless the file allows more; then the plan has to carry how many,
 /// and which begins first, because whoever applies it counts.
-pub(crate) fn check(cluster: &Cluster, plan: &Plan, order: &Order<'_>, notes: &mut Vec<String>) {
+pub(crate) fn check(
+    cluster: &Cluster,
+    listed: &ClusterPlan,
+    order: &Order<'_>,
+    notes: &mut Vec<String>,
+) {
     for action in order.actions() {
         if let ActionKind::NodePoolRoll { pool, .. } = &action.kind
             && is_on_delete(cluster, pool)
@@ -19,14 +24,13 @@ pub(crate) fn check(cluster: &Cluster, plan: &Plan, order: &Order<'_>, notes: &m
             notes.push(format!("pool {pool} is rolled, and its nodes are not refit's to replace"));
         }
     }
-    let listed = plan.cluster(&cluster.name).and_then(|listed| listed.parallel_pools.as_ref());
-    let declared: Vec<&PoolName> = cluster.pools.iter().map(|pool| &pool.name).collect();
-    let carried = match listed {
+    let declared = cluster.pools.iter().map(|pool| &pool.name);
+    let carried = match &listed.parallel_pools {
         None => cluster.max_parallel_pools <= 1,
         Some(listed) => {
             cluster.max_parallel_pools > 1
                 && listed.at_once == cluster.max_parallel_pools
-                && listed.order.iter().collect::<Vec<_>>() == declared
+                && listed.order.iter().eq(declared)
         }
     };
     if !carried {

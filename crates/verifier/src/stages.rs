@@ -10,6 +10,7 @@ use refit_model::{
     ServedVersion, VersionRange, skew,
 };
 
+use crate::Case;
 use crate::downgrade;
 use crate::index::{Index, at};
 use crate::launches::{self, Images};
@@ -100,14 +101,12 @@ impl Stages<'_> {
 
 /// What is wrong with one cluster's part of a plan.
 pub(crate) fn check(
-    fleet: &Fleet,
-    cluster: &Cluster,
-    state: &ClusterState,
-    nodes_now: &Nodes<'_>,
+    case: &Case<'_>,
     plan: &Plan,
     index: &Index<'_>,
     order: &Order<'_>,
 ) -> Vec<String> {
+    let Case { fleet, cluster, state, listed, nodes: nodes_now } = case;
     let mut notes = Vec::new();
     let now = running(cluster, nodes_now);
     let sizes: Vec<u32> = now.pools.iter().map(|(count, _)| *count).collect();
@@ -130,7 +129,7 @@ pub(crate) fn check(
     for action in order.actions() {
         bounds(cluster, &sizes, action, &mut notes);
     }
-    pools::check(cluster, plan, order, &mut notes);
+    pools::check(cluster, listed, order, &mut notes);
     match plan.selection.only {
         None => reaches(cluster, state, &stages, &mut notes),
         Some(only) => changes_only(only, order, &mut notes),
