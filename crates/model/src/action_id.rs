@@ -68,7 +68,7 @@ impl FromStr for ActionId {
     }
 }
 
-as_text!(ActionId);
+as_text!(str: ActionId);
 
 impl fmt::Display for ActionId {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {

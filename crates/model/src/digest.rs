@@ -62,7 +62,7 @@ impl FromStr for Digest {
     }
 }
 
-as_text!(Digest);
+as_text!(str: Digest);
 
 impl fmt::Display for Digest {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {

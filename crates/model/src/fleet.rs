@@ -333,7 +333,7 @@ impl ImagePattern {
     /// Whether `name` is an image of `version`: 1.34.31 is not 1.34.3, whatever the pattern has after
     /// it.
     pub fn matches(&self, version: &KubeVersion, name: &str) -> bool {
-        let literal = self.name.bytes().take_while(|byte| !b"*{".contains(byte)).count();
+        let literal = self.name.bytes().take_while(|byte| !matches!(byte, b'*' | b'{')).count();
         let (literal, pattern) = self.name.split_at(literal);
         let Some(name) = name.strip_prefix(literal) else { return false };
         let (pattern, name) = match pattern.strip_prefix("{version}") {

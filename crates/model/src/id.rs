@@ -66,7 +66,7 @@ macro_rules! names {
             }
         }
 
-        as_text!($name);
+        as_text!(str: $name);
 
         impl fmt::Display for $name {
             fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {

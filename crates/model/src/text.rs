@@ -29,8 +29,25 @@ where
     deserializer.deserialize_str(Text(PhantomData))
 }
 
-/// Has types written as `Display` shows them, and read by `FromStr`.
+/// Has types written as `Display` shows them, and read by `FromStr`. Those that are a text already are
+/// written by `as_str`.
 macro_rules! as_text {
+    (str: $($name:ty),+) => {$(
+        impl serde::Serialize for $name {
+            fn serialize<S: serde::Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+                serializer.serialize_str(self.as_str())
+            }
+        }
+
+        $crate::text::as_text!(read: $name);
+    )+};
+    (read: $name:ty) => {
+        impl<'de> serde::Deserialize<'de> for $name {
+            fn deserialize<D: serde::Deserializer<'de>>(from: D) -> Result<Self, D::Error> {
+                $crate::text::read(from)
+            }
+        }
+    };
     ($($name:ty),+) => {$(
         impl serde::Serialize for $name {
             fn serialize<S: serde::Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
@@ -38,11 +55,7 @@ macro_rules! as_text {
             }
         }
 
-        impl<'de> serde::Deserialize<'de> for $name {
-            fn deserialize<D: serde::Deserializer<'de>>(from: D) -> Result<Self, D::Error> {
-                $crate::text::read(from)
-            }
-        }
+        $crate::text::as_text!(read: $name);
     )+};
 }
 
