@@ -194,8 +194,6 @@ pub(crate) fn plan<'a>(
     };
     let (edges, implied, longest) = way.map(|way| planner.tied(&way)).unwrap_or_default();
     let findings = planner.blockers.into_iter().map(|blocker| blocker.about(cluster)).collect();
-    // Here they are at hand.
-    planner.actions.sort_by_cached_key(|action| action.id);
     let mut planned = Planned {
         identity: Some(state.identity.clone()),
         from: running(state),
@@ -315,7 +313,8 @@ impl<'a> ClusterPlanner<'a> {
     /// chain takes.
     fn tied(&self, way: &Way) -> (Vec<Edge>, Vec<Edge>, Period) {
         let of_way = &way.layout.ties;
-        let more = (!self.ties.is_empty()).then(|| {
+        let only_tasks = self.actions.len() == way.layout.tasks.len();
+        let more = (!only_tasks).then(|| {
             let moved = of_way.kept.iter().chain(&of_way.implied).map(|tie| {
                 let (from, to) = (self.first_task + tie.from, self.first_task + tie.to);
                 Tie { from, to, because: tie.because.clone() }

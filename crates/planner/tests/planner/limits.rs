@@ -41,6 +41,17 @@ fn nothing_is_planned_for_a_frozen_cluster_and_the_note_says_what_waits() {
 }
 
 #[test]
+fn what_waits_is_named_as_it_would_be_done() {
+    for start in ["1.29.2", "1.30.2", "1.31.5", "1.32.2"] {
+        let mut fleet = fleet(&[("ant", start, "1.33.5")]);
+        let steps = Bench::of(fleet.clone()).steps();
+        freeze(&mut fleet, "ant", "peak season");
+        let note = finding(&Bench::of(fleet).plan(), Code::RF041).evidence.clone();
+        assert!(note.contains(&format!("wait: {}", steps[..3].join(", "))), "{note} {steps:?}");
+    }
+}
+
+#[test]
 fn after_its_last_day_a_freeze_is_over() {
     let mut bench = frozen("until 2027-01-04");
     for (now, wanted) in [

@@ -6,7 +6,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use refit_model::{
     ActionKind, Capped, Cluster, ClusterStatus, Code, Fleet, Freeze, Location, MaxVersion, Only,
-    Plan, Snapshot, UpdateStrategy, WaveSpec, Why, Written,
+    Plan, Schedule, Snapshot, UpdateStrategy, WaveSpec, Why, Written,
 };
 use refit_planner::{Options, plan};
 use refit_verifier::{verify, verify_again};
@@ -111,6 +111,7 @@ fn what_holds_a_fleet_back_does() {
         assert_eq!(notes, [], "{what} {options:?} {:#?}", plan.findings);
         assert_eq!(verify_again(fleet, snapshot, plan), [], "{what}");
         assert_eq!(ordered(plan).len(), plan.actions.len(), "{what}");
+        assert_eq!(Schedule::of(plan).whole.middle, plan.critical_path, "{what}");
         for action in &plan.actions {
             let Some(cluster) = action.cluster.as_ref().map(|name| &fleet.clusters[name]) else {
                 continue;
