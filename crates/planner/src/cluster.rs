@@ -285,7 +285,8 @@ impl<'a> ClusterPlanner<'a> {
         let on_the_way = self.launches_misfits(&live, &way.steps);
         self.first_task = self.actions.len();
         self.act(&way);
-        if self.is_blocked() {
+        let made = self.actions.len() - self.first_task;
+        if self.is_blocked() || made < way.layout.tasks.len() {
             return None;
         }
         if let Some(task) = way.layout.circle {

@@ -2,9 +2,10 @@
 //!
 //! [`plan()`] is pure and deterministic. Per cluster it fixes the hops of the control plane
 //! (`hops`), finds the cheapest way of its pools and add-ons along them (`parts`, `search`),
-//! or says why there is none (`no_way`), lays it out (`way`), and ties the actions together
-//! (`graph`), a reason on every edge. Waves tie clusters together. What stands in the way is a finding,
-//! and blocks its own cluster only.
+//! or says why there is none (`no_way`), lays it out (`way`, `layout`), and ties what is done together
+//! (`graph`), a reason on every edge. Clusters in the same situation (`situation`) share all of that; of
+//! its own each has its actions (`cluster`). Waves tie clusters together. What stands in the way is a
+//! finding, and blocks its own cluster only.
 //!
 //! The planner does not check itself: `refit-verifier` does, and shares nothing with it but
 //! the vocabulary.
