@@ -9,7 +9,7 @@ use refit_model::{
 
 use crate::checks::Blocker;
 use crate::hops;
-use crate::search::{Part, Problem, STATES_MAX, States, Weight, only};
+use crate::search::{Part, Problem, STATES_MAX, States, Weight, from_highest, only};
 use crate::situation::{Seen, Situation};
 use crate::support::{Held, Rule, Rules, Version, Without};
 use crate::timeline::{Phase, PoolNow};
@@ -163,7 +163,38 @@ impl<'a> Parts<'a> {
                 problem.orders.extend(newer.map(|(other, _)| (other, at)));
             }
         }
+        if self.phases.iter().any(Phase::is_back) {
+            self.go_first(&mut problem);
+        }
         problem
+    }
+
+    /// Has add-ons go back before the control plane, as far as what they go back to can be there then,
+    /// by itself and with what others can be until then.
+    fn go_first(&self, problem: &mut Problem) {
+        let mut can: Vec<States> = problem.parts.iter().map(|part| part.lives[0]).collect();
+        let ends = |can: &[States], at: usize| can[at] & problem.parts[at].done;
+        let back = self.routes().filter(|(_, route)| route.goes_back()).map(|(at, _)| at);
+        let mut first: Vec<usize> = back.filter(|at| ends(&can, *at) != 0).collect();
+        let waits = |can: &[States], at: usize| {
+            let goal = ends(can, at);
+            self.routes().any(|(other, _)| {
+                let foes = problem.foes(at, other);
+                let all =
+                    foes.map(|foes| from_highest(goal).all(|s| foes[s] & can[other] == can[other]));
+                let comes_before = problem.orders.contains(&(other, at));
+                all == Some(true) || (comes_before && ends(can, other) == 0)
+            })
+        };
+        while let Some(place) = first.iter().position(|at| waits(&can, *at)) {
+            let at = first.remove(place);
+            can[at] &= !problem.parts[at].done;
+        }
+        for at in first {
+            let part = &mut problem.parts[at];
+            let phases = self.phases.iter().zip(&mut part.lives);
+            phases.filter(|(phase, _)| phase.is_back()).for_each(|(_, lives)| *lives &= part.done);
+        }
     }
 
     /// A pool's states are what was found, and then what it is after a roll in each phase.
@@ -228,12 +259,7 @@ impl<'a> Parts<'a> {
     fn addon_part(&self, route: &Route<'a>, without: &Without) -> Part {
         let rules = route.rules(without);
         let first = &self.phases[0];
-        // On the way back add-ons come before the control plane, as far as it can take them then.
         let all = rules.all(&route.versions);
-        let goal = route.goal.as_ref();
-        let held = rules.held(goal);
-        let goes_first =
-            route.goes_back() && rules.supports(held, first, first) && rules.is_served(held, first);
         let (mut lives, mut lags, mut opens) = (Vec::new(), Vec::new(), Vec::new());
         for (at, phase) in self.phases.iter().enumerate() {
             let (mut live, mut lag): (States, States) = (0, 0);
@@ -244,8 +270,7 @@ impl<'a> Parts<'a> {
                     && rules.takes(*held, phase.beside.iter().copied().chain(loose))
                     && (found || self.needs_nobody_else(route, *held, without));
                 let supports = rules.supports(*held, phase, first);
-                let late = phase.is_back() && goes_first && held.version != goal;
-                if (found && at == 0) || (takes && supports && !late) {
+                if (found && at == 0) || (takes && supports) {
                     live |= only(state);
                 } else if at > 0 && takes && !supports && rules.may_lag(*held, &self.phases[at - 1])
                 {

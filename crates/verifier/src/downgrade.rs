@@ -5,11 +5,12 @@
 //! ([deprecation policy, rule 4b](https://kubernetes.io/docs/reference/using-api/deprecation-policy/)),
 //! so the minor before reads what is stored, and none before that is sure to.
 
+use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::Display;
 
 use refit_model::{
     ActionKind, AddonMark, AddonName, AddonVersion, Cluster, ClusterState, Fleet, KubeVersion,
-    PoolName, Reversibility,
+    Milestone, PoolName, Reversibility, VersionRange,
 };
 
 use crate::nodes::Versions;
@@ -90,7 +91,7 @@ struct Back<'a> {
     named: bool,
 }
 
-impl Back<'_> {
+impl<'a> Back<'a> {
     fn is_on_delete(&self, pool: &PoolName) -> bool {
         pools::is_on_delete(self.cluster, pool)
     }
@@ -139,16 +140,11 @@ impl Back<'_> {
                 ));
             }
         }
+        let first = self.go_first(&self.stages.api[at - 1]);
         for (name, own) in &self.stages.addons {
-            let Some(goal) = self.cluster.addons.get(name).map(|target| &target.version.value)
-            else {
-                continue;
-            };
-            if !self.takes(name, goal, &self.stages.api[at - 1]) {
-                continue;
-            }
+            let Some(goal) = first.get(name) else { continue };
             for stage in own.iter().filter(|stage| meet(self.order, *stage, after)) {
-                let Some(version) = stage.value.as_ref().filter(|version| *version > goal) else {
+                let Some(version) = stage.value.as_ref().filter(|version| version > goal) else {
                     continue;
                 };
                 if !self.may_lag(name, version, stage, at) {
@@ -160,14 +156,109 @@ impl Back<'_> {
         }
     }
 
-    /// Whether a version can be there with these apiservers.
+    /// The add-ons that go back, with what they go back to, as far as that can be there with these
+    /// apiservers, by itself and with what the others can be until then.
+    fn go_first(&self, api: &Stage<Versions<'_>>) -> BTreeMap<&'a AddonName, &'a AddonVersion> {
+        let mut can: BTreeMap<&AddonName, Vec<Option<&AddonVersion>>> = BTreeMap::new();
+        let mut first: BTreeMap<&AddonName, &AddonVersion> = BTreeMap::new();
+        for (name, own) in &self.stages.addons {
+            let start = own.first().and_then(|stage| stage.value.as_ref());
+            let goal = self.goal(name);
+            let between = |version: &&AddonVersion| match (start, goal) {
+                (Some(start), Some(goal)) => {
+                    (start.min(goal)..=start.max(goal)).contains(version) && *version != start
+                }
+                (None, Some(goal)) => *version <= goal,
+                (_, None) => false,
+            };
+            let known = self.fleet.addons.get(*name).into_iter().flat_map(|a| a.versions.keys());
+            let known = known.filter(between).filter(|version| self.takes(name, version, api));
+            let removed = goal.is_none().then_some(None);
+            let own = std::iter::once(start).chain(known.map(Some)).chain(removed);
+            let own: Vec<_> = own.collect();
+            if let (Some(start), Some(goal)) = (start, goal)
+                && start > goal
+                && own.contains(&Some(goal))
+            {
+                first.insert(name, goal);
+            }
+            can.insert(name, own);
+        }
+        while let Some((late, goal)) =
+            first.iter().find(|(name, goal)| self.waits(name, goal, &can)).map(|(n, g)| (*n, *g))
+        {
+            first.remove(late);
+            if let Some(own) = can.get_mut(late) {
+                own.retain(|version| *version != Some(goal));
+            }
+        }
+        first
+    }
+
+    fn goal(&self, name: &AddonName) -> Option<&'a AddonVersion> {
+        self.cluster.addons.get(name).map(|target| &target.version.value)
+    }
+
+    /// Whether an add-on can be what is declared only when another one is something that it cannot be
+    /// yet.
+    fn waits(
+        &self,
+        name: &AddonName,
+        goal: &AddonVersion,
+        can: &BTreeMap<&AddonName, Vec<Option<&AddonVersion>>>,
+    ) -> bool {
+        can.iter().filter(|(other, _)| **other != name).any(|(other, versions)| {
+            let fits = |there: Option<&AddonVersion>| {
+                self.goes_with(name, Some(goal), other, there)
+                    && self.goes_with(other, there, name, Some(goal))
+            };
+            let not_done = !versions.contains(&self.goal(other));
+            !versions.iter().copied().any(fits) || (not_done && self.comes_before(other, name))
+        })
+    }
+
+    /// Whether a version's own file lets it live with what is there of another add-on.
+    fn goes_with(
+        &self,
+        name: &AddonName,
+        version: Option<&AddonVersion>,
+        other: &AddonName,
+        there: Option<&AddonVersion>,
+    ) -> bool {
+        let addon = self.fleet.addons.get(name);
+        let Some(release) = addon.zip(version).and_then(|(addon, v)| addon.versions.get(v)) else {
+            return true;
+        };
+        let is_in = |range: &VersionRange<AddonVersion>| there.is_some_and(|v| range.contains(v));
+        release.requires.get(other).is_none_or(is_in)
+            && !release.conflicts.get(other).is_some_and(is_in)
+    }
+
+    /// Whether a file has the one move before the other. Where both go back, they do so the other way
+    /// round.
+    fn comes_before(&self, one: &AddonName, other: &AddonName) -> bool {
+        let back = |name: &AddonName| addon_goes_back(self.order, name);
+        let (first, then) = if back(one) && back(other) { (other, one) } else { (one, other) };
+        let placement = |name| self.fleet.addons.get(name).map(|addon| &addon.placement);
+        let names = |side: &BTreeSet<Milestone>, wanted: &AddonName| {
+            side.iter().any(|milestone| matches!(milestone, Milestone::Addon(n) if n == wanted))
+        };
+        placement(first).is_some_and(|placement| names(&placement.before, then))
+            || placement(then).is_some_and(|placement| names(&placement.after, first))
+    }
+
+    /// Whether a version can be there with these apiservers, and with the kubelets beside them.
     fn takes(&self, name: &AddonName, version: &AddonVersion, api: &Stage<Versions<'_>>) -> bool {
         let release = self.fleet.addons.get(name).and_then(|addon| addon.versions.get(version));
         release.is_some_and(|release| {
-            api.value.iter().map(|version| version.minor()).all(|minor| {
-                release.kubernetes.contains(&minor)
-                    && release.known.apis.iter().all(|used| used.served.is_in(minor))
-            })
+            let loose = self.stages.loose.iter().flat_map(|stage| &stage.value);
+            let mut kubelets = api.value.iter().chain(loose).map(|version| version.minor());
+            let range = release.kubelets.as_ref();
+            range.is_none_or(|range| kubelets.all(|minor| range.contains(&minor)))
+                && api.value.iter().map(|version| version.minor()).all(|minor| {
+                    release.kubernetes.contains(&minor)
+                        && release.known.apis.iter().all(|used| used.served.is_in(minor))
+                })
         })
     }
 

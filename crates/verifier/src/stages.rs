@@ -84,7 +84,7 @@ pub(crate) struct Stages<'a> {
     /// What the kubelets and kube-proxies of each pool run.
     pub(crate) pools: Vec<(&'a PoolName, Vec<Stage<Versions<'a>>>)>,
     /// What nodes of no pool run: nothing changes them.
-    loose: Vec<Stage<Versions<'a>>>,
+    pub(crate) loose: Vec<Stage<Versions<'a>>>,
     /// What a DaemonSet of kube-proxy runs that is no add-on of the cluster: nothing changes it.
     proxies: Vec<Stage<Versions<'a>>>,
     /// By name.

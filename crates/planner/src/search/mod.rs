@@ -43,7 +43,7 @@ fn has(states: States, state: usize) -> bool {
 }
 
 /// The states of a set, the highest first: of two versions the newer one.
-fn from_highest(states: States) -> impl Iterator<Item = usize> {
+pub(crate) fn from_highest(states: States) -> impl Iterator<Item = usize> {
     let mut rest = states;
     std::iter::from_fn(move || {
         let highest = STATES_MAX.checked_sub(1 + rest.leading_zeros() as usize)?;
@@ -181,7 +181,7 @@ impl Problem {
 
     /// By state of the one part, the states of the other that it cannot live with; none: they
     /// have nothing to do with each other.
-    fn foes(&self, one: usize, other: usize) -> Option<Vec<States>> {
+    pub(crate) fn foes(&self, one: usize, other: usize) -> Option<Vec<States>> {
         let table = self.clashes.get(&(one.min(other), one.max(other)))?;
         if one < other {
             return Some(table.clone());

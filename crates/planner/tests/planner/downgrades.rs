@@ -331,6 +331,97 @@ fn an_add_on_that_serves_one_minor_goes_back_right_after_the_hop() {
     assert_eq!(bench.steps()[2..], ["dns 1.1.0 -> 1.0.0", "control-plane 1.33.5 -> 1.32.5"]);
 }
 
+/// `mesh` serves both minors in both versions, and its older one goes with an older `dns` only, which
+/// does not serve 1.33.
+fn mesh_and_dns(fleet: &mut Fleet) {
+    knows(fleet, "dns", &[("1.0.0", "<=1.32"), ("1.1.0", ">=1.32")]);
+    knows(fleet, "mesh", &[("1.0.0", ">=1.28"), ("1.1.0", ">=1.28")]);
+    for name in ["dns", "mesh"] {
+        has(fleet, name, "1.1.0");
+        wants(fleet, name, "1.0.0");
+    }
+}
+
+#[test]
+fn an_add_on_waits_for_one_that_goes_back_after_the_hop() {
+    let hop = "control-plane 1.33.5 -> 1.32.5";
+    let [dns, mesh] = ["dns 1.1.0 -> 1.0.0", "mesh 1.1.0 -> 1.0.0"];
+    let free = named("1.33.5", "1.32.5", mesh_and_dns);
+    assert_eq!(free.steps()[2..], [mesh, hop, dns]);
+
+    let mut bound = free.clone();
+    requires(&mut bound.fleet, "mesh", "1.0.0", "dns", "<1.1.0");
+    assert_eq!(bound.steps()[2..], [hop, dns, mesh]);
+    // A version of the other one that serves both minors lets it go first.
+    let mut bridged = bound.clone();
+    knows(
+        &mut bridged.fleet,
+        "dns",
+        &[("1.0.0", "<=1.32"), ("1.0.5", ">=1.32, <=1.33"), ("1.1.0", ">=1.32")],
+    );
+    assert_eq!(bridged.steps()[2..], ["dns 1.1.0 -> 1.0.5", mesh, hop, "dns 1.0.5 -> 1.0.0"]);
+    // Half done it goes on.
+    bound.pool_runs("general", &["1.32.5"]);
+    bound.pool_runs("batch", &["1.32.5"]);
+    bound.control_plane_runs(&["1.32.5"]);
+    assert_eq!(bound.steps(), [dns, mesh]);
+
+    let mut clashes = free.clone();
+    release(&mut clashes.fleet, "mesh", "1.0.0").conflicts.insert(n("dns"), n(">=1.1.0"));
+    assert_eq!(clashes.steps()[2..], [hop, dns, mesh]);
+
+    let mut ordered = free;
+    ordered.fleet.addons.get_mut(&n("mesh")).unwrap().placement.before =
+        BTreeSet::from([milestone("dns")]);
+    assert_eq!(ordered.steps()[2..], [hop, dns, mesh]);
+}
+
+#[test]
+fn an_add_on_that_does_not_take_the_kubelets_beside_the_control_plane_goes_back_after_it() {
+    let mut bench = named("1.33.5", "1.32.5", dns);
+    release(&mut bench.fleet, "dns", "1.0.0").kubelets = Some(n("<=1.32"));
+    assert_eq!(bench.steps()[2..], ["control-plane 1.33.5 -> 1.32.5", "dns 1.1.0 -> 1.0.0"]);
+}
+
+/// Three add-ons that go back, with some ranges, and bound to each other in some way.
+fn bound(seed: u64) -> Bench {
+    let mut numbers = Numbers::new(seed ^ 0x0b0d);
+    let mut bench = named("1.33.5", "1.32.5", |fleet| {
+        for name in ["cni", "dns", "mesh"] {
+            let ranges = ["<=1.32", ">=1.32", ">=1.28", ">=1.28"];
+            let mut range = || ranges[numbers.below(ranges.len())];
+            knows(fleet, name, &[("1.0.0", range()), ("1.1.0", range()), ("1.2.0", ">=1.32")]);
+            has(fleet, name, "1.2.0");
+            wants(fleet, name, "1.0.0");
+        }
+    });
+    relate(seed, &mut bench.fleet);
+    bench
+}
+
+#[test]
+fn small_ways_back_hold_or_are_blocked() {
+    let (mut blocked, mut waits) = (0, 0);
+    for seed in 0..400 {
+        let bench = bound(seed);
+        let plan = bench.plan();
+        if plan.is_blocked() {
+            blocked += 1;
+            continue;
+        }
+        let steps = steps(&plan);
+        let hop = steps.iter().position(|step| step.starts_with("control-plane")).unwrap();
+        // What its own range lets go first may have to wait for another one.
+        let late =
+            steps[hop + 1..].iter().filter_map(|step| step.split_once(' ')).filter(|(name, _)| {
+                let goal = &bench.fleet.addons[&n(name)].versions[&n("1.0.0")];
+                goal.kubernetes.contains(&n("1.33"))
+            });
+        waits += late.count();
+    }
+    assert!(blocked > 20 && blocked < 200 && waits > 20, "{blocked} {waits}");
+}
+
 #[test]
 fn orders_of_files_are_turned_around() {
     let change = |fleet: &mut Fleet| {
@@ -465,6 +556,31 @@ fn ahead(seed: u64) -> Bench {
     Bench { fleet, snapshot, options: Options { downgrade, ..Options::default() } }
 }
 
+/// Lets add-ons of a fleet require each other, conflict, and wait for each other.
+fn relate(seed: u64, fleet: &mut Fleet) {
+    let mut numbers = Numbers::new(seed ^ 0x4e1a);
+    let names: Vec<_> = fleet.addons.keys().cloned().collect();
+    for name in &names {
+        let other = &names[numbers.below(names.len())];
+        if other == name {
+            continue;
+        }
+        let versions: Vec<_> = fleet.addons[other].versions.keys().cloned().collect();
+        let addon = fleet.addons.get_mut(name).unwrap();
+        if numbers.below(4) == 0 {
+            addon.placement.before.insert(Milestone::Addon(other.clone()));
+        }
+        for release in addon.versions.values_mut() {
+            let at = &versions[numbers.below(versions.len())];
+            match numbers.below(4) {
+                0 => drop(release.requires.insert(other.clone(), n(&format!("<={at}")))),
+                1 => drop(release.conflicts.insert(other.clone(), n(&format!(">{at}")))),
+                _ => {}
+            }
+        }
+    }
+}
+
 fn goes_back(plan: &Plan) -> usize {
     let of = |reason: &Because| *reason == Because::Downgrade;
     usize::from(plan.edges.iter().any(|edge| of(&edge.because)))
@@ -473,8 +589,11 @@ fn goes_back(plan: &Plan) -> usize {
 #[test]
 fn random_ways_back_hold_or_are_blocked() {
     let (mut hops, mut ordered, mut blocked) = (0, 0, 0);
-    for seed in 0..600 {
-        let mut bench = ahead(seed);
+    for seed in 0..1200 {
+        let mut bench = ahead(seed / 2);
+        if seed % 2 == 1 {
+            relate(seed, &mut bench.fleet);
+        }
         for only in [None, Some(Only::Nodes), Some(Only::AddOns), Some(Only::ControlPlane)] {
             bench.options.selection.only = only;
             let plan = plan(&bench.fleet, &bench.snapshot, &bench.options);
