@@ -56,6 +56,13 @@ macro_rules! names {
             pub fn as_str(&self) -> &str {
                 &self.0
             }
+
+            /// The last eight characters as a number; 0 where there are fewer. Names mostly differ by
+            /// them, and numbers are compared faster than texts.
+            #[inline]
+            pub fn tail(&self) -> u64 {
+                self.0.as_bytes().last_chunk().map_or(0, |tail| u64::from_be_bytes(*tail))
+            }
         }
 
         impl FromStr for $name {
@@ -109,15 +116,6 @@ names! {
     PlanId, "a plan id", plain;
     /// The id of a run.
     RunId, "a run id", plain;
-}
-
-impl InstanceId {
-    /// The last eight characters as a number; 0 where there are fewer. Ids mostly differ by them, and
-    /// numbers are compared faster than texts.
-    #[inline]
-    pub fn tail(&self) -> u64 {
-        self.as_str().as_bytes().last_chunk().map_or(0, |tail| u64::from_be_bytes(*tail))
-    }
 }
 
 #[cfg(test)]

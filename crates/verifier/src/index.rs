@@ -1,9 +1,5 @@
 //! Where things are in a plan, looked up once: in a large fleet it takes longer than to judge them.
 
-#![expect(clippy::disallowed_types, reason = "hash maps are asked here, and never gone through")]
-
-use std::collections::HashMap;
-
 use refit_model::{ActionId, ClusterName, Edge, Plan};
 
 /// The places of a plan's actions. A place is an action's index; there are fewer than four billion.
@@ -28,9 +24,9 @@ type OfCluster<'a> = (&'a ClusterName, Vec<u32>);
 impl<'a> Index<'a> {
     pub(crate) fn of(plan: &'a Plan) -> Self {
         let (clusters, cluster_of) = by_cluster(plan);
-        let places: HashMap<ActionId, u32> =
-            plan.actions.iter().map(|action| action.id).zip(0..).collect();
-        let place = |id: &ActionId| places.get(id).copied();
+        // The actions themselves are far apart.
+        let ids: Vec<ActionId> = plan.actions.iter().map(|action| action.id).collect();
+        let place = |id: &ActionId| u32::try_from(ids.binary_search(id).ok()?).ok();
         let ends = |edge: &Edge| Some((place(&edge.from)?, place(&edge.to)?));
         let count = plan.actions.len();
         let [kept, implied] =
@@ -56,29 +52,26 @@ impl<'a> Index<'a> {
 
 /// The clusters of actions by name, and by action which of them it is of.
 fn by_cluster(plan: &Plan) -> (Vec<OfCluster<'_>>, Vec<Option<u32>>) {
-    let mut numbers: HashMap<&ClusterName, u32> = HashMap::new();
+    let named = plan.actions.iter().zip(0..);
+    let named = named.filter_map(|(action, place)| Some((action.cluster.as_ref()?, place)));
+    let mut own: Vec<(u64, &ClusterName, u32)> =
+        named.map(|(name, place)| (name.tail(), name, place)).collect();
+    own.sort_unstable_by_key(|(tail, _, place)| (*tail, *place));
     let mut clusters: Vec<OfCluster<'_>> = Vec::new();
-    let mut cluster_of: Vec<Option<u32>> = Vec::with_capacity(plan.actions.len());
-    for (action, place) in plan.actions.iter().zip(0..) {
-        let number = action.cluster.as_ref().map(|name| {
-            *numbers.entry(name).or_insert_with(|| {
-                clusters.push((name, Vec::new()));
-                u32::try_from(clusters.len() - 1).expect("there are fewer clusters than actions")
-            })
-        });
-        if let Some(number) = number {
-            clusters[at(number)].1.push(place);
+    for alike in own.chunk_by_mut(|(one, ..), (other, ..)| one == other) {
+        alike.sort_by_key(|(_, name, _)| *name);
+        for of_one in alike.chunk_by(|(_, one, _), (_, other, _)| one == other) {
+            let places = of_one.iter().map(|(.., place)| *place).collect();
+            clusters.extend(of_one.first().map(|(_, name, _)| (*name, places)));
         }
-        cluster_of.push(number);
     }
-    let mut order: Vec<u32> = (0..).take(clusters.len()).collect();
-    order.sort_unstable_by_key(|number| clusters[at(*number)].0);
-    let mut rank = vec![0; clusters.len()];
-    for (number, place) in order.iter().zip(0..) {
-        rank[at(*number)] = place;
-    }
-    cluster_of.iter_mut().flatten().for_each(|number| *number = rank[at(*number)]);
     clusters.sort_unstable_by_key(|(name, _)| *name);
+    let mut cluster_of = vec![None; plan.actions.len()];
+    for ((_, places), number) in clusters.iter().zip(0..) {
+        for place in places {
+            cluster_of[at(*place)] = Some(number);
+        }
+    }
     (clusters, cluster_of)
 }
 
