@@ -46,7 +46,7 @@ pub struct Action {
 impl Action {
     /// The id of an action of this kind on this cluster.
     pub fn id_of(cluster: Option<&ClusterName>, kind: &ActionKind) -> ActionId {
-        let mut identity = String::with_capacity(96);
+        let mut identity = String::with_capacity(80);
         kind.identify(&mut identity).expect("a string takes everything");
         ActionId::digest_of(&(cluster, identity))
     }
@@ -174,21 +174,12 @@ impl ActionKind {
                 })
             }
             Self::ControlPlaneHop { to, .. } => write!(f, "control-plane {to}"),
-            Self::NodePoolRoll { pool, to, cause, .. } => {
-                ["pool ", pool.as_str(), " "].into_iter().try_for_each(|text| f.write_str(text))?;
-                write!(f, "{to} {cause:?}")
-            }
+            Self::NodePoolRoll { pool, to, cause, .. } => write!(f, "pool {pool} {to} {cause:?}"),
             Self::TidyUp { pool: Some(pool), .. } => write!(f, "tidy up pool {pool}"),
             Self::TidyUp { pool: None, .. } => f.write_str("tidy up control-plane"),
             Self::AddonApply { addon, to, digest, from, .. } => {
-                ["addon ", addon.as_str(), " "]
-                    .into_iter()
-                    .try_for_each(|text| f.write_str(text))?;
-                write!(f, "{to}")?;
                 let drifted = matches!(from, AddonMark::Drifted { .. });
-                [" ", digest.short(), if drifted { " true" } else { " false" }]
-                    .into_iter()
-                    .try_for_each(|text| f.write_str(text))
+                write!(f, "addon {addon} {to} {} {drifted}", digest.short())
             }
             Self::AddonAdopt { addon, to, .. } => write!(f, "adopt {addon} {to}"),
             Self::StorageMigration { addon, before, .. } => {

@@ -149,8 +149,8 @@ impl<'a> Parts<'a> {
             for (other, pools) in self.pools() {
                 self.kubelets(&mut problem, (other, pools), (at, route), without);
             }
-            let bound = |there: &Route<'_>| route.is_bound_to(there);
-            for (other, there) in self.routes().filter(|(o, there)| *o > at && bound(there)) {
+            let bound = self.routes().filter(|(o, there)| *o > at && route.is_bound_to(there));
+            for (other, there) in bound {
                 let (one, two) = (route.rules(without), there.rules(without));
                 let (here, there) = (one.all(&route.versions), two.all(&there.versions));
                 clashes(&mut problem, (at, &here), (other, &there), |a, b| {

@@ -28,8 +28,8 @@ pub(crate) fn check(
     named: bool,
     notes: &mut Vec<String>,
 ) {
-    let way = Back { fleet, cluster, order, stages, named };
-    way.control_plane(state, notes);
+    let way = Back { fleet, cluster, state, order, stages, named };
+    way.control_plane(notes);
     for (name, own) in &stages.pools {
         way.pool(name, own, notes);
     }
@@ -86,6 +86,7 @@ fn is_newer(version: &KubeVersion, than: &KubeVersion) -> bool {
 struct Back<'a> {
     fleet: &'a Fleet,
     cluster: &'a Cluster,
+    state: &'a ClusterState,
     order: &'a Order<'a>,
     stages: &'a Stages<'a>,
     named: bool,
@@ -96,7 +97,7 @@ impl<'a> Back<'a> {
         pools::is_on_delete(self.cluster, pool)
     }
 
-    fn control_plane(&self, state: &ClusterState, notes: &mut Vec<String>) {
+    fn control_plane(&self, notes: &mut Vec<String>) {
         let api = &self.stages.api;
         for (position, before) in api.iter().enumerate() {
             for (at, after) in api.iter().enumerate().skip(position + 1) {
@@ -114,7 +115,7 @@ impl<'a> Back<'a> {
                             "the control plane goes back from {from} to {to}, and makes another hop"
                         ));
                     }
-                    let compatible = state.serves.as_ref().map(|serves| serves.min_compatible);
+                    let compatible = self.state.serves.as_ref().map(|serves| serves.min_compatible);
                     if compatible.is_some_and(|oldest| to.minor() < oldest) {
                         notes.push(format!(
                             "the control plane goes back to {to}, which does not go with what is stored"
@@ -172,7 +173,9 @@ impl<'a> Back<'a> {
                 (_, None) => false,
             };
             let known = self.fleet.addons.get(*name).into_iter().flat_map(|a| a.versions.keys());
-            let known = known.filter(between).filter(|version| self.takes(name, version, api));
+            let known = known.filter(between);
+            let known =
+                known.filter(|v| self.takes(name, v, api) && self.has_what_it_requires(name, v));
             let removed = goal.is_none().then_some(None);
             let own = std::iter::once(start).chain(known.map(Some)).chain(removed);
             let own: Vec<_> = own.collect();
@@ -193,6 +196,16 @@ impl<'a> Back<'a> {
             }
         }
         first
+    }
+
+    /// Whether the add-ons that a version requires are declared, or were installed by refit.
+    fn has_what_it_requires(&self, name: &AddonName, version: &AddonVersion) -> bool {
+        let release = self.fleet.addons.get(name).and_then(|addon| addon.versions.get(version));
+        let ours = |other: &AddonName| {
+            let there = self.state.addons.get(other);
+            self.cluster.addons.contains_key(other) || there.is_some_and(|a| a.parent.is_some())
+        };
+        release.is_some_and(|release| release.requires.keys().all(ours))
     }
 
     fn goal(&self, name: &AddonName) -> Option<&'a AddonVersion> {
