@@ -2,6 +2,7 @@
 //! runs is tested by seeds, over the simulator, which this crate does not know.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
 
 use refit_model::{
     Action, ActionKind, Bounds, CallError, ClusterIdentity, ClusterState, Digest, GroupName,
@@ -107,7 +108,7 @@ pub(crate) fn roll(surge: u32, unavailable: u32) -> Action {
     let cluster = "ant".parse().unwrap();
     let kind = ActionKind::NodePoolRoll {
         pool: "general".parse().unwrap(),
-        from: BTreeSet::from([OLD.clone()]),
+        from: BTreeSet::from([OLD.clone()]).into(),
         to: NEW.clone(),
         images: BTreeMap::from([(
             group(),
@@ -118,8 +119,8 @@ pub(crate) fn roll(surge: u32, unavailable: u32) -> Action {
         replace: BTreeSet::new(),
     };
     let machines = |versions: &[&KubeVersion]| StateGuard::Machines {
-        groups: BTreeSet::from([group()]),
-        versions: versions.iter().copied().cloned().collect(),
+        groups: BTreeSet::from([group()]).into(),
+        versions: Arc::new(versions.iter().copied().cloned().collect()),
         images: BTreeMap::new(),
         replaced: BTreeSet::new(),
     };
@@ -167,7 +168,7 @@ pub(crate) fn plan(actions: Vec<Action>) -> Plan {
         downgrade: BTreeSet::new(),
         clusters: Vec::new(),
         waves: Vec::new(),
-        actions,
+        actions: actions.into_iter().map(Box::new).collect(),
         edges: Vec::new(),
         implied: Vec::new(),
         findings: Vec::new(),

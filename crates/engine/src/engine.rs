@@ -327,8 +327,9 @@ impl Engine {
 
     /// How many actions do something: the ends of waves only wait.
     fn real_actions(&self) -> u32 {
-        let does = |action: &&Action| !matches!(action.kind, ActionKind::FinishWave { .. });
-        u32::try_from(self.plan.actions.iter().filter(does).count()).unwrap_or(u32::MAX)
+        let kinds = self.plan.actions.iter().map(|action| &action.kind);
+        let does = kinds.filter(|kind| !matches!(kind, ActionKind::FinishWave { .. }));
+        u32::try_from(does.count()).unwrap_or(u32::MAX)
     }
 
     fn action(&self, at: usize) -> &Action {

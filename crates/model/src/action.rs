@@ -2,6 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
+use std::sync::Arc;
 
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
@@ -69,7 +70,7 @@ pub enum ActionKind {
     /// Replaces the control plane's instances, one at a time.
     ControlPlaneHop {
         /// What it runs before.
-        from: BTreeSet<KubeVersion>,
+        from: Arc<BTreeSet<KubeVersion>>,
         /// What it runs after.
         to: KubeVersion,
         /// The image of each group.
@@ -82,7 +83,7 @@ pub enum ActionKind {
         /// The pool.
         pool: PoolName,
         /// What its nodes run before.
-        from: BTreeSet<KubeVersion>,
+        from: Arc<BTreeSet<KubeVersion>>,
         /// What they run after.
         to: KubeVersion,
         /// The image of each group.
@@ -449,8 +450,8 @@ pub struct Edge {
     pub from: ActionId,
     /// Begins then.
     pub to: ActionId,
-    /// Why.
-    pub because: Because,
+    /// Why. Clusters that make the same way share it.
+    pub because: Arc<Because>,
 }
 
 /// Why one action waits for another.

@@ -56,13 +56,23 @@ where
     }
 
     fn visit_map<A: MapAccess<'de>>(self, mut access: A) -> Result<Self::Value, A::Error> {
-        let mut map = BTreeMap::new();
+        // Files of refit list keys in order, and a map that is made of them at once is packed: one that
+        // grows by ever larger keys is half empty.
+        let mut ascending: Vec<(K, V)> = Vec::new();
+        let mut others: BTreeMap<K, V> = BTreeMap::new();
         while let Some(key) = access.next_key::<K>()? {
-            if map.contains_key(&key) {
+            if ascending.last().is_none_or(|(last, _)| *last < key) {
+                ascending.push((key, access.next_value()?));
+                continue;
+            }
+            let twice = ascending.binary_search_by(|(other, _)| other.cmp(&key)).is_ok();
+            if twice || others.contains_key(&key) {
                 return Err(Error::custom(format!("`{key}` is listed twice")));
             }
-            map.insert(key, access.next_value()?);
+            others.insert(key, access.next_value()?);
         }
+        let mut map = BTreeMap::from_iter(ascending);
+        map.append(&mut others);
         Ok(map)
     }
 }
@@ -104,6 +114,20 @@ mod tests {
             read(&[], r#""i-1":1,"i-1":1"#).unwrap_err(),
             "`i-1` is listed twice at line 2 column 24"
         );
+        assert_eq!(
+            read(&[], r#""i-3":1,"i-1":1,"i-4":1,"i-1":1"#).unwrap_err(),
+            "`i-1` is listed twice at line 2 column 40"
+        );
         assert!(read(&[], "1").is_err());
+    }
+
+    #[test]
+    fn keys_may_stand_in_any_order() {
+        let ids = |text: &str| {
+            let numbers = read(&[], text).unwrap().numbers;
+            numbers.into_iter().map(|(id, number)| format!("{id}={number}")).collect::<Vec<_>>()
+        };
+        let read = ids(r#""i-3":3,"i-5":5,"i-1":1,"i-6":6,"i-4":4,"i-2":2"#);
+        assert_eq!(read, ["i-1=1", "i-2=2", "i-3=3", "i-4=4", "i-5=5", "i-6=6"]);
     }
 }

@@ -307,7 +307,7 @@ mod tests {
     fn roll(pool: &str, nodes: u32) -> Action {
         let pool: PoolName = pool.parse().unwrap();
         let (to, cause) = (crate::KubeVersion::new(1, 34, 3), RollCause::Asked);
-        let (from, images) = (BTreeSet::from([to.clone()]), BTreeMap::new());
+        let (from, images) = (BTreeSet::from([to.clone()]).into(), BTreeMap::new());
         let replace = BTreeSet::new();
         let kind = ActionKind::NodePoolRoll { pool, from, to, images, nodes, cause, replace };
         action(kind, Period::minutes(100), Period::minutes(20))
@@ -328,7 +328,7 @@ mod tests {
             snapshot_digest: Digest::of_bytes(b""),
             clusters: Vec::new(),
             waves: Vec::new(),
-            actions,
+            actions: actions.into_iter().map(Box::new).collect(),
             edges: Vec::new(),
             implied: Vec::new(),
             findings: Vec::new(),

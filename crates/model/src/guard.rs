@@ -3,6 +3,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
+use std::sync::Arc;
 
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
@@ -21,9 +22,9 @@ pub enum StateGuard {
     /// group, that image.
     Machines {
         /// The groups.
-        groups: BTreeSet<GroupName>,
+        groups: Arc<BTreeSet<GroupName>>,
         /// What the kubelets, and the apiservers where there are some, may run.
-        versions: BTreeSet<KubeVersion>,
+        versions: Arc<BTreeSet<KubeVersion>>,
         /// The image that a group's instances must run; a group without any entry: whatever.
         images: BTreeMap<GroupName, ImageId>,
         /// Instances that must be gone.
@@ -323,7 +324,7 @@ impl fmt::Display for StateGuard {
         match self {
             Self::Anything => f.write_str("anything"),
             Self::Machines { versions, .. } => {
-                write!(f, "instances that run {}", join(versions, "nothing"))
+                write!(f, "instances that run {}", join(&**versions, "nothing"))
             }
             Self::Launches { images } => {
                 let all: BTreeSet<&ImageId> = images.values().flatten().collect();

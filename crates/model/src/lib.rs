@@ -74,7 +74,8 @@ pub use object::{Manifest, ManifestSet, ObjectRef, WorkloadRef, redact};
 pub use op::{AddonOp, GroupOp, NodeOp, Op, OpId, PodKey, RollTag, Token};
 pub use period::{InvalidPeriod, Period};
 pub use plan::{
-    ClusterPlan, ClusterStatus, ParallelPools, Plan, PlanFileError, SavedPlan, WavePlan, readable,
+    Actions, ClusterPlan, ClusterStatus, ParallelPools, Plan, PlanFileError, SavedPlan, WavePlan,
+    readable,
 };
 pub use quantity::{IntOrPercent, InvalidQuantity};
 pub use range::{InvalidRange, VersionRange};

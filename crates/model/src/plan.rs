@@ -43,7 +43,7 @@ pub struct Plan {
     /// The waves that have something to do, per channel in order.
     pub waves: Vec<WavePlan>,
     /// By id.
-    pub actions: Vec<Action>,
+    pub actions: Actions,
     /// By ends. None of them follows from the others.
     pub edges: Vec<Edge>,
     /// Orders that follow from the edges, kept for their reasons. By ends.
@@ -57,6 +57,10 @@ pub struct Plan {
     #[serde(default, skip_serializing_if = "Durations::is_empty")]
     pub measured: Durations,
 }
+
+/// Actions of a plan. They are large, and sorted by id: each stays where it was made, beside the others
+/// of its cluster, and only its place is moved.
+pub type Actions = Vec<Box<Action>>;
 
 impl Plan {
     /// The digest of everything in the plan.
@@ -72,7 +76,7 @@ impl Plan {
     /// The action of that id. Actions are ordered by id.
     pub fn action(&self, id: &ActionId) -> Option<&Action> {
         let index = self.actions.binary_search_by(|action| action.id.cmp(id)).ok()?;
-        self.actions.get(index)
+        self.actions.get(index).map(Box::as_ref)
     }
 
     /// The plan for that cluster. Clusters are ordered by name.

@@ -14,8 +14,8 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::rc::Rc;
 
 use refit_model::{
-    Action, ActionId, ActionKind, Because, Capped, Cluster, ClusterIdentity, ClusterState, Code,
-    Edge, Finding, Fleet, GroupName, ImagePolicy, InstanceId, InstanceState, KubeVersion,
+    Action, ActionId, ActionKind, Actions, Because, Capped, Cluster, ClusterIdentity, ClusterState,
+    Code, Edge, Finding, Fleet, GroupName, ImagePolicy, InstanceId, InstanceState, KubeVersion,
     Lifecycle, Minor, NamedNodes, NodeName, NodePool, NodeState, Only, Period, PoolName, RollTag,
     Severity, Timestamp, UpdateStrategy, Why,
 };
@@ -35,7 +35,7 @@ use tidying::Tidying;
 pub(crate) struct Planned {
     pub(crate) identity: Option<ClusterIdentity>,
     pub(crate) from: BTreeSet<KubeVersion>,
-    pub(crate) actions: Vec<Action>,
+    pub(crate) actions: Actions,
     pub(crate) edges: Vec<Edge>,
     /// Orders that follow from the edges.
     pub(crate) implied: Vec<Edge>,
@@ -185,7 +185,7 @@ pub(crate) fn plan<'a>(
     let way = planner.run();
     let blocked = planner.blockers.iter().any(|blocker| blocker.severity.blocks());
     let mut tidying = planner.tidying();
-    let estimate = |action: &mut Action| action.estimate = options.durations.estimate(action);
+    let estimate = |action: &mut Box<Action>| action.estimate = options.durations.estimate(action);
     tidying.actions.iter_mut().chain(&mut planner.actions).for_each(estimate);
     let kubelets_that_stay = if blocked || planner.actions.is_empty() {
         BTreeSet::new()
@@ -229,7 +229,7 @@ struct ClusterPlanner<'a> {
     /// The instances whose nodes a run that did not end left cordoned.
     cordoned: BTreeSet<&'a InstanceId>,
     blockers: Vec<Blocker>,
-    actions: Vec<Action>,
+    actions: Actions,
     /// The place of the first of the way's tasks among the actions.
     first_task: usize,
     /// Orders that are not the way's: those of groups that are pinned, and of what tidies up.
@@ -371,7 +371,7 @@ impl<'a> ClusterPlanner<'a> {
         }
         let mut hops = hops::find(self.fleet, self.cluster, self.state, live, named)?;
         if hops.is_empty() && self.left_behind(&self.cluster.control_plane.groups) {
-            hops.push(Hop { from: live.clone(), to: self.cluster.kubernetes.value.clone() });
+            hops.push(Hop { from: live.clone().into(), to: self.cluster.kubernetes.value.clone() });
         }
         Ok(hops)
     }
@@ -529,11 +529,11 @@ impl<'a> ClusterPlanner<'a> {
 
     /// Adds an action, and returns its place.
     fn push(&mut self, action: Action) -> usize {
-        self.actions.push(action);
+        self.actions.push(Box::new(action));
         self.actions.len() - 1
     }
 
     fn tie(&mut self, from: usize, to: usize, because: Because) {
-        self.ties.push(Tie { from, to, because });
+        self.ties.push(Tie { from, to, because: because.into() });
     }
 }

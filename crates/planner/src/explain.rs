@@ -85,7 +85,8 @@ impl<'a> Explainer<'a> {
     fn cluster(&self, cluster: &ClusterPlan) -> ClusterExplanation {
         let declared = self.fleet.and_then(|fleet| fleet.clusters.get(&cluster.name));
         let is_here = |action: &&Action| action.cluster.as_ref() == Some(&cluster.name);
-        let actions = self.order.sorted(self.plan.actions.iter().filter(is_here).collect());
+        let actions =
+            self.order.sorted(self.plan.actions.iter().map(Box::as_ref).filter(is_here).collect());
         let depths = self.order.depths(&actions);
         let places: BTreeMap<usize, usize> = actions
             .iter()

@@ -1,6 +1,8 @@
 //! The graph of a cluster's actions. `NodeIndex` never leaves this file: outside, an action is its
 //! place among them, until it has an id.
 
+use std::sync::Arc;
+
 use petgraph::algo::toposort;
 use petgraph::algo::tred::{dag_to_toposorted_adjacency_list, dag_transitive_reduction_closure};
 use petgraph::graph::{DiGraph, NodeIndex};
@@ -11,7 +13,7 @@ use refit_model::{Because, Period};
 pub(crate) struct Tie {
     pub(crate) from: usize,
     pub(crate) to: usize,
-    pub(crate) because: Because,
+    pub(crate) because: Arc<Because>,
 }
 
 /// All orders between the actions of a cluster.

@@ -2,6 +2,7 @@
 //! back, where that was asked for.
 
 use std::collections::BTreeSet;
+use std::sync::Arc;
 
 use refit_model::{Cluster, ClusterState, Code, Fleet, KubeVersion, Severity, skew};
 
@@ -11,7 +12,7 @@ use crate::checks::Blocker;
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Hop {
     /// What runs before: more than one version when an earlier hop was left half done.
-    pub(crate) from: BTreeSet<KubeVersion>,
+    pub(crate) from: Arc<BTreeSet<KubeVersion>>,
     /// What runs after.
     pub(crate) to: KubeVersion,
 }
@@ -111,19 +112,19 @@ pub(crate) fn find(
     }
     if is_newer(newest, target) {
         check_back(cluster, state, live, named)?;
-        return Ok(vec![Hop { from: live.clone(), to: target.clone() }]);
+        return Ok(vec![Hop { from: live.clone().into(), to: target.clone() }]);
     }
     if live.iter().all(|version| version.same_release(target)) {
         return Ok(Vec::new());
     }
 
     let mut hops = Vec::new();
-    let mut from = live.clone();
+    let mut from = Arc::new(live.clone());
     let mut reached = oldest.minor();
     // A hop that was left half done is finished first: its newer half says where it went.
     if newest.minor() > oldest.minor() && newest.minor() < target.minor() {
         hops.push(Hop { from, to: newest.clone() });
-        from = BTreeSet::from([newest.clone()]);
+        from = BTreeSet::from([newest.clone()]).into();
         reached = newest.minor();
     } else if newest.minor() == target.minor() {
         reached = target.minor();
@@ -142,7 +143,7 @@ pub(crate) fn find(
             })?
         };
         hops.push(Hop { from, to: to.clone() });
-        from = BTreeSet::from([to]);
+        from = BTreeSet::from([to]).into();
     }
     if hops.is_empty() {
         hops.push(Hop { from, to: target.clone() });

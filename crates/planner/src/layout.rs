@@ -5,6 +5,7 @@
 //! name or id of any cluster yet.
 
 use std::collections::BTreeSet;
+use std::sync::Arc;
 
 use refit_model::skew::SkewRule;
 use refit_model::{
@@ -22,9 +23,14 @@ use crate::way::{Move, Way};
 #[derive(Clone, Debug)]
 pub(crate) enum Task {
     /// The hop of this step.
-    Hop { step: usize },
+    Hop { step: usize, to: Arc<BTreeSet<KubeVersion>> },
     /// A pool's roll in this step, from what its nodes run then.
-    Roll { step: usize, pool: PoolName, from: BTreeSet<KubeVersion> },
+    Roll {
+        step: usize,
+        pool: PoolName,
+        from: Arc<BTreeSet<KubeVersion>>,
+        to: Arc<BTreeSet<KubeVersion>>,
+    },
     /// The storage migration before one of an add-on's moves.
     Migration { addon: AddonName, nth: usize },
     /// One of an add-on's moves.
@@ -124,7 +130,7 @@ impl<'w> Draft<'w> {
     }
 
     fn tie(&mut self, from: usize, to: usize, because: Because) {
-        self.ties.push(Tie { from, to, because });
+        self.ties.push(Tie { from, to, because: because.into() });
     }
 
     fn slot(&mut self, slot: usize) -> Vec<InSlot<'w>> {
@@ -173,16 +179,19 @@ impl<'w> Draft<'w> {
     /// rolled at once, do not wait for each other: then whoever applies the plan counts them.
     fn step(&mut self, at: usize, step: &Step) -> Option<Ends> {
         match step {
-            Step::Hop(_) => {
-                let place = self.put(Task::Hop { step: at });
+            Step::Hop(hop) => {
+                let to = BTreeSet::from([hop.to.clone()]).into();
+                let place = self.put(Task::Hop { step: at, to });
                 Some(Ends { first: vec![place], last: vec![place] })
             }
             Step::Roll { pools, to, .. } => {
+                let after = Arc::new(BTreeSet::from([to.clone()]));
                 let mut rolls: Vec<usize> = Vec::new();
                 for PoolNow { name, kubelets, .. } in self.pools {
                     if pools.contains(name) {
-                        let from = self.runs_before(name, kubelets, to);
-                        rolls.push(self.put(Task::Roll { step: at, pool: name.clone(), from }));
+                        let from = self.runs_before(name, kubelets, &after);
+                        let (pool, to) = (name.clone(), after.clone());
+                        rolls.push(self.put(Task::Roll { step: at, pool, from, to }));
                     }
                 }
                 if self.at_once {
@@ -203,17 +212,13 @@ impl<'w> Draft<'w> {
         &self,
         pool: &PoolName,
         now: &BTreeSet<KubeVersion>,
-        to: &KubeVersion,
-    ) -> BTreeSet<KubeVersion> {
+        to: &Arc<BTreeSet<KubeVersion>>,
+    ) -> Arc<BTreeSet<KubeVersion>> {
         let earlier = self.tasks.iter().rev().find_map(|task| match task {
-            Task::Roll { pool: other, step, .. } if other == pool => self.rolled_to(*step),
+            Task::Roll { pool: other, to, .. } if other == pool => Some(to.clone()),
             _ => None,
         });
-        match earlier {
-            Some(earlier) => BTreeSet::from([earlier.clone()]),
-            None if now.is_empty() => BTreeSet::from([to.clone()]),
-            None => now.clone(),
-        }
+        earlier.unwrap_or_else(|| if now.is_empty() { to.clone() } else { now.clone().into() })
     }
 
     fn rolled_to(&self, step: usize) -> Option<&'w KubeVersion> {
@@ -269,10 +274,10 @@ impl<'w> Draft<'w> {
         to: &'s KubeVersion,
     ) -> impl Iterator<Item = &'s KubeVersion> {
         let rolls = self.tasks.iter().filter_map(move |task| match task {
-            Task::Roll { step, pool, from }
+            Task::Roll { step, pool, from, .. }
                 if pools.contains(pool) && self.rolled_to(*step) == Some(to) =>
             {
-                Some(from)
+                Some(&**from)
             }
             _ => None,
         });

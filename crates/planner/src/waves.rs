@@ -1,11 +1,12 @@
 //! Waves: which clusters of a channel come first.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
 
 use refit_model::{
-    Action, ActionId, ActionKind, Because, Bounds, Channel, ChannelName, ClusterName, Code, Edge,
-    Finding, Fleet, Period, Reversibility, Selection, Severity, StateGuard, Subject, WavePlan,
-    WaveSpec, Why,
+    Action, ActionId, ActionKind, Actions, Because, Bounds, Channel, ChannelName, ClusterName,
+    Code, Edge, Finding, Fleet, Period, Reversibility, Selection, Severity, StateGuard, Subject,
+    WavePlan, WaveSpec, Why,
 };
 
 use crate::cluster::Planned;
@@ -14,7 +15,7 @@ use crate::few::few;
 /// The clusters with their waves tied together.
 pub(crate) struct Tied {
     /// The ends of waves.
-    pub(crate) ends: Vec<Action>,
+    pub(crate) ends: Actions,
     pub(crate) waves: Vec<WavePlan>,
     pub(crate) clusters: BTreeMap<ClusterName, Planned>,
 }
@@ -64,7 +65,8 @@ pub(crate) fn tie(
             if let Some((before, finish)) = &last {
                 for name in names {
                     let Some(planned) = clusters.get_mut(name) else { continue };
-                    let because = Because::Wave { channel: channel.name.clone(), wave: *before };
+                    let because =
+                        Arc::new(Because::Wave { channel: channel.name.clone(), wave: *before });
                     for source in planned.sources() {
                         planned.edges.push(Edge {
                             from: *finish,
@@ -76,7 +78,8 @@ pub(crate) fn tie(
             }
             if position + 1 < busy.len() {
                 let finish = finish_wave(channel, *wave, *may_fail);
-                let because = Because::Wave { channel: channel.name.clone(), wave: *wave };
+                let because =
+                    Arc::new(Because::Wave { channel: channel.name.clone(), wave: *wave });
                 for name in names {
                     let Some(planned) = clusters.get_mut(name) else { continue };
                     for sink in planned.sinks() {
@@ -88,7 +91,7 @@ pub(crate) fn tie(
                     }
                 }
                 last = Some((*wave, finish.id));
-                tied.ends.push(finish);
+                tied.ends.push(Box::new(finish));
             }
             tied.waves.push(WavePlan {
                 channel: channel.name.clone(),

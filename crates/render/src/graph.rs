@@ -130,7 +130,7 @@ fn box_of(action: &Action) -> String {
 }
 
 fn ends_of_waves(plan: &Plan) -> impl Iterator<Item = &Action> {
-    plan.actions.iter().filter(|action| action.cluster.is_none())
+    plan.actions.iter().map(Box::as_ref).filter(|action| action.cluster.is_none())
 }
 
 /// The edges by their ends, each once, with every reason.
@@ -217,6 +217,8 @@ fn plain(name: &str) -> String {
 
 #[cfg(test)]
 mod tests {
+    use std::sync::Arc;
+
     use proptest::prelude::*;
     use refit_model::{ActionKind, AddonMark, Because, Edge, Severity};
 
@@ -369,11 +371,11 @@ mod tests {
         };
         let mut finish = action("none", kind);
         finish.cluster = None;
-        let because = Because::Wave { channel: "beta".parse().unwrap(), wave: 1 };
+        let because = Arc::new(Because::Wave { channel: "beta".parse().unwrap(), wave: 1 });
         for (from, to) in [(last, finish.id), (finish.id, first)] {
             sample.plan.edges.push(Edge { from, to, because: because.clone() });
         }
-        sample.plan.actions.push(finish);
+        sample.plan.actions.push(finish.into());
         sample.plan.actions.sort_by_key(|a| a.id);
         sample.plan
     }

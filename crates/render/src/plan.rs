@@ -648,7 +648,7 @@ mod tests {
                 action(name, roll("workers", 4, "1.33.5", "1.34.3")),
             ];
             sample = sample.stands(name, ClusterStatus::Planned, "1.33.5", "1.34.3");
-            sample.plan.actions.extend(actions);
+            sample.plan.actions.extend(actions.into_iter().map(Box::new));
             sample = sample.finding(Severity::Note, name, "workers", "has no node", "");
         }
         sample.plan.actions.sort_by_key(|a| a.id);

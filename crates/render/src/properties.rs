@@ -101,7 +101,7 @@ fn plan() -> impl Strategy<Value = Plan> {
         }
         if !names.is_empty() {
             sample = sample.wave(1, &names);
-            sample.plan.actions.push(end_of_wave());
+            sample.plan.actions.push(end_of_wave().into());
             sample.plan.actions.sort_by_key(|a| a.id);
         }
         let plan = &mut sample.plan;
@@ -110,7 +110,7 @@ fn plan() -> impl Strategy<Value = Plan> {
                 plan.edges.push(Edge {
                     from: from.get(&plan.actions).id,
                     to: to.get(&plan.actions).id,
-                    because: refit_model::Because::PinFirst,
+                    because: refit_model::Because::PinFirst.into(),
                 });
             }
         }

@@ -42,7 +42,7 @@ pub(crate) fn at(version: &str) -> AddonMark {
 
 pub(crate) fn hop(from: &str, to: &str) -> ActionKind {
     ActionKind::ControlPlaneHop {
-        from: kubes(from),
+        from: kubes(from).into(),
         to: kube(to),
         images: BTreeMap::new(),
         instances: 3,
@@ -52,7 +52,7 @@ pub(crate) fn hop(from: &str, to: &str) -> ActionKind {
 pub(crate) fn roll(pool: &str, nodes: u32, from: &str, to: &str) -> ActionKind {
     ActionKind::NodePoolRoll {
         pool: pool.parse().unwrap(),
-        from: kubes(from),
+        from: kubes(from).into(),
         to: kube(to),
         images: BTreeMap::new(),
         nodes,
@@ -181,7 +181,7 @@ impl Sample {
             release: "2026.11.0".parse().unwrap(),
             identity: Some(ClusterIdentity { uid: name.into(), account: None, region: None }),
             status,
-            from: kubes(from),
+            from: kubes(from).into(),
             to: kube(to),
             parallel_pools: None,
             kubelets_that_stay: BTreeSet::new(),
@@ -196,10 +196,10 @@ impl Sample {
             this.plan.edges.push(Edge {
                 from: pair[0].id,
                 to: pair[1].id,
-                because: because(&pair[0].kind, &pair[1].kind),
+                because: because(&pair[0].kind, &pair[1].kind).into(),
             });
         }
-        this.plan.actions.extend(actions);
+        this.plan.actions.extend(actions.into_iter().map(Box::new));
         this.plan.actions.sort_by_key(|a| a.id);
         this
     }

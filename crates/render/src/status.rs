@@ -169,7 +169,7 @@ fn busy_cluster(
 /// Which wave must end before a cluster may begin.
 fn wave_before(plan: Option<&Plan>, told: &Told<'_>, entries: &[Entry<'_>]) -> Option<String> {
     let ids: BTreeSet<&ActionId> = entries.iter().map(|entry| entry.id).collect();
-    plan?.edges.iter().find_map(|edge| match &edge.because {
+    plan?.edges.iter().find_map(|edge| match &*edge.because {
         Because::Wave { channel, wave } if ids.contains(&edge.to) => {
             let ended = told.stories.get(&edge.from).is_some_and(|story| story.ended.is_some());
             (!ended).then(|| format!("wave {wave} of {channel}"))

@@ -192,7 +192,7 @@ fn control_plane(actions: &[(usize, &Action)]) -> Line {
             line.note(TIDY_UP);
             continue;
         };
-        line.goes(join(from, "/"), to.to_string());
+        line.goes(join(&**from, "/"), to.to_string());
         if from.contains(to) {
             // A hop that ends where it begins is only there to clear up.
             line.note(TIDY_UP);
@@ -214,7 +214,7 @@ fn node_pool(pool: &PoolName, actions: &[(usize, &Action)]) -> Line {
             continue;
         };
         line.count = line.count.max(Some(*nodes));
-        line.goes(join(from, "/"), to.to_string());
+        line.goes(join(&**from, "/"), to.to_string());
         if let Bounds::Rolling { surge, unavailable, .. } = &action.bounds {
             line.note(format!("surge {surge}, unavailable {unavailable}"));
         }

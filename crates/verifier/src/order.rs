@@ -20,7 +20,7 @@ pub(crate) struct Order<'a> {
 impl<'a> Order<'a> {
     /// Of actions by their places, ascending. None when they form a circle.
     pub(crate) fn new(plan: &'a Plan, index: &'a Index<'a>, places: &'a [u32]) -> Option<Self> {
-        let actions: Vec<&Action> = places.iter().map(|place| &plan.actions[at(*place)]).collect();
+        let actions: Vec<&Action> = places.iter().map(|place| &*plan.actions[at(*place)]).collect();
         let on_addons = actions.iter().enumerate();
         let on_addons = on_addons.filter_map(|(at, action)| Some((action.kind.addon()?, at)));
         let mut on_addons: Vec<(&AddonName, usize)> = on_addons.collect();

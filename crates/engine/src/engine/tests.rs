@@ -1,6 +1,7 @@
 //! Runs that go on from a journal, what is believed of looks, and how a run ends.
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
 
 use refit_model::{
     Action, CallError, ClusterState, ControlPlaneMember, ErrorClass, GivingUp, GroupName, GroupOp,
@@ -251,7 +252,7 @@ fn a_call_that_was_on_its_way_is_waited_for() {
 fn an_instance_that_is_half_up_is_on_its_way() {
     let mut action = roll(1, 0);
     if let StateGuard::Machines { versions, .. } = &mut action.expect {
-        versions.retain(|version| version != &NEW);
+        Arc::make_mut(versions).retain(|version| version != &NEW);
     }
     let precheck = |kubelet: &KubeVersion| {
         let mut state = pool(1, 1);

@@ -1,6 +1,7 @@
 //! Actions that replace machines: hops of the control plane, rolls of node pools.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
 
 use refit_model::{
     Action, ActionKind, Bounds, Code, GroupName, ImageId, InstanceId, KubeVersion, NodeName,
@@ -19,7 +20,11 @@ const DRAIN_ESTIMATE: Period = Period::minutes(3);
 const CONTROL_PLANE_ESTIMATE: Period = Period::minutes(8);
 
 impl<'a> ClusterPlanner<'a> {
-    pub(super) fn control_plane_hop(&mut self, hop: &Hop) -> Option<Action> {
+    pub(super) fn control_plane_hop(
+        &mut self,
+        hop: &Hop,
+        after: &Arc<BTreeSet<KubeVersion>>,
+    ) -> Option<Action> {
         let control_plane = &self.cluster.control_plane;
         let images = self.images.pins(&control_plane.groups, &control_plane.image, &hop.to);
         let images = match images {
@@ -30,7 +35,7 @@ impl<'a> ClusterPlanner<'a> {
             }
         };
         let instances = self.control_plane_size();
-        let groups: BTreeSet<GroupName> = control_plane.groups.iter().cloned().collect();
+        let groups = Arc::new(control_plane.groups.iter().cloned().collect());
         let kind = ActionKind::ControlPlaneHop {
             from: hop.from.clone(),
             to: hop.to.clone(),
@@ -51,7 +56,7 @@ impl<'a> ClusterPlanner<'a> {
             cluster: Some(self.cluster.name.clone()),
             kind,
             expect: machines(&groups, &hop.from, BTreeSet::new()),
-            ensure: machines(&groups, &BTreeSet::from([hop.to.clone()]), BTreeSet::new()),
+            ensure: machines(&groups, after, BTreeSet::new()),
             bounds: Bounds::Rolling {
                 surge: 0,
                 unavailable: 1,
@@ -69,7 +74,7 @@ impl<'a> ClusterPlanner<'a> {
     pub(super) fn pool_roll(
         &mut self,
         pool: &'a NodePool,
-        from: &BTreeSet<KubeVersion>,
+        [from, after]: [&Arc<BTreeSet<KubeVersion>>; 2],
         to: &KubeVersion,
         early: Option<Early<'_>>,
     ) -> Option<Action> {
@@ -104,13 +109,13 @@ impl<'a> ClusterPlanner<'a> {
             unavailable = 1;
         }
         self.check_headroom(pool, surge, unavailable);
-        let groups: BTreeSet<GroupName> = pool.groups.iter().cloned().collect();
+        let groups = Arc::new(pool.groups.iter().cloned().collect());
         let wanted_images: BTreeMap<GroupName, ImageId> = if cause == RollCause::NewerImage {
             images.iter().map(|(group, pin)| (group.clone(), pin.id.clone())).collect()
         } else {
             BTreeMap::new()
         };
-        let mut ensure = machines(&groups, &BTreeSet::from([to.clone()]), replace.clone());
+        let mut ensure = machines(&groups, after, replace.clone());
         if let StateGuard::Machines { images, .. } = &mut ensure {
             *images = wanted_images;
         }
@@ -205,8 +210,8 @@ impl<'a> ClusterPlanner<'a> {
 }
 
 fn machines(
-    groups: &BTreeSet<GroupName>,
-    versions: &BTreeSet<KubeVersion>,
+    groups: &Arc<BTreeSet<GroupName>>,
+    versions: &Arc<BTreeSet<KubeVersion>>,
     replaced: BTreeSet<InstanceId>,
 ) -> StateGuard {
     StateGuard::Machines {

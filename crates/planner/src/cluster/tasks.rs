@@ -1,6 +1,7 @@
 //! The actions of a cluster, made of the tasks of its way.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
 
 use refit_model::skew::{self, SkewRule};
 use refit_model::{Action, AddonName, Because, KubeVersion, Milestone, Minor, PoolName, Why};
@@ -17,17 +18,17 @@ impl ClusterPlanner<'_> {
         self.actions.reserve_exact(way.layout.tasks.len());
         for task in &way.layout.tasks {
             let action = match task {
-                Task::Hop { step } => match &way.steps[*step] {
-                    Step::Hop(hop) => self.control_plane_hop(hop),
+                Task::Hop { step, to } => match &way.steps[*step] {
+                    Step::Hop(hop) => self.control_plane_hop(hop, to),
                     Step::Roll { .. } => None,
                 },
-                Task::Roll { step, pool, from } => self.roll(way, *step, pool, from),
+                Task::Roll { step, pool, from, to } => self.roll(way, *step, pool, [from, to]),
                 Task::Migration { addon, nth } => self.migration(way, addon, *nth),
                 Task::Move { addon, nth } => {
                     self.addon_action(addon, &way.moves[addon][*nth], *nth == 0)
                 }
             };
-            self.actions.extend(action);
+            self.actions.extend(action.map(Box::new));
         }
     }
 
@@ -36,11 +37,11 @@ impl ClusterPlanner<'_> {
         way: &Way,
         step: usize,
         pool: &PoolName,
-        from: &BTreeSet<KubeVersion>,
+        versions: [&Arc<BTreeSet<KubeVersion>>; 2],
     ) -> Option<Action> {
         let Step::Roll { to, before, .. } = &way.steps[step] else { return None };
         let early = before.map(|before| Early { way, slot: step, before });
-        self.pool_roll(self.cluster.pool(pool)?, from, to, early)
+        self.pool_roll(self.cluster.pool(pool)?, versions, to, early)
     }
 
     /// Pins groups between two hops: not before the control plane can take what they then launch, and
@@ -48,7 +49,7 @@ impl ClusterPlanner<'_> {
     pub(super) fn pin_late(&mut self, way: &Way, mut late_pins: BTreeMap<usize, LatePins>) {
         let mut last_hop: Option<usize> = None;
         for (task, place) in way.layout.tasks.iter().zip(self.first_task..) {
-            let Task::Hop { step } = task else { continue };
+            let Task::Hop { step, .. } = task else { continue };
             if let Some(LatePins { wanted, launched, before }) = late_pins.remove(step) {
                 let rule = SkewRule::Kubelet;
                 let pin = self.pin_groups(wanted, launched, Why::Skew { rule, before });

@@ -1,9 +1,10 @@
 //! Tidying up after a run that did not end, in a cluster that nothing else can be planned for.
 
 use std::collections::BTreeSet;
+use std::sync::Arc;
 
 use refit_model::{
-    Action, ActionKind, Because, Bounds, Edge, GroupName, NodePool, Period, PoolName,
+    Action, ActionKind, Actions, Because, Bounds, Edge, GroupName, NodePool, Period, PoolName,
     Reversibility, StateGuard, Why,
 };
 
@@ -13,7 +14,7 @@ use crate::checks;
 /// What gives back cordons and settings, and replaces nothing.
 #[derive(Default)]
 pub(crate) struct Tidying {
-    pub(crate) actions: Vec<Action>,
+    pub(crate) actions: Actions,
     pub(crate) edges: Vec<Edge>,
 }
 
@@ -29,23 +30,26 @@ impl ClusterPlanner<'_> {
         }
         let control_plane = &self.cluster.control_plane;
         let (drain, ready) = (control_plane.drain_timeout, control_plane.node_ready_timeout);
-        tidying.actions.extend(self.tidy_up(None, &control_plane.groups, 1, drain, ready));
+        let action = self.tidy_up(None, &control_plane.groups, 1, drain, ready);
+        tidying.actions.extend(action.map(Box::new));
         for pool in &self.cluster.pools {
             let NodePool { drain_timeout, node_ready_timeout, .. } = *pool;
             let nodes = u32::try_from(self.nodes_of(pool).len()).unwrap_or(u32::MAX);
             let unavailable = pool.max_unavailable.of_rounded_down(nodes);
-            tidying.actions.extend(self.tidy_up(
+            let action = self.tidy_up(
                 Some(&pool.name),
                 &pool.groups,
                 unavailable,
                 drain_timeout,
                 node_ready_timeout,
-            ));
+            );
+            tidying.actions.extend(action.map(Box::new));
         }
+        let because = Arc::new(Because::OneAtATime);
         tidying.edges = tidying
             .actions
             .windows(2)
-            .map(|pair| Edge { from: pair[0].id, to: pair[1].id, because: Because::OneAtATime })
+            .map(|pair| Edge { from: pair[0].id, to: pair[1].id, because: because.clone() })
             .collect();
         tidying
     }

@@ -92,7 +92,7 @@ pub(super) fn find<'a>(
     let exact = name.parse::<ActionId>().ok().and_then(|id| plan.action(&id));
     let found: Vec<&Action> = match exact {
         Some(action) => vec![action],
-        None => plan.actions.iter().filter(begins).collect(),
+        None => plan.actions.iter().map(Box::as_ref).filter(begins).collect(),
     };
     match found.as_slice() {
         [action] => Ok(Named::Action(action)),
@@ -115,7 +115,7 @@ fn find_part<'a>(
     part: &'a str,
 ) -> Result<Named<'a>, WhyUnknown> {
     let is_here = |action: &&Action| action.cluster.as_ref() == Some(&cluster.name);
-    let here = || plan.actions.iter().filter(is_here);
+    let here = || plan.actions.iter().map(Box::as_ref).filter(is_here);
     let actions: Vec<&Action> =
         here().filter(|action| part_of(&action.kind) == Some(part)).collect();
     let mut parts: BTreeSet<String> = BTreeSet::from([CONTROL_PLANE.to_owned()]);

@@ -21,7 +21,7 @@ pub(super) struct Order<'a> {
 
 impl<'a> Order<'a> {
     pub(super) fn of(plan: &'a Plan) -> Self {
-        let actions: Vec<&Action> = plan.actions.iter().collect();
+        let actions: Vec<&Action> = plan.actions.iter().map(Box::as_ref).collect();
         let places: BTreeMap<&ActionId, usize> =
             actions.iter().enumerate().map(|(at, action)| (&action.id, at)).collect();
         let mut before = vec![BTreeMap::<usize, Reasons<'a>>::new(); actions.len()];

@@ -47,7 +47,7 @@ impl<'a> Explainer<'a> {
         let is_it = |action: &&Action| {
             action.cluster.as_ref() == Some(&cluster.name) && wanted(&action.kind)
         };
-        self.order.sorted(self.plan.actions.iter().filter(is_it).collect())
+        self.order.sorted(self.plan.actions.iter().map(Box::as_ref).filter(is_it).collect())
     }
 
     pub(super) fn hops(&self, cluster: &ClusterPlan) -> Vec<&'a Action> {

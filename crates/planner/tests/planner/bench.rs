@@ -385,7 +385,7 @@ impl Bench {
 /// its text.
 pub(crate) fn ordered(plan: &Plan) -> Vec<&Action> {
     let mut done: BTreeSet<&ActionId> = BTreeSet::new();
-    let mut rest: Vec<&Action> = plan.actions.iter().collect();
+    let mut rest: Vec<&Action> = plan.actions.iter().map(Box::as_ref).collect();
     let text = |action: &Action| (action.cluster.clone(), action.kind.to_string());
     rest.sort_by_key(|action| text(action));
     let mut found = Vec::new();

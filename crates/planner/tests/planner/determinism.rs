@@ -60,7 +60,7 @@ fn the_order_in_which_things_were_listed_does_not_matter() {
 
 #[test]
 fn clusters_that_have_nothing_to_do_with_it_change_no_action() {
-    let actions = |clusters: &[(&str, &str, &str)]| -> Vec<Action> {
+    let actions = |clusters: &[(&str, &str, &str)]| -> Vec<Box<Action>> {
         let plan = Bench::of(fleet(clusters)).plan();
         plan.actions.into_iter().filter(|action| action.cluster == Some(n("ant"))).collect()
     };

@@ -337,7 +337,7 @@ fn an_id_may_be_short_as_long_as_it_is_one() {
             let alike = plan.actions.iter().filter(|a| a.id.as_str().starts_with(name)).count();
             match explain(&plan, None, name) {
                 Ok(Explanation { about: About::Action(told), with_files: false, .. }) => {
-                    assert_eq!((&told.action, alike), (action, 1));
+                    assert_eq!((&told.action, alike), (&**action, 1));
                 }
                 Err(UnknownName { why: WhyUnknown::Ambiguous { actions }, .. }) => {
                     assert_eq!(actions.len(), alike);
@@ -393,7 +393,7 @@ fn every_chain_is_made_of_edges_and_ends_where_nothing_is_waited_for() {
                 edges.filter(|edge| edge.to == action.id).map(|edge| &edge.from).collect();
             assert_eq!(told.waits_for.len(), incoming.len(), "seed {seed}");
             for wait in &told.waits_for {
-                let mut here = action;
+                let mut here = &**action;
                 for link in std::iter::once(&wait.link).chain(&wait.chain) {
                     let before = plan.action(&link.action.id).unwrap();
                     assert!(!link.because.is_empty());

@@ -232,8 +232,8 @@ fn every_plan_is_sorted_acyclic_and_passes_the_verifier() {
         }
         assert_eq!(ordered(plan).len(), plan.actions.len(), "{seed}");
         for cluster in &plan.clusters {
-            let own = |a: &&refit_model::Action| a.cluster.as_ref() == Some(&cluster.name);
-            let has_actions = plan.actions.iter().any(|action| own(&action));
+            let own = |a: &refit_model::Action| a.cluster.as_ref() == Some(&cluster.name);
+            let has_actions = plan.actions.iter().any(|action| own(action));
             assert_eq!(has_actions, cluster.status == ClusterStatus::Planned, "{seed}");
             let blocks = plan
                 .findings

@@ -84,7 +84,7 @@ fn the_end_of_a_wave_ties_its_sinks_to_the_next_one_s_sources() {
     let wave = Because::Wave { channel: n("stable"), wave: 1 };
     let tied: Vec<_> =
         plan.edges.iter().filter(|edge| edge.from == end.id || edge.to == end.id).collect();
-    assert!(tied.iter().all(|edge| edge.because == wave));
+    assert!(tied.iter().all(|edge| *edge.because == wave));
     let incoming: Vec<_> = tied.iter().filter(|edge| edge.to == end.id).collect();
     assert_eq!(incoming.len(), 1);
     let last = plan.action(&incoming[0].from).unwrap();
@@ -119,7 +119,7 @@ fn waves_with_nothing_to_do_are_skipped() {
     assert_eq!(ends(&plan), [1, 3]);
     let because = |wave| Because::Wave { channel: n("stable"), wave };
     let third = plan.edges.iter().find(|edge| {
-        plan.action(&edge.to).unwrap().cluster == Some(n("c3")) && edge.because == because(1)
+        plan.action(&edge.to).unwrap().cluster == Some(n("c3")) && *edge.because == because(1)
     });
     assert!(third.is_some(), "wave 3 waits for wave 1");
 }

@@ -175,7 +175,7 @@ fn every_edge_ties_two_actions_of_the_plan() {
         bench.notes_that("not both exist", |plan| {
             let to = plan.actions[0].id;
             let from = "ffffffffffff".parse().unwrap();
-            plan.edges.push(Edge { from, to, because: Because::OneAtATime });
+            plan.edges.push(Edge { from, to, because: Because::OneAtATime.into() });
             sort(plan);
         });
     }
@@ -189,7 +189,7 @@ fn the_end_of_a_wave_is_not_waited_for_by_the_wave() {
         for edge in bench.plan.edges.iter().filter(|e| ends.iter().any(|end| end.id == e.to)) {
             bench.notes_that("in a circle", |plan| {
                 let (from, to) = (edge.to, edge.from);
-                plan.edges.push(Edge { from, to, because: Because::OneAtATime });
+                plan.edges.push(Edge { from, to, because: Because::OneAtATime.into() });
                 sort(plan);
             });
             circles += 1;

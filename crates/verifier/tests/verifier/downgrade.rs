@@ -206,7 +206,7 @@ fn what_cannot_be_undone_says_so() {
 fn orders_of_the_way_back_cannot_be_dropped() {
     let mut checked = 0;
     for bench in plans() {
-        let orders = bench.plan.edges.iter().filter(|edge| edge.because == Because::Downgrade);
+        let orders = bench.plan.edges.iter().filter(|edge| *edge.because == Because::Downgrade);
         for edge in orders {
             let notes = bench.notes(|plan| {
                 plan.edges.retain(|other| other != edge);

@@ -243,7 +243,11 @@ fn clusters_of_a_plan_are_told_apart() {
             let theirs = bench.actions(|action| action.cluster.as_ref() == Some(&other))[0];
             bench.notes_that("waits for another cluster's", |plan| {
                 let (from, to) = (plan.actions[first].id, plan.actions[theirs].id);
-                plan.edges.push(Edge { from, to, because: refit_model::Because::OneAtATime });
+                plan.edges.push(Edge {
+                    from,
+                    to,
+                    because: refit_model::Because::OneAtATime.into(),
+                });
                 crate::bench::sort(plan);
             });
             strangers += 1;
