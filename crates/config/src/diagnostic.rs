@@ -155,7 +155,7 @@ impl Sources {
 
     pub(crate) fn location(&self, file: &str, span: &Range<usize>) -> Location {
         let line = self.position(file, span.start).map_or(1, |(line, _)| line);
-        Location { file: file.to_owned(), line }
+        Location { file: file.into(), line }
     }
 
     /// The place of a line, from 1, without its indentation and its end.

@@ -77,7 +77,7 @@ impl Apply<'_> {
     ) -> Decision {
         let (addon, to) = (self.addon, self.to);
         if !memory.applied {
-            let op = AddonOp::Apply { version: to.clone(), digest: self.digest.clone() };
+            let op = AddonOp::Apply { version: to.clone(), digest: *self.digest };
             return Decision::act(format!("apply {addon} {to}"), vec![on(addon, op)]);
         }
         let live = state.addons.get(addon);
@@ -109,7 +109,7 @@ impl Apply<'_> {
         }
         let op = AddonOp::Prune {
             version: to.clone(),
-            digest: self.digest.clone(),
+            digest: *self.digest,
             objects: self.deletes.clone(),
         };
         Decision::act(format!("prune {addon}"), vec![on(addon, op)])

@@ -128,8 +128,8 @@ pub(crate) fn roll(surge: u32, unavailable: u32) -> Action {
         id: Action::id_of(Some(&cluster), &kind),
         cluster: Some(cluster),
         kind,
-        expect: machines(&[&OLD, &NEW]),
-        ensure: machines(&[&NEW]),
+        expect: machines(&[&OLD, &NEW]).into(),
+        ensure: machines(&[&NEW]).into(),
         bounds: Bounds::Rolling {
             surge,
             unavailable,
@@ -150,7 +150,7 @@ pub(crate) fn tidy_up() -> Action {
     let kind = ActionKind::TidyUp { pool, groups: BTreeSet::from([group()]) };
     let Action { cluster, bounds, .. } = roll(0, 0);
     let id = Action::id_of(cluster.as_ref(), &kind);
-    let (expect, ensure) = (StateGuard::Anything, StateGuard::Anything);
+    let (expect, ensure) = (StateGuard::Anything.into(), StateGuard::Anything.into());
     Action { id, kind, expect, ensure, bounds, why: Why::LeftBehind, ..roll(0, 0) }
 }
 

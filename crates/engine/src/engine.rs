@@ -357,7 +357,7 @@ impl Engine {
     fn token(&mut self, cluster: &ClusterName, call: &Op) -> Token {
         let ordinal = self.tokens.entry(target(cluster, call)).or_default().next(call);
         let digest = digest_of(&(&self.settings.run, cluster, call, ordinal));
-        Token(digest.as_str()[..32].to_owned())
+        Token(format!("{digest:.32}"))
     }
 
     // ---- Driving ---------------------------------------------------------------------------

@@ -177,7 +177,7 @@ impl Roll<'_> {
             return launches != Some(&instance.image);
         };
         let pin = self.images.get(group).map(|pin| &pin.id);
-        let StateGuard::Machines { images, replaced, .. } = &self.action.ensure else {
+        let StateGuard::Machines { images, replaced, .. } = &*self.action.ensure else {
             return false;
         };
         if replaced.contains(&instance.id) {

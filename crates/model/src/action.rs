@@ -29,9 +29,9 @@ pub struct Action {
     /// What is done.
     pub kind: ActionKind,
     /// The state that it expects to find.
-    pub expect: StateGuard,
+    pub expect: Arc<StateGuard>,
     /// The state that it will leave.
-    pub ensure: StateGuard,
+    pub ensure: Arc<StateGuard>,
     /// What it must never exceed.
     pub bounds: Bounds,
     /// After how long it has failed; a storage migration: after how long without any progress.
@@ -180,7 +180,7 @@ impl ActionKind {
             Self::TidyUp { pool: None, .. } => f.write_str("tidy up control-plane"),
             Self::AddonApply { addon, to, digest, from, .. } => {
                 let drifted = matches!(from, AddonMark::Drifted { .. });
-                write!(f, "addon {addon} {to} {} {drifted}", digest.short())
+                write!(f, "addon {addon} {to} {digest:.12} {drifted}")
             }
             Self::AddonAdopt { addon, to, .. } => write!(f, "adopt {addon} {to}"),
             Self::StorageMigration { addon, before, .. } => {

@@ -8,7 +8,7 @@ use std::str::FromStr;
 use schemars::JsonSchema;
 use serde::Serialize;
 
-use crate::digest;
+use crate::Digest;
 use crate::id::{self, InvalidName};
 use crate::text::as_text;
 
@@ -40,7 +40,7 @@ impl ActionId {
     /// The first digits of the digest of a value's JSON.
     pub(crate) fn digest_of<T: Serialize>(value: &T) -> Self {
         let bytes = serde_json::to_vec(value).expect("what is digested has only string keys");
-        Self(digest::digits(&bytes))
+        Self(Digest::of_bytes(&bytes).digits())
     }
 
     /// The bytes of the text as a number.

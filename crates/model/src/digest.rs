@@ -2,7 +2,6 @@
 
 use std::fmt;
 use std::str::FromStr;
-use std::sync::Arc;
 
 use schemars::JsonSchema;
 use serde::Serialize;
@@ -11,36 +10,30 @@ use sha2::{Digest as _, Sha256};
 use crate::text::as_text;
 
 /// A SHA-256 digest, written as 64 hexadecimal digits.
-#[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Hash, JsonSchema)]
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, JsonSchema)]
 #[schemars(with = "String")]
-pub struct Digest(Arc<str>);
+pub struct Digest([u8; 32]);
+
+const DIGITS: &[u8; 16] = b"0123456789abcdef";
 
 impl Digest {
     /// The digest of these bytes.
     pub fn of_bytes(bytes: &[u8]) -> Self {
-        let digits = digits::<64>(bytes);
-        Self(str::from_utf8(&digits).expect("digits are ASCII").into())
+        Self(Sha256::digest(bytes).into())
     }
 
-    /// All 64 digits.
-    pub fn as_str(&self) -> &str {
-        &self.0
+    /// The first of its 64 digits, in ASCII.
+    pub(crate) fn digits<const N: usize>(&self) -> [u8; N] {
+        std::array::from_fn(|at| {
+            let byte = self.0[at / 2];
+            DIGITS[usize::from(if at % 2 == 0 { byte >> 4 } else { byte & 15 })]
+        })
     }
 
-    /// The first 12 digits: enough to name a thing among people.
-    pub fn short(&self) -> &str {
-        &self.0[..12]
+    /// The first 12 digits: enough to name a thing among people. `{digest:.12}` writes the same.
+    pub fn short(&self) -> String {
+        format!("{self:.12}")
     }
-}
-
-/// The first hexadecimal digits of the SHA-256 of bytes: at most 64.
-pub(crate) fn digits<const N: usize>(bytes: &[u8]) -> [u8; N] {
-    const DIGITS: &[u8; 16] = b"0123456789abcdef";
-    let hash = Sha256::digest(bytes);
-    std::array::from_fn(|at| {
-        let byte = hash[at / 2];
-        DIGITS[usize::from(if at % 2 == 0 { byte >> 4 } else { byte & 15 })]
-    })
 }
 
 /// The digest of a value's JSON. The types of this crate keep their maps ordered, so equal
@@ -53,26 +46,30 @@ pub fn digest_of<T: Serialize>(value: &T) -> Digest {
 impl FromStr for Digest {
     type Err = String;
     fn from_str(text: &str) -> Result<Self, String> {
-        let hex = text.bytes().all(|b| b.is_ascii_digit() || (b'a'..=b'f').contains(&b));
-        if text.len() == 64 && hex {
-            Ok(Self(text.into()))
-        } else {
-            Err("a digest has 64 hexadecimal digits".to_owned())
-        }
+        let value = |digit: u8| match digit {
+            b'0'..=b'9' => Some(digit - b'0'),
+            b'a'..=b'f' => Some(digit - b'a' + 10),
+            _ => None,
+        };
+        let byte = |pair: &[u8]| Some(value(pair[0])? << 4 | value(pair[1])?);
+        let bytes: Option<Vec<u8>> = text.as_bytes().chunks_exact(2).map(byte).collect();
+        let whole = (text.len() == 64).then_some(bytes).flatten();
+        let whole = whole.and_then(|bytes| bytes.try_into().ok());
+        whole.map(Self).ok_or_else(|| "a digest has 64 hexadecimal digits".to_owned())
     }
 }
 
-as_text!(str: Digest);
+as_text!(Digest);
 
 impl fmt::Display for Digest {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.pad(&self.0)
+        f.pad(str::from_utf8(&self.digits::<64>()).expect("digits are ASCII"))
     }
 }
 
 impl fmt::Debug for Digest {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(self.short())
+        write!(f, "{self:.12}")
     }
 }
 
@@ -84,7 +81,10 @@ mod tests {
     fn is_sha256() {
         let empty = Digest::of_bytes(b"");
         assert_eq!(empty.short(), "e3b0c44298fc");
-        assert_eq!(empty.as_str().parse::<Digest>().unwrap(), empty);
-        assert!("abc".parse::<Digest>().is_err());
+        let text = "e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855";
+        assert_eq!((empty.to_string().as_str(), text.parse::<Digest>()), (text, Ok(empty)));
+        for wrong in ["abc".to_owned(), text.to_uppercase(), format!("{text}00"), "é".repeat(32)] {
+            assert!(wrong.parse::<Digest>().is_err(), "{wrong}");
+        }
     }
 }

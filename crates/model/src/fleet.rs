@@ -7,6 +7,7 @@
 use std::borrow::Cow;
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
+use std::sync::Arc;
 
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
@@ -24,7 +25,7 @@ use crate::{
 #[serde(rename_all = "kebab-case")]
 pub struct Location {
     /// Relative to the fleet's directory, with `/`.
-    pub file: String,
+    pub file: Arc<str>,
     /// From 1.
     pub line: u32,
 }

@@ -9,7 +9,8 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use crate::{
-    AddonName, AddonVersion, ClusterState, Digest, GroupName, ImageId, InstanceId, KubeVersion,
+    AddonName, AddonState, AddonVersion, ApplySetParent, ClusterState, Digest, GroupName, ImageId,
+    InstanceId, KubeVersion,
 };
 
 /// A condition on the live state of a cluster.
@@ -78,13 +79,39 @@ pub enum AddonMark {
     },
 }
 
+/// An [`AddonMark`] that is no copy of what was seen.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum SeenMark<'a> {
+    /// It is not there.
+    Absent,
+    /// These manifests were applied whole, and every field that refit set has its value.
+    At {
+        /// The version.
+        version: &'a AddonVersion,
+        /// Of the manifests.
+        digest: &'a Digest,
+    },
+    /// These manifests were applied, and somebody changed a field since.
+    Drifted {
+        /// The version.
+        version: &'a AddonVersion,
+        /// Of the manifests.
+        digest: &'a Digest,
+    },
+    /// Somebody else installed it.
+    Foreign {
+        /// By its image tag.
+        version: &'a str,
+    },
+}
+
 impl fmt::Display for AddonMark {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Absent => f.write_str("absent"),
-            Self::At { version, digest } => write!(f, "{version} ({})", digest.short()),
+            Self::At { version, digest } => write!(f, "{version} ({digest:.12})"),
             Self::Drifted { version, digest } => {
-                write!(f, "{version} ({}), changed by hand", digest.short())
+                write!(f, "{version} ({digest:.12}), changed by hand")
             }
             Self::Foreign { version } => {
                 write!(f, "a copy of {version} that refit did not install")
@@ -150,7 +177,7 @@ impl StateGuard {
             }
             Self::Launches { images } => launch_misfits(live, images),
             Self::Addon { addon, any_of } => {
-                let mark = mark_of(live, addon);
+                let mark = AddonMark::of(live, addon);
                 if any_of.contains(&mark) { Vec::new() } else { vec![Misfit::Addon(mark)] }
             }
             Self::Stored { addon, crds } => stored_misfits(live, addon, crds),
@@ -288,29 +315,40 @@ fn launch_misfits(
     misfits
 }
 
-/// The state of the add-on in the cluster.
-pub(crate) fn mark_of(live: &ClusterState, addon: &AddonName) -> AddonMark {
-    let Some(state) = live.addons.get(addon) else {
-        return AddonMark::Absent;
-    };
-    match (&state.parent, &state.foreign) {
-        (Some(parent), _) => {
-            let (version, digest) = (parent.version.clone(), parent.digest.clone());
-            if state.drift.is_empty() {
-                AddonMark::At { version, digest }
-            } else {
-                AddonMark::Drifted { version, digest }
+impl<'a> SeenMark<'a> {
+    /// Of what was seen of an add-on.
+    pub fn of(seen: Option<&'a AddonState>) -> Self {
+        let Some(AddonState { parent, foreign, drift, .. }) = seen else { return Self::Absent };
+        match (parent, foreign) {
+            (Some(ApplySetParent { version, digest }), _) if drift.is_empty() => {
+                Self::At { version, digest }
             }
+            (Some(ApplySetParent { version, digest }), _) => Self::Drifted { version, digest },
+            (None, Some(copy)) => Self::Foreign { version: &copy.version },
+            (None, None) => Self::Absent,
         }
-        (None, Some(copy)) => AddonMark::Foreign { version: copy.version.clone() },
-        (None, None) => AddonMark::Absent,
+    }
+}
+
+impl From<SeenMark<'_>> for AddonMark {
+    fn from(mark: SeenMark<'_>) -> Self {
+        match mark {
+            SeenMark::Absent => Self::Absent,
+            SeenMark::At { version, digest } => {
+                Self::At { version: version.clone(), digest: *digest }
+            }
+            SeenMark::Drifted { version, digest } => {
+                Self::Drifted { version: version.clone(), digest: *digest }
+            }
+            SeenMark::Foreign { version } => Self::Foreign { version: version.to_owned() },
+        }
     }
 }
 
 impl AddonMark {
     /// The state of the add-on in the cluster.
     pub fn of(live: &ClusterState, addon: &AddonName) -> Self {
-        mark_of(live, addon)
+        SeenMark::of(live.addons.get(addon)).into()
     }
 }
 

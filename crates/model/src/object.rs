@@ -116,7 +116,7 @@ pub fn redact(value: &Value) -> Value {
         };
         for secret in entries.values_mut() {
             let digest = digest_of(secret);
-            *secret = Value::String(format!("(sha256 {})", digest.short()));
+            *secret = Value::String(format!("(sha256 {digest:.12})"));
         }
     }
     shown

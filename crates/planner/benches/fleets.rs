@@ -74,7 +74,7 @@ fn measured(clusters: usize, situations: usize) -> String {
         timed(|| serde_json::from_slice::<Snapshot>(&bytes).expect("it was written"));
     drop(bytes);
     let (digested, digest) = timed(|| digest_of(&snapshot));
-    let options = Options { snapshot_digest: Some(digest.clone()), ..Options::default() };
+    let options = Options { snapshot_digest: Some(digest), ..Options::default() };
     let (planned, made) = timed(|| plan(&fleet, &snapshot, &options));
     assert!(!made.is_blocked(), "{:#?}", made.findings.first());
     let (verified, notes) = timed(|| verify_known(&fleet, &snapshot, &digest, &made));
@@ -140,7 +140,7 @@ fn generate(clusters: usize, situations: usize) -> (Fleet, Snapshot) {
         .enumerate()
         .flat_map(|(at, name)| {
             let known = fleet.addons[&n(name)].versions.iter();
-            known.map(move |(version, r)| ((at, version.clone()), r.manifests.digest().clone()))
+            known.map(move |(version, r)| ((at, version.clone()), *r.manifests.digest()))
         })
         .collect();
     let mut beginning = beginning;
@@ -200,7 +200,7 @@ fn situation(
     };
     for (at, name) in ADDONS.iter().enumerate() {
         let version = AddonVersion::new(1, below(3), 0);
-        let digest = digests[&(at, version.clone())].clone();
+        let digest = digests[&(at, version.clone())];
         let parent = Some(ApplySetParent { digest, version });
         state.addons.insert(n(name), AddonState { parent, ..AddonState::default() });
     }

@@ -166,6 +166,7 @@ pub(crate) fn plan<'a>(
     let kubelets = state.nodes.values().map(|node| &node.kubelet);
     let cordoned =
         state.nodes.values().filter(|node| node.annotations.contains_key(RollTag::CORDONED));
+    let live = running(state);
     let mut planner = ClusterPlanner {
         fleet,
         cluster,
@@ -175,6 +176,7 @@ pub(crate) fn plan<'a>(
         ways,
         nodes: names.zip(nodes.into_iter().map(Rc::from)).collect(),
         unpooled,
+        oldest: live.first().map(KubeVersion::minor),
         images: Images::of(fleet, state, distinct(api_servers.chain(kubelets))),
         cordoned: cordoned.filter_map(|node| node.instance.as_ref()).collect(),
         blockers: Vec::new(),
@@ -182,7 +184,7 @@ pub(crate) fn plan<'a>(
         first_task: 0,
         ties: Vec::new(),
     };
-    let way = planner.run();
+    let way = planner.run(&live);
     let blocked = planner.blockers.iter().any(|blocker| blocker.severity.blocks());
     let mut tidying = planner.tidying();
     let estimate = |action: &mut Box<Action>| action.estimate = options.durations.estimate(action);
@@ -196,7 +198,7 @@ pub(crate) fn plan<'a>(
     let findings = planner.blockers.into_iter().map(|blocker| blocker.about(cluster)).collect();
     let mut planned = Planned {
         identity: Some(state.identity.clone()),
-        from: running(state),
+        from: live,
         actions: planner.actions,
         edges,
         implied,
@@ -225,6 +227,8 @@ struct ClusterPlanner<'a> {
     nodes: BTreeMap<&'a PoolName, Nodes<'a>>,
     /// The nodes of no pool.
     unpooled: NamedNodes<'a>,
+    /// The oldest minor that the control plane runs.
+    oldest: Option<Minor>,
     images: Images<'a>,
     /// The instances whose nodes a run that did not end left cordoned.
     cordoned: BTreeSet<&'a InstanceId>,
@@ -243,23 +247,22 @@ impl<'a> ClusterPlanner<'a> {
     }
 
     /// Makes the actions. Returns the way; none where something stands in it.
-    fn run(&mut self) -> Option<Rc<Way>> {
+    fn run(&mut self, live: &BTreeSet<KubeVersion>) -> Option<Rc<Way>> {
         self.blockers.extend(frozen::capped(self.cluster));
         self.blockers.extend(checks::machines(self.cluster, self.state));
         if self.is_blocked() {
             return None;
         }
-        let live = running(self.state);
-        let mut hops = match self.hops(&live) {
+        let mut hops = match self.hops(live) {
             Ok(hops) => hops,
             Err(blocker) => {
                 self.blockers.push(blocker.of("control-plane"));
                 return None;
             }
         };
-        let pools = self.pools_now(&live);
-        let way = self.way(&live, &mut hops, &pools);
-        self.check(&live, &hops, &pools);
+        let pools = self.pools_now(live);
+        let way = self.way(live, &mut hops, &pools);
+        self.check(live, &hops, &pools);
         let deleted = self.on_delete(&hops);
         self.blockers.extend(deleted);
         self.blockers.extend(knowledge::end_of_life(self.fleet, self.cluster, self.now));
@@ -281,8 +284,8 @@ impl<'a> ClusterPlanner<'a> {
         self.check_drains(&way.steps);
         let held = checks::hooks(self.cluster, self.state, &way.steps);
         self.blockers.extend(held);
-        let first = self.pin_too_new(&live);
-        let on_the_way = self.launches_misfits(&live, &way.steps);
+        let first = self.pin_too_new(live);
+        let on_the_way = self.launches_misfits(live, &way.steps);
         self.first_task = self.actions.len();
         self.act(&way);
         let made = self.actions.len() - self.first_task;
@@ -301,7 +304,7 @@ impl<'a> ClusterPlanner<'a> {
             return None;
         }
         self.pin_late(&way, on_the_way);
-        if self.rolls_nodes(&live) {
+        if self.rolls_nodes(live) {
             let last: Vec<usize> = way.layout.last.iter().map(|t| self.first_task + t).collect();
             self.pin_stale(&last);
         }

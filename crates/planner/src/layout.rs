@@ -9,13 +9,15 @@ use std::sync::Arc;
 
 use refit_model::skew::SkewRule;
 use refit_model::{
-    AddonName, AddonVersion, Because, Fleet, KubeVersion, Milestone, Minor, Placement, PoolName,
-    VersionRange,
+    AddonMark, AddonName, AddonVersion, Because, Fleet, KubeVersion, Milestone, Minor, Placement,
+    PoolName, StateGuard, VersionRange,
 };
 
 use crate::graph::{Tie, Ties};
 use crate::hops::is_newer;
+use crate::situation::Situation;
 use crate::storage;
+use crate::support::Version;
 use crate::timeline::{PoolNow, Step};
 use crate::way::{Move, Way};
 
@@ -34,7 +36,15 @@ pub(crate) enum Task {
     /// The storage migration before one of an add-on's moves.
     Migration { addon: AddonName, nth: usize },
     /// One of an add-on's moves.
-    Move { addon: AddonName, nth: usize },
+    Move { addon: AddonName, nth: usize, marks: Option<Marks> },
+}
+
+/// What an add-on is before a move, and the guards of its action.
+#[derive(Clone, Debug)]
+pub(crate) struct Marks {
+    pub(crate) before: AddonMark,
+    pub(crate) expect: Arc<StateGuard>,
+    pub(crate) ensure: Arc<StateGuard>,
 }
 
 /// The tasks of a way and the orders between them.
@@ -50,10 +60,9 @@ pub(crate) struct Layout {
 }
 
 impl Layout {
-    /// The layout of a way of these pools, as they are declared. Where not `at_once`, they are rolled
-    /// one after the other.
-    pub(crate) fn of(fleet: &Fleet, way: &Way, pools: &[PoolNow], at_once: bool) -> Self {
-        let mut draft = Draft { fleet, way, pools, at_once, tasks: Vec::new(), ties: Vec::new() };
+    /// The layout of a way from a situation.
+    pub(crate) fn of(fleet: &Fleet, situation: &Situation<'_>, way: &Way) -> Self {
+        let mut draft = Draft { fleet, situation, way, tasks: Vec::new(), ties: Vec::new() };
         let last = draft.draw();
         let (ties, circle) = match Ties::of(draft.tasks.len(), draft.ties) {
             Ok(ties) => (ties, None),
@@ -74,9 +83,8 @@ type InSlot<'w> = (usize, &'w AddonName, usize, &'w Move);
 
 struct Draft<'w> {
     fleet: &'w Fleet,
+    situation: &'w Situation<'w>,
     way: &'w Way,
-    pools: &'w [PoolNow],
-    at_once: bool,
     tasks: Vec<Task>,
     ties: Vec<Tie>,
 }
@@ -140,7 +148,8 @@ impl<'w> Draft<'w> {
             let migration = self
                 .because_of_migration(name, nth, moved)
                 .map(|because| (self.put(Task::Migration { addon: addon(), nth }), because));
-            let place = self.put(Task::Move { addon: addon(), nth });
+            let marks = self.marks(name, nth, moved);
+            let place = self.put(Task::Move { addon: addon(), nth, marks });
             if let Some((migration, because)) = migration {
                 self.tie(migration, place, because);
                 found.push((migration, name, nth, moved));
@@ -148,6 +157,26 @@ impl<'w> Draft<'w> {
             found.push((place, name, nth, moved));
         }
         found
+    }
+
+    /// What an add-on is before a move and after it; none where a version is not known.
+    fn marks(&self, name: &AddonName, nth: usize, moved: &Move) -> Option<Marks> {
+        let there = |version: &Version| match version {
+            None => Some(AddonMark::Absent),
+            Some(version) => {
+                let release = self.fleet.addons.get(name)?.versions.get(version)?;
+                let digest = *release.manifests.digest();
+                Some(AddonMark::At { version: version.clone(), digest })
+            }
+        };
+        let before = if nth == 0 {
+            self.situation.addons.iter().find(|seen| seen.name == name)?.mark.into()
+        } else {
+            there(&moved.from)?
+        };
+        let guard = |mark: AddonMark| Arc::new(StateGuard::addon(name, mark));
+        let (expect, ensure) = (guard(before.clone()), guard(there(&moved.to)?));
+        Some(Marks { before, expect, ensure })
     }
 
     /// Why a move waits for a storage migration, if it does.
@@ -187,14 +216,14 @@ impl<'w> Draft<'w> {
             Step::Roll { pools, to, .. } => {
                 let after = Arc::new(BTreeSet::from([to.clone()]));
                 let mut rolls: Vec<usize> = Vec::new();
-                for PoolNow { name, kubelets, .. } in self.pools {
+                for PoolNow { name, kubelets, .. } in &self.situation.pools {
                     if pools.contains(name) {
                         let from = self.runs_before(name, kubelets, &after);
                         let (pool, to) = (name.clone(), after.clone());
                         rolls.push(self.put(Task::Roll { step: at, pool, from, to }));
                     }
                 }
-                if self.at_once {
+                if self.situation.at_once {
                     return (!rolls.is_empty()).then(|| Ends { first: rolls.clone(), last: rolls });
                 }
                 for pair in rolls.windows(2) {

@@ -171,7 +171,7 @@ fn lay_out(
         Ok(migrations) => way.migrations = migrations,
         Err(stuck) => way.stuck = stuck,
     }
-    way.layout = Layout::of(fleet, &way, &situation.pools, situation.at_once);
+    way.layout = Layout::of(fleet, situation, &way);
     way
 }
 

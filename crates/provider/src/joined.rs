@@ -255,7 +255,7 @@ mod tests {
             kubernetes: refit_model::Target {
                 value: KubeVersion::new(1, 35, 4),
                 pinned: false,
-                at: refit_model::Location { file: String::new(), line: 1 },
+                at: refit_model::Location { file: "".into(), line: 1 },
             },
             addons: BTreeMap::new(),
             provider: refit_model::Provider::Aws(refit_model::AwsCluster {
@@ -274,7 +274,7 @@ mod tests {
                 node_ready_timeout: n("1m"),
             },
             pools: Vec::new(),
-            at: refit_model::Location { file: String::new(), line: 1 },
+            at: refit_model::Location { file: "".into(), line: 1 },
         }
     }
 

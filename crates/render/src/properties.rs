@@ -123,7 +123,7 @@ fn end_of_wave() -> Action {
     let kind = ActionKind::FinishWave { channel, wave: 1, max_failed_clusters: 0 };
     let mut end = action("none", kind);
     end.cluster = None;
-    end.expect = StateGuard::Anything;
+    end.expect = StateGuard::Anything.into();
     end
 }
 

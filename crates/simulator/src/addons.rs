@@ -85,8 +85,7 @@ impl ClusterWorld {
                 self.delete_objects(name, objects, half)?;
                 let addon = self.addons.entry(name.clone()).or_default();
                 addon.members = manifest_refs(found.manifests.objects());
-                addon.parent =
-                    Some(ApplySetParent { digest: digest.clone(), version: version.clone() });
+                addon.parent = Some(ApplySetParent { digest: *digest, version: version.clone() });
                 addon.applying = None;
                 addon.foreign = None;
                 Ok(())
@@ -135,7 +134,7 @@ impl ClusterWorld {
         let live = self.addons.entry(name.clone()).or_default();
         // Widened before the first object is written: whatever happens, nothing is forgotten.
         live.members.extend(manifest_refs(manifests));
-        live.applying = Some((version.clone(), release.manifests.digest().clone()));
+        live.applying = Some((version.clone(), *release.manifests.digest()));
         live.applied_whole = !half;
         let count = if half { manifests.len() / 2 } else { manifests.len() };
         for manifest in manifests.iter().take(count) {
@@ -291,7 +290,7 @@ impl ClusterWorld {
         let fits = self.addon_misfit(&addon.name).is_none();
         let installed = self.addons.entry(addon.name.clone()).or_default();
         installed.members = manifest_refs(release.manifests.objects());
-        let digest = release.manifests.digest().clone();
+        let digest = *release.manifests.digest();
         installed.parent = Some(ApplySetParent { digest, version: version.clone() });
         if let Some(running) = &mut installed.running {
             running.judged = fits;

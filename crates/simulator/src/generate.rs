@@ -64,7 +64,7 @@ impl Generator {
     }
 
     fn line(&mut self, file: &str) -> Location {
-        Location { file: file.to_owned(), line: self.rng.u32(1..60) }
+        Location { file: file.into(), line: self.rng.u32(1..60) }
     }
 
     fn fleet(mut self, seed: u64) -> Fleet {

@@ -266,9 +266,10 @@ impl Index {
 
     pub(crate) fn put_blob(&self, digest: &Digest, bytes: &[u8]) -> Result<(), StoreError> {
         let is_new = self.guarded("write", |trees| {
-            let is_new = !trees.blobs.contains_key(digest.as_str())?;
+            let key = digest.to_string();
+            let is_new = !trees.blobs.contains_key(&key)?;
             if is_new {
-                trees.blobs.insert(digest.as_str(), bytes)?;
+                trees.blobs.insert(&*key, bytes)?;
                 // So that it outlives the process; sled does not promise more.
                 trees.db.flush()?;
             }
@@ -278,11 +279,11 @@ impl Index {
     }
 
     pub(crate) fn has_blob(&self, digest: &Digest) -> Result<bool, StoreError> {
-        self.guarded("read", |trees| trees.blobs.contains_key(digest.as_str()))
+        self.guarded("read", |trees| trees.blobs.contains_key(digest.to_string()))
     }
 
     pub(crate) fn blob(&self, digest: &Digest) -> Result<Option<Vec<u8>>, StoreError> {
-        let value = self.guarded("read", |trees| trees.blobs.get(digest.as_str()))?;
+        let value = self.guarded("read", |trees| trees.blobs.get(digest.to_string()))?;
         match value {
             Some(value) if Digest::of_bytes(&value) != *digest => {
                 Err(self.fail("read", format!("the content of {} was changed", digest.short())))

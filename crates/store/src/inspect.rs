@@ -153,14 +153,14 @@ pub fn show(dir: &Path, name: &str, probe: Option<&Probe>) -> Result<Option<Show
     for path in journal_files(dir)? {
         let Ok((journal, _)) = read_file(&path) else { continue };
         let digest = Digest::of_bytes(&journal.plan);
-        if digest.as_str().starts_with(name) {
+        if digest.to_string().starts_with(name) {
             return Ok(Some(Shown::Blob { digest, bytes: journal.plan }));
         }
     }
     let found = with_index(dir, probe, |index| {
         let mut digests = Vec::new();
         for BlobInfo { digest, bytes: _ } in index.blobs()? {
-            if digest.as_str().starts_with(name) {
+            if digest.to_string().starts_with(name) {
                 digests.push(digest);
             }
         }
@@ -168,7 +168,7 @@ pub fn show(dir: &Path, name: &str, probe: Option<&Probe>) -> Result<Option<Show
             [] => Ok(None),
             [digest] => {
                 let blob = index.blob(digest)?;
-                Ok(blob.map(|bytes| Shown::Blob { digest: digest.clone(), bytes }))
+                Ok(blob.map(|bytes| Shown::Blob { digest: *digest, bytes }))
             }
             _ => Ok(Some(Shown::Ambiguous(digests))),
         }

@@ -183,7 +183,7 @@ impl StateStore for MemoryStore {
         check_blob(bytes)?;
         self.check()?;
         let digest = Digest::of_bytes(bytes);
-        self.disk.lock().blobs.entry(digest.clone()).or_insert_with(|| bytes.to_vec());
+        self.disk.lock().blobs.entry(digest).or_insert_with(|| bytes.to_vec());
         Ok(digest)
     }
 

@@ -155,7 +155,7 @@ impl RunSummary {
             run: run.clone(),
             fleet: fleet.clone(),
             plan: plan.clone(),
-            plan_digest: plan_digest.clone(),
+            plan_digest: *plan_digest,
             who: who.clone(),
             opened_at: first.at,
             last_at: last.at,

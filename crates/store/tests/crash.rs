@@ -128,7 +128,7 @@ fn a_killed_holder_is_named_while_it_lives_and_not_in_the_way_after() {
     assert_eq!(listing.holder, Some(*holder.clone()));
     assert_eq!(listing.journals.len(), 1, "journals are read without the lock");
     let plan = refit_model::Digest::of_bytes(&new_run("r1").plan_bytes);
-    let shown = refit_store::show(dir.path(), plan.short(), None).unwrap();
+    let shown = refit_store::show(dir.path(), &plan.short(), None).unwrap();
     assert!(matches!(shown, Some(refit_store::Shown::Blob { .. })));
 
     process.kill().unwrap();

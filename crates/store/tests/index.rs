@@ -207,7 +207,7 @@ fn an_index_that_sled_takes_for_empty_is_set_aside_and_what_is_gone_is_named() {
             let recovery = store.recovery().clone();
             assert!(recovery.problem.is_some());
             assert!(recovery.quarantined.unwrap().join("db").exists());
-            let gone = refit_store::BlobInfo { digest: snapshot.clone(), bytes: 10 };
+            let gone = refit_store::BlobInfo { digest: snapshot, bytes: 10 };
             assert_eq!(recovery.lost, Lost::Known(vec![gone]), "the plan is made again");
             let plan = Digest::of_bytes(&new_run("r1").plan_bytes);
             assert_eq!(store.blob(&plan).unwrap(), Some(new_run("r1").plan_bytes));
@@ -316,7 +316,7 @@ fn a_newer_index_is_refused() {
 fn blobs_are_shown_by_the_beginning_of_their_digest() {
     let dir = state();
     let digest = open(dir.path()).put_blob(b"a snapshot").unwrap();
-    let shown = show(dir.path(), digest.short(), Some(&probe())).unwrap();
+    let shown = show(dir.path(), &digest.short(), Some(&probe())).unwrap();
     let expected = refit_store::Shown::Blob { digest, bytes: b"a snapshot".to_vec() };
     assert_eq!(shown, Some(expected));
     assert_eq!(show(dir.path(), "ffffffffffff", None).unwrap(), None);

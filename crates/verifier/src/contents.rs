@@ -91,7 +91,7 @@ fn migrated(
         crds: crds.iter().map(|(name, crd)| (name.clone(), versions(crd))).collect(),
     };
     let (expect, ensure) = (guard(|crd| crd.from.clone()), guard(|crd| [crd.to.clone()].into()));
-    if !crds.is_empty() && action.expect == expect && action.ensure == ensure {
+    if !crds.is_empty() && *action.expect == expect && *action.ensure == ensure {
         return Vec::new();
     }
     vec![format!("{}: its guards are not what it does", action.kind)]

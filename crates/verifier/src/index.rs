@@ -26,11 +26,8 @@ impl<'a> Index<'a> {
         let (clusters, cluster_of) = by_cluster(plan);
         // The actions themselves are far apart.
         let ids: Vec<ActionId> = plan.actions.iter().map(|action| action.id).collect();
-        let place = |id: &ActionId| u32::try_from(ids.binary_search(id).ok()?).ok();
-        let ends = |edge: &Edge| Some((place(&edge.from)?, place(&edge.to)?));
         let count = plan.actions.len();
-        let [kept, implied] =
-            [&plan.edges, &plan.implied].map(|edges| edges.iter().map(ends).collect::<Vec<_>>());
+        let [kept, implied] = [&plan.edges, &plan.implied].map(|edges| ends(&ids, edges));
         let of_implied = implied.iter().zip(0..);
         let of_implied = of_implied.filter_map(|(ends, edge)| ends.map(|(f, t)| (f, (t, edge))));
         Self {
@@ -48,6 +45,22 @@ impl<'a> Index<'a> {
         let found = self.clusters.binary_search_by_key(&name, |(name, _)| *name);
         found.map_or(&[], |at| &self.clusters[at].1)
     }
+}
+
+/// The places of the ends of edges; none where one of them does not exist.
+fn ends(ids: &[ActionId], edges: &[Edge]) -> Vec<Option<(u32, u32)>> {
+    /// Edges are ordered by where they begin, so the next one begins near.
+    const NEAR: usize = 4;
+    let mut last = 0;
+    let mut begin = |id: &ActionId| {
+        let near = ids[last..].iter().take(NEAR).position(|other| other == id);
+        last = near.map(|steps| last + steps).or_else(|| ids.binary_search(id).ok())?;
+        Some(last)
+    };
+    let place = |place: usize| u32::try_from(place).ok();
+    let both =
+        |edge: &Edge| Some((place(begin(&edge.from)?)?, place(ids.binary_search(&edge.to).ok()?)?));
+    edges.iter().map(both).collect()
 }
 
 /// The clusters of actions by name, and by action which of them it is of.

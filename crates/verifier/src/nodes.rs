@@ -26,14 +26,20 @@ impl<'a> Nodes<'a> {
         }
         owners.sort_unstable();
         owners.dedup();
-        let own = |node: &NodeState| {
-            let Some(id) = node.instance.as_ref() else { return 0..0 };
-            let key = (id.tail(), id);
-            let first = owners.partition_point(|(tail, other, _)| (*tail, *other) < key);
+        let tails: Vec<u64> = owners.iter().map(|(tail, ..)| *tail).collect();
+        let own = |on: Option<(u64, &InstanceId)>| {
+            let Some((tail, id)) = on else { return 0..0 };
+            let alike = tails.partition_point(|other| *other < tail);
+            let is_before =
+                |(other, before, _): &&(u64, &InstanceId, usize)| *other == tail && *before < id;
+            let first = alike + owners[alike..].iter().take_while(is_before).count();
             let count = owners[first..].iter().take_while(|(_, other, _)| *other == id).count();
             first..first + count
         };
-        let nodes = state.nodes.values().map(|node| (node, own(node))).collect();
+        // In a large fleet nodes come from memory: a pass that does nothing else meets them faster.
+        let on = |node: &'a NodeState| node.instance.as_ref().map(|id| (id.tail(), id));
+        let seen: Vec<_> = state.nodes.values().map(|node| (node, on(node))).collect();
+        let nodes = seen.into_iter().map(|(node, on)| (node, own(on))).collect();
         Self { owners, nodes }
     }
 

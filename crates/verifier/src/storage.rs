@@ -7,7 +7,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use refit_model::{
-    ActionKind, AddonMark, AddonName, AddonRelease, AddonVersion, ClusterState, CrdMigration, Fleet,
+    ActionKind, AddonName, AddonRelease, AddonVersion, ClusterState, CrdMigration, Fleet, SeenMark,
 };
 
 use crate::order::Order;
@@ -33,23 +33,24 @@ pub(crate) fn check(
         }
         let kinds: Vec<&ActionKind> = places.iter().map(|at| &order.actions()[*at].kind).collect();
         // Of a plan that was begun, what comes after what was done counts.
-        let now = AddonMark::of(state, name);
-        let done = kinds.iter().rposition(|kind| reaches(kind, &now)).map_or(0, |last| last + 1);
+        let now = SeenMark::of(state.addons.get(name));
+        let done = kinds.iter().rposition(|kind| reaches(kind, now)).map_or(0, |last| last + 1);
         Walk { fleet, name, stored: seen(state, name) }.along(&kinds[done..], notes);
     }
 }
 
 /// Whether an action leaves what is there now.
-fn reaches(kind: &ActionKind, now: &AddonMark) -> bool {
+fn reaches(kind: &ActionKind, now: SeenMark<'_>) -> bool {
     let (ActionKind::AddonApply { to, digest, .. } | ActionKind::AddonAdopt { to, digest, .. }) =
         kind
     else {
         return false;
     };
     match now {
-        AddonMark::At { version, digest: found }
-        | AddonMark::Drifted { version, digest: found } => version == to && found == digest,
-        AddonMark::Absent | AddonMark::Foreign { .. } => false,
+        SeenMark::At { version, digest: found } | SeenMark::Drifted { version, digest: found } => {
+            version == to && found == digest
+        }
+        SeenMark::Absent | SeenMark::Foreign { .. } => false,
     }
 }
 

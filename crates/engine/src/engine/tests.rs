@@ -251,7 +251,7 @@ fn a_call_that_was_on_its_way_is_waited_for() {
 #[test]
 fn an_instance_that_is_half_up_is_on_its_way() {
     let mut action = roll(1, 0);
-    if let StateGuard::Machines { versions, .. } = &mut action.expect {
+    if let StateGuard::Machines { versions, .. } = Arc::make_mut(&mut action.expect) {
         Arc::make_mut(versions).retain(|version| version != &NEW);
     }
     let precheck = |kubelet: &KubeVersion| {

@@ -262,7 +262,7 @@ impl Kubernetes {
         let all = declared.values().map(|manifest| &manifest.object).chain(kept);
         let mut sealed = Parent {
             sealed: Some(ApplySetParent {
-                digest: release.manifests.digest().clone(),
+                digest: *release.manifests.digest(),
                 version: version.clone(),
             }),
             ..Parent::default()

@@ -3,12 +3,14 @@
 use std::collections::BTreeSet;
 
 use refit_model::{
-    Action, ActionKind, AddonMark, AddonName, AddonVersion, Bounds, ObjectRef, Period,
-    Reversibility, StateGuard, Why,
+    Action, ActionKind, Addon, AddonMark, AddonName, AddonRelease, AddonState, AddonTarget,
+    AddonVersion, Bounds, ObjectRef, Period, Reversibility, Why,
 };
 
-use super::{ClusterPlanner, running};
+use super::ClusterPlanner;
+use crate::layout::Marks;
 use crate::storage;
+use crate::support::{Version, release};
 use crate::way::{Move, Way};
 
 /// What an add-on takes from its apply to its rollout, unless its pods are slow.
@@ -16,42 +18,30 @@ const ADDON_ESTIMATE: Period = Period::minutes(2);
 /// How long an add-on's workloads may take to roll out.
 const ADDON_TIMEOUT: Period = Period::minutes(20);
 
-impl ClusterPlanner<'_> {
+impl<'a> ClusterPlanner<'a> {
     pub(super) fn addon_action(
         &mut self,
         name: &AddonName,
-        moved: &Move,
-        first: bool,
+        moves: &[Move],
+        nth: usize,
+        marks: &Marks,
     ) -> Option<Action> {
-        let mark = AddonMark::of(self.state, name);
-        let live = self.state.addons.get(name);
-        let release = |version: &AddonVersion| {
-            self.fleet.addons.get(name).and_then(|addon| addon.versions.get(version))
-        };
-        let from_mark = if first {
-            mark
-        } else {
-            match &moved.from {
-                None => AddonMark::Absent,
-                Some(version) => AddonMark::At {
-                    version: version.clone(),
-                    digest: release(version)?.manifests.digest().clone(),
-                },
-            }
-        };
-        let why = self.why_addon(name, moved, &from_mark);
-        let (kind, ensure, reversible) = if let Some(to) = &moved.to {
-            let digest = release(to)?.manifests.digest().clone();
-            let mark = AddonMark::At { version: to.clone(), digest: digest.clone() };
-            let deletes = self.pruned(name, if first { None } else { moved.from.as_ref() }, to);
+        let moved = moves.get(nth)?;
+        let Marks { before, expect, ensure } = marks;
+        let here = self.addon(name);
+        let why = here.why(self, moved, before);
+        let (kind, reversible) = if let Some(to) = &moved.to {
+            let release = here.release(to)?;
+            let digest = *release.manifests.digest();
+            let deletes = here.pruned(if nth == 0 { None } else { moved.from.as_ref() }, release);
             let reversible = match u32::try_from(deletes.len()).unwrap_or(u32::MAX) {
                 objects if moved.goes_back() => {
-                    Reversibility::Downgrade { definitions: self.untended(name, moved), objects }
+                    Reversibility::Downgrade { definitions: here.untended(moved), objects }
                 }
                 0 => Reversibility::Reversible,
                 objects => Reversibility::Deletes { objects },
             };
-            let kind = match (&from_mark, live.and_then(|live| live.foreign.as_ref())) {
+            let kind = match (before, here.seen.and_then(|seen| seen.foreign.as_ref())) {
                 (AddonMark::Foreign { version }, Some(copy)) => ActionKind::AddonAdopt {
                     addon: name.clone(),
                     from: version.clone(),
@@ -61,15 +51,15 @@ impl ClusterPlanner<'_> {
                 },
                 _ => ActionKind::AddonApply {
                     addon: name.clone(),
-                    from: from_mark.clone(),
+                    from: before.clone(),
                     to: to.clone(),
                     digest,
                     deletes,
                 },
             };
-            (kind, StateGuard::addon(name, mark), reversible)
+            (kind, reversible)
         } else {
-            let (objects, kept) = self.removed(name);
+            let (objects, kept) = here.removed();
             let count = u32::try_from(objects.len()).unwrap_or(u32::MAX);
             let kind = ActionKind::AddonRemove {
                 addon: name.clone(),
@@ -77,15 +67,14 @@ impl ClusterPlanner<'_> {
                 objects,
                 kept,
             };
-            let ensure = StateGuard::addon(name, AddonMark::Absent);
-            (kind, ensure, Reversibility::Deletes { objects: count })
+            (kind, Reversibility::Deletes { objects: count })
         };
         Some(Action {
             id: Action::id_of(Some(&self.cluster.name), &kind),
             cluster: Some(self.cluster.name.clone()),
             kind,
-            expect: StateGuard::addon(name, from_mark),
-            ensure,
+            expect: expect.clone(),
+            ensure: ensure.clone(),
             bounds: Bounds::None,
             timeout: ADDON_TIMEOUT,
             estimate: ADDON_ESTIMATE,
@@ -102,61 +91,71 @@ impl ClusterPlanner<'_> {
         storage::action(&self.cluster.name, name, to, release, crds)
     }
 
-    /// What removing an add-on deletes, and what of it is kept.
-    pub(super) fn removed(&self, name: &AddonName) -> (BTreeSet<ObjectRef>, BTreeSet<ObjectRef>) {
-        let members = self.state.addons.get(name).map(|addon| addon.members.clone());
-        members.unwrap_or_default().into_iter().partition(|object| self.may_prune(name, object))
+    fn addon(&self, name: &AddonName) -> Here<'a> {
+        Here {
+            known: self.fleet.addons.get(name),
+            seen: self.state.addons.get(name),
+            declared: self.cluster.addons.get(name),
+        }
+    }
+}
+
+/// An add-on in a cluster.
+struct Here<'a> {
+    known: Option<&'a Addon>,
+    seen: Option<&'a AddonState>,
+    declared: Option<&'a AddonTarget>,
+}
+
+impl<'a> Here<'a> {
+    fn release(&self, version: &AddonVersion) -> Option<&'a AddonRelease> {
+        release(self.known, version)
+    }
+
+    /// What removing it deletes, and what of it is kept.
+    fn removed(&self) -> (BTreeSet<ObjectRef>, BTreeSet<ObjectRef>) {
+        let members = self.seen.map(|seen| seen.members.clone()).unwrap_or_default();
+        members.into_iter().partition(|object| self.may_prune(object))
     }
 
     /// Whether refit may delete an object of this kind by itself.
-    pub(super) fn may_prune(&self, name: &AddonName, object: &ObjectRef) -> bool {
+    fn may_prune(&self, object: &ObjectRef) -> bool {
         /// Deleting one of these takes more with it than the object.
         const KEPT: [&str; 3] = ["CustomResourceDefinition", "Namespace", "PersistentVolumeClaim"];
-        let prune = self.fleet.addons.get(name).map(|addon| &addon.prune);
         !KEPT.contains(&object.kind.as_str())
-            || prune.is_some_and(|kinds| kinds.contains(&object.kind))
+            || self.known.is_some_and(|addon| addon.prune.contains(&object.kind))
     }
 
-    /// What is there before a move and not in the manifests of `to`: the ApplySet's members, or
-    /// the objects of the version that an earlier move of this plan has brought.
-    pub(super) fn pruned(
-        &self,
-        name: &AddonName,
-        from: Option<&AddonVersion>,
-        to: &AddonVersion,
-    ) -> BTreeSet<ObjectRef> {
-        let versions = self.fleet.addons.get(name).map(|addon| &addon.versions);
-        let objects = |version: &AddonVersion| {
-            versions
-                .and_then(|versions| versions.get(version))
-                .map(|release| release.manifests.objects())
-                .unwrap_or_default()
-        };
-        let there: Vec<&ObjectRef> = match from {
-            Some(from) => objects(from).iter().map(|manifest| &manifest.object).collect(),
-            None => self.state.addons.get(name).into_iter().flat_map(|a| &a.members).collect(),
+    /// What is there before a move and not in the manifests of where it goes: the ApplySet's members,
+    /// or the objects of the version that an earlier move of this plan has brought.
+    fn pruned(&self, from: Option<&AddonVersion>, to: &AddonRelease) -> BTreeSet<ObjectRef> {
+        let there: Vec<&ObjectRef> = match from.map(|from| self.release(from)) {
+            Some(from) => {
+                let objects = from.map(|from| from.manifests.objects()).unwrap_or_default();
+                objects.iter().map(|manifest| &manifest.object).collect()
+            }
+            None => self.seen.into_iter().flat_map(|seen| &seen.members).collect(),
         };
         if there.is_empty() {
             return BTreeSet::new();
         }
-        let stays: BTreeSet<_> =
-            objects(to).iter().map(|manifest| manifest.object.identity()).collect();
+        let objects = to.manifests.objects().iter();
+        let stays: BTreeSet<_> = objects.map(|manifest| manifest.object.identity()).collect();
         there
             .into_iter()
-            .filter(|object| !stays.contains(&object.identity()) && self.may_prune(name, object))
+            .filter(|object| !stays.contains(&object.identity()) && self.may_prune(object))
             .cloned()
             .collect()
     }
 
-    /// The definitions that stay when an add-on goes back, and that the older version does not have,
-    /// or of which it does not list every version.
-    fn untended(&self, name: &AddonName, moved: &Move) -> BTreeSet<String> {
-        let addon = self.fleet.addons.get(name);
-        let crds = |version: &Option<AddonVersion>| {
-            let release = addon.zip(version.as_ref()).and_then(|(a, v)| a.versions.get(v));
+    /// The definitions that stay when it goes back, and that the older version does not have, or of
+    /// which it does not list every version.
+    fn untended(&self, moved: &Move) -> BTreeSet<String> {
+        let crds = |version: &Version| {
+            let release = version.as_ref().and_then(|version| self.release(version));
             release.map(|release| release.crds().clone()).unwrap_or_default()
         };
-        let pruned = addon.is_some_and(|addon| addon.prune.contains("CustomResourceDefinition"));
+        let pruned = self.known.is_some_and(|a| a.prune.contains("CustomResourceDefinition"));
         let (newer, older) = (crds(&moved.from), crds(&moved.to));
         let lost = newer.into_iter().filter(|(crd, newer)| match older.get(crd) {
             None => !pruned,
@@ -165,10 +164,12 @@ impl ClusterPlanner<'_> {
         lost.map(|(crd, _)| crd).collect()
     }
 
-    pub(super) fn why_addon(&self, name: &AddonName, moved: &Move, from: &AddonMark) -> Why {
-        let Some(target) = self.cluster.addons.get(name) else { return Why::Unlisted };
+    fn why(&self, planner: &ClusterPlanner<'_>, moved: &Move, from: &AddonMark) -> Why {
+        let Some(AddonTarget { version: wanted, .. }) = self.declared else {
+            return Why::Unlisted;
+        };
         if let (AddonMark::Drifted { .. }, true) = (from, moved.from == moved.to) {
-            let drift = self.state.addons.get(name).map(|addon| &addon.drift);
+            let drift = self.seen.map(|seen| &seen.drift);
             let fields = drift
                 .into_iter()
                 .flatten()
@@ -177,26 +178,25 @@ impl ClusterPlanner<'_> {
                 .collect();
             return Why::Drift { fields };
         }
-        let goal = target.version.value == *moved.to.as_ref().unwrap_or(&target.version.value);
-        if !goal {
-            let (to, at) = (target.version.value.clone(), target.version.at.clone());
-            return self.forced_by(name, moved).unwrap_or(Why::Bridge { to, at });
+        let at = wanted.at.clone();
+        if moved.to.as_ref().is_some_and(|to| *to != wanted.value) {
+            let bridge = Why::Bridge { to: wanted.value.clone(), at };
+            return self.forced_by(planner, moved).unwrap_or(bridge);
         }
-        if target.version.pinned {
-            Why::Pin { at: target.version.at.clone() }
+        if wanted.pinned {
+            Why::Pin { at }
         } else {
-            Why::Release { release: self.cluster.release.clone(), at: target.version.at.clone() }
+            Why::Release { release: planner.cluster.release.clone(), at }
         }
     }
 
     /// The first minor up to the target that the version that is there does not support, or
     /// that does not serve what it uses.
-    pub(super) fn forced_by(&self, name: &AddonName, moved: &Move) -> Option<Why> {
-        let from = moved.from.as_ref()?;
-        let release = self.fleet.addons.get(name)?.versions.get(from)?;
+    fn forced_by(&self, planner: &ClusterPlanner<'_>, moved: &Move) -> Option<Why> {
+        let release = self.release(moved.from.as_ref()?)?;
         let range = &release.kubernetes;
-        let target = self.cluster.kubernetes.value.minor();
-        let mut minor = running(self.state).first()?.minor();
+        let target = planner.cluster.kubernetes.value.minor();
+        let mut minor = planner.oldest?;
         while minor <= target {
             if !range.contains(&minor) {
                 return Some(Why::AddonRange { minor, supports: range.to_string() });

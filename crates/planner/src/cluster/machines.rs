@@ -55,8 +55,8 @@ impl<'a> ClusterPlanner<'a> {
             id: Action::id_of(Some(&self.cluster.name), &kind),
             cluster: Some(self.cluster.name.clone()),
             kind,
-            expect: machines(&groups, &hop.from, BTreeSet::new()),
-            ensure: machines(&groups, after, BTreeSet::new()),
+            expect: machines(&groups, &hop.from, BTreeSet::new()).into(),
+            ensure: machines(&groups, after, BTreeSet::new()).into(),
             bounds: Bounds::Rolling {
                 surge: 0,
                 unavailable: 1,
@@ -141,8 +141,8 @@ impl<'a> ClusterPlanner<'a> {
             id: Action::id_of(Some(&self.cluster.name), &kind),
             cluster: Some(self.cluster.name.clone()),
             kind,
-            expect,
-            ensure,
+            expect: expect.into(),
+            ensure: ensure.into(),
             bounds: Bounds::Rolling {
                 surge,
                 unavailable,
@@ -161,8 +161,8 @@ impl<'a> ClusterPlanner<'a> {
     }
 
     pub(super) fn check_headroom(&mut self, pool: &NodePool, surge: u32, unavailable: u32) {
-        let workers = self.state.nodes.values().filter(|node| !node.control_plane).count();
-        if surge == 0 && workers == 1 {
+        let workers = || self.state.nodes.values().filter(|node| !node.control_plane).count();
+        if surge == 0 && workers() == 1 {
             let on_worker = |name: &NodeName| {
                 self.state.nodes.get(name).is_some_and(|node| !node.control_plane)
             };

@@ -24,9 +24,9 @@ impl ClusterPlanner<'_> {
                 },
                 Task::Roll { step, pool, from, to } => self.roll(way, *step, pool, [from, to]),
                 Task::Migration { addon, nth } => self.migration(way, addon, *nth),
-                Task::Move { addon, nth } => {
-                    self.addon_action(addon, &way.moves[addon][*nth], *nth == 0)
-                }
+                Task::Move { addon, nth, marks } => marks
+                    .as_ref()
+                    .and_then(|marks| self.addon_action(addon, &way.moves[addon], *nth, marks)),
             };
             self.actions.extend(action.map(Box::new));
         }

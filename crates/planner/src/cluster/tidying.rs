@@ -79,8 +79,8 @@ impl ClusterPlanner<'_> {
             id: Action::id_of(Some(&self.cluster.name), &kind),
             cluster: Some(self.cluster.name.clone()),
             kind,
-            expect: StateGuard::Anything,
-            ensure: StateGuard::Anything,
+            expect: StateGuard::Anything.into(),
+            ensure: StateGuard::Anything.into(),
             bounds: Bounds::Rolling {
                 surge: 0,
                 unavailable,

@@ -30,7 +30,7 @@ pub(crate) fn minor(minor: u16) -> Minor {
 }
 
 pub(crate) fn at(file: &str) -> Location {
-    Location { file: file.to_owned(), line: 3 }
+    Location { file: file.into(), line: 3 }
 }
 
 /// A fleet of clusters, each `(name, what runs, what should run)`, in one channel and one wave.

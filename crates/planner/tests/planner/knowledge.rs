@@ -18,7 +18,7 @@ pub(crate) fn source() -> Source {
 }
 
 fn at(file: &str, line: u32) -> Location {
-    Location { file: file.to_owned(), line }
+    Location { file: file.into(), line }
 }
 
 /// Two minors to go, and an add-on that goes from 1.0.0 to 1.1.0.

@@ -9,7 +9,7 @@ use refit_model::{
 use crate::bench::{Bench, edges, finding, fleet, knows, n, status, steps, wants};
 
 fn at(line: u32) -> Location {
-    Location { file: "clusters/ant.toml".to_owned(), line }
+    Location { file: "clusters/ant.toml".into(), line }
 }
 
 fn freeze(fleet: &mut Fleet, name: &str, text: &str) {
@@ -118,7 +118,7 @@ fn a_capped_cluster_says_what_keeps_it_and_what_it_misses() {
     let mut fleet = fleet(&[("ant", "1.32.2", "1.33.5")]);
     let ant = fleet.clusters.get_mut(&n("ant")).unwrap();
     ant.kubernetes = Target { value: n("1.33.5"), pinned: true, at: at(6) };
-    let wanted = Location { file: "releases/r.toml".to_owned(), line: 4 };
+    let wanted = Location { file: "releases/r.toml".into(), line: 4 };
     ant.capped = Some(Capped {
         max: Written { value: n("1.33"), at: at(6) },
         wanted: Target { value: n("1.35.2"), pinned: false, at: wanted },

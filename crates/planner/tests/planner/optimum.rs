@@ -207,7 +207,7 @@ fn addon(
     if let Some(version) = &version {
         has(&mut bench.fleet, name, &version.to_string());
         let release = &bench.fleet.addons[&n::<AddonName>(name)].versions[version];
-        let digest = release.manifests.digest().clone();
+        let digest = *release.manifests.digest();
         let crds = release.crds().iter().map(|(crd, listed)| {
             let storage = listed.storage.clone();
             // Whatever it lists may have been the storage version once.

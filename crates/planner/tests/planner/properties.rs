@@ -109,7 +109,7 @@ pub(crate) fn decorated(seed: u64) -> (Fleet, Snapshot) {
                 source: Source { from: "a test".to_owned(), read: "2026-11-02".to_owned() },
             };
             let object = release.manifests.objects()[0].object.clone();
-            let at = Location { file: "x.yaml".to_owned(), line: 1 };
+            let at = Location { file: "x.yaml".into(), line: 1 };
             release.known.apis.push(ApiUse { object, at, served });
         }
     }

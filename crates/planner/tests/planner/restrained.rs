@@ -17,7 +17,7 @@ use crate::properties::{Numbers, begun, decorated, meddled};
 const SEEDS: u64 = 400;
 
 fn here() -> Location {
-    Location { file: "clusters/x.toml".to_owned(), line: 7 }
+    Location { file: "clusters/x.toml".into(), line: 7 }
 }
 
 /// Holds a fleet back, and asks for a part of its plan.

@@ -84,8 +84,8 @@ fn what_is_stored_in_an_older_version_is_migrated_before_that_is_dropped() {
         addon: n("csi"),
         crds: [(CRD.to_owned(), set(versions))].into(),
     };
-    assert_eq!(migration.expect, guard(&["v1", "v1beta1"]));
-    assert_eq!(migration.ensure, guard(&["v1"]));
+    assert_eq!(*migration.expect, guard(&["v1", "v1beta1"]));
+    assert_eq!(*migration.ensure, guard(&["v1"]));
     // Nothing else is stored.
     assert_eq!(stored(fleet, "v1", &["v1"]).steps(), ["csi 1.0.0 -> 2.0.0"]);
 }

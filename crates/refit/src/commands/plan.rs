@@ -175,7 +175,7 @@ pub(crate) fn make(
         selection,
         refresh_images: planning.refresh_images,
         now: planning.now,
-        snapshot_digest: Some(digest.clone()),
+        snapshot_digest: Some(digest),
         made_with: env!("CARGO_PKG_VERSION").to_owned(),
     };
     let plan = refit_planner::plan(fleet, &snapshot, &options);

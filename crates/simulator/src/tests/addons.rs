@@ -17,7 +17,7 @@ fn mark(bench: &mut Bench) -> AddonMark {
 
 fn at(bench: &Bench, text: &str) -> AddonMark {
     let version = addon_version(text);
-    let digest = bench.addons[&dns()].versions[&version].manifests.digest().clone();
+    let digest = *bench.addons[&dns()].versions[&version].manifests.digest();
     AddonMark::At { version, digest }
 }
 

@@ -284,13 +284,13 @@ impl Bench {
 
     pub(super) fn apply(&mut self, text: &str) -> Result<(), ProviderError> {
         let version = addon_version(text);
-        let digest = self.addons[&dns()].versions[&version].manifests.digest().clone();
+        let digest = *self.addons[&dns()].versions[&version].manifests.digest();
         self.addon(AddonOp::Apply { version, digest })
     }
 
     pub(super) fn prune(&mut self, text: &str, objects: &[ObjectRef]) -> Result<(), ProviderError> {
         let version = addon_version(text);
-        let digest = self.addons[&dns()].versions[&version].manifests.digest().clone();
+        let digest = *self.addons[&dns()].versions[&version].manifests.digest();
         let objects = objects.iter().cloned().collect();
         self.addon(AddonOp::Prune { version, digest, objects })
     }

@@ -37,7 +37,7 @@ pub(crate) fn begin(first: &NewRun, epoch: u64) -> Result<(Vec<u8>, Tail), Store
         epoch,
         bytes: bytes.len() as u64,
         closed: None,
-        prev: prev.short().to_owned(),
+        prev: prev.short().clone(),
     };
     let opened = RecordKind::RunOpened {
         run: run.clone(),
@@ -71,7 +71,7 @@ impl Tail {
             let envelope = Envelope { prev: tail.prev, after: self.seq, record };
             let json = serde_json::to_vec(&envelope).expect("a record has only string keys");
             within("a record, in bytes,", json.len() as u64 + 1, RECORD_BYTES_MAX as u64)?;
-            tail.prev = frame(&mut bytes, RECORD, &json).short().into();
+            tail.prev = frame(&mut bytes, RECORD, &json).short();
             tail.closed = ending(kind);
         }
         tail.bytes += bytes.len() as u64;
