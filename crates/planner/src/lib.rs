@@ -154,19 +154,13 @@ pub fn plan(fleet: &Fleet, snapshot: &Snapshot, options: &Options) -> Plan {
     }
 }
 
-/// All items of some lists, by a key, those with the same one as they come. They are large and many, so
-/// each is moved but once; the lists are mostly in order already.
-fn in_order<T, K: Ord>(mut lists: Vec<Vec<T>>, key: impl Fn(&T) -> K) -> Vec<T> {
-    let count = lists.iter().map(Vec::len).sum();
-    let mut order: Vec<(K, usize)> = Vec::with_capacity(count);
-    for (list, items) in lists.iter_mut().enumerate() {
-        items.sort_by_key(&key);
-        order.extend(items.iter().map(|item| (key(item), list)));
+/// All items of some lists, by a key, those with the same one as they come.
+fn in_order<T, K: Ord>(lists: Vec<Vec<T>>, key: impl Fn(&T) -> K) -> Vec<T> {
+    let mut all = Vec::with_capacity(lists.iter().map(Vec::len).sum());
+    for list in lists {
+        all.extend(list);
     }
-    order.sort_unstable();
-    let mut lists: Vec<_> = lists.into_iter().map(Vec::into_iter).collect();
-    let mut all = Vec::with_capacity(count);
-    all.extend(order.into_iter().filter_map(|(_, list)| lists[list].next()));
+    all.sort_by_cached_key(key);
     all
 }
 

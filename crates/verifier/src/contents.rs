@@ -158,6 +158,9 @@ fn deleted(
     to: Option<&AddonVersion>,
     objects: &BTreeSet<ObjectRef>,
 ) -> Vec<String> {
+    if objects.is_empty() {
+        return Vec::new();
+    }
     let addon = fleet.addons.get(name);
     let members = state.addons.get(name).map(|addon| &addon.members);
     let releases = || addon.into_iter().flat_map(|addon| &addon.versions);

@@ -513,15 +513,19 @@ pub(crate) fn leaves_at_once(
 /// control plane and nodes have their places, and two add-ons move the other way round.
 fn placements(fleet: &Fleet, order: &Order<'_>, notes: &mut Vec<String>) {
     let actions = order.actions();
-    for (at, action) in actions.iter().enumerate() {
-        let Some(name) = action.kind.addon() else { continue };
-        let Some(addon) = fleet.addons.get(name) else { continue };
-        if addon.placement == Placement::default() {
+    for own in order.on_addons().chunk_by(|(one, _), (other, _)| one == other) {
+        let [(name, _), ..] = *own else { continue };
+        let Some(Placement { before, after }) = fleet.addons.get(name).map(|a| &a.placement) else {
+            continue;
+        };
+        if before.is_empty() && after.is_empty() {
             continue;
         }
         let back = downgrade::addon_goes_back(order, name);
-        for (milestone, comes_first) in (addon.placement.before.iter().map(|m| (m, true)))
-            .chain(addon.placement.after.iter().map(|m| (m, false)))
+        let before = before.iter().map(|milestone| (milestone, true));
+        let each = before.chain(after.iter().map(|milestone| (milestone, false)));
+        for ((milestone, comes_first), at) in
+            each.flat_map(|each| own.iter().map(move |(_, at)| (each, *at)))
         {
             let belongs = |other: &Action| match milestone {
                 Milestone::ControlPlane => matches!(other.kind, ActionKind::ControlPlaneHop { .. }),

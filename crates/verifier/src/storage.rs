@@ -7,7 +7,8 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use refit_model::{
-    ActionKind, AddonName, AddonRelease, AddonVersion, ClusterState, CrdMigration, Fleet, SeenMark,
+    ActionKind, Addon, AddonName, AddonRelease, AddonVersion, ClusterState, CrdMigration, Fleet,
+    SeenMark,
 };
 
 use crate::order::Order;
@@ -35,7 +36,8 @@ pub(crate) fn check(
         // Of a plan that was begun, what comes after what was done counts.
         let now = SeenMark::of(state.addons.get(name));
         let done = kinds.iter().rposition(|kind| reaches(kind, now)).map_or(0, |last| last + 1);
-        Walk { fleet, name, stored: seen(state, name) }.along(&kinds[done..], notes);
+        let addon = fleet.addons.get(name);
+        Walk { name, addon, stored: seen(state, name) }.along(&kinds[done..], notes);
     }
 }
 
@@ -61,8 +63,8 @@ fn seen(state: &ClusterState, name: &AddonName) -> Stored {
 
 /// One add-on on its way.
 struct Walk<'a> {
-    fleet: &'a Fleet,
     name: &'a AddonName,
+    addon: Option<&'a Addon>,
     stored: Stored,
 }
 
@@ -99,7 +101,7 @@ impl Walk<'_> {
     }
 
     fn apply(&mut self, to: Option<&AddonVersion>, notes: &mut Vec<String>) {
-        let addon = self.fleet.addons.get(self.name);
+        let addon = self.addon;
         let release = to.and_then(|to| addon?.versions.get(to));
         let crds = release.into_iter().flat_map(AddonRelease::crds);
         for (name, crd) in crds.clone() {
