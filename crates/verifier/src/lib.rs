@@ -102,6 +102,7 @@ fn idle(fleet: &Fleet, snapshot: &Snapshot, plan: &Plan, index: &Index<'_>) -> V
     let takes = |name, channel| plan.selection.takes(name, channel);
     let listed: BTreeMap<&ClusterName, &ClusterPlan> =
         plan.clusters.iter().map(|listed| (&listed.name, listed)).collect();
+    let mut nodes = Nodes::default();
     for (name, cluster) in &fleet.clusters {
         let mut say = |text: String| notes.push(Note { cluster: Some(name.clone()), text });
         let taken = takes(name, &cluster.channel);
@@ -135,8 +136,8 @@ fn idle(fleet: &Fleet, snapshot: &Snapshot, plan: &Plan, index: &Index<'_>) -> V
         match (listed.status, state, none) {
             (ClusterStatus::Planned, _, _) => say("is listed as planned, and has no action".into()),
             (ClusterStatus::UpToDate, Some(Observation::Fresh(state)), Some(none)) => {
-                let nodes = Nodes::of(cluster, state);
-                let case = Case { fleet, cluster, state, listed, nodes };
+                nodes.look_at(cluster, state);
+                let case = Case { fleet, cluster, state, listed, nodes: &nodes };
                 stages::check(&case, plan, index, &none).into_iter().for_each(say);
             }
             (ClusterStatus::UpToDate, ..) => {
@@ -154,7 +155,7 @@ pub(crate) struct Case<'a> {
     pub(crate) cluster: &'a Cluster,
     pub(crate) state: &'a ClusterState,
     pub(crate) listed: &'a ClusterPlan,
-    pub(crate) nodes: Nodes<'a>,
+    pub(crate) nodes: &'a Nodes<'a>,
 }
 
 /// Whether nothing may be done to a cluster at the time of the plan.
@@ -219,6 +220,7 @@ fn check(
 
     let listed_by_name: BTreeMap<&ClusterName, &ClusterPlan> =
         plan.clusters.iter().map(|listed| (&listed.name, listed)).collect();
+    let mut nodes = Nodes::default();
     for (name, actions) in &index.clusters {
         let declared = fleet.clusters.get(name);
         let state = match snapshot.clusters.get(name) {
@@ -250,8 +252,8 @@ fn check(
             say(Some(name), "its actions wait for each other in a circle".into());
             continue;
         };
-        let nodes = Nodes::of(cluster, state);
-        let case = Case { fleet, cluster, state, listed, nodes };
+        nodes.look_at(cluster, state);
+        let case = Case { fleet, cluster, state, listed, nodes: &nodes };
         if own {
             for text in contents::check(&case, order.actions()) {
                 say(Some(name), text);

@@ -7,17 +7,26 @@ use refit_model::{Cluster, ClusterState, InstanceId, KubeVersion, NodeState};
 /// Versions, each once, ascending.
 pub(crate) type Versions<'a> = Vec<&'a KubeVersion>;
 
-/// The nodes of a cluster, each with the pools whose groups have its instance.
+/// An instance of a pool, by the end of its id: the place of the pool in the cluster's file.
+type Owner<'a> = (u64, &'a InstanceId, usize);
+
+/// The nodes of a cluster, each with the pools whose groups have its instance. One after the other, it
+/// is there for many clusters, so that memory is asked for but once.
+#[derive(Default)]
 pub(crate) struct Nodes<'a> {
-    /// The instances of all pools, each with the place of its pool in the cluster's file.
-    owners: Vec<(u64, &'a InstanceId, usize)>,
-    /// Each node with its owners.
-    nodes: Vec<(&'a NodeState, Range<usize>)>,
+    /// The instances of all pools.
+    owners: Vec<Owner<'a>>,
+    /// By place of an owner, the end of its id.
+    tails: Vec<u64>,
+    /// Each node with the end of its instance's id, and its owners.
+    found: Vec<(&'a NodeState, u64, Range<usize>)>,
 }
 
 impl<'a> Nodes<'a> {
-    pub(crate) fn of(cluster: &Cluster, state: &'a ClusterState) -> Self {
-        let mut owners: Vec<(u64, &InstanceId, usize)> = Vec::with_capacity(state.nodes.len());
+    /// Of no other cluster any more but this one.
+    pub(crate) fn look_at(&mut self, cluster: &Cluster, state: &'a ClusterState) {
+        let Self { owners, tails, found } = self;
+        owners.clear();
         for (at, pool) in cluster.pools.iter().enumerate() {
             let groups = pool.groups.iter().filter_map(|name| state.groups.get(name));
             for group in groups {
@@ -26,36 +35,35 @@ impl<'a> Nodes<'a> {
         }
         owners.sort_unstable();
         owners.dedup();
-        let tails: Vec<u64> = owners.iter().map(|(tail, ..)| *tail).collect();
-        let own = |on: Option<(u64, &InstanceId)>| {
-            let Some((tail, id)) = on else { return 0..0 };
-            let alike = tails.partition_point(|other| *other < tail);
-            let is_before =
-                |(other, before, _): &&(u64, &InstanceId, usize)| *other == tail && *before < id;
+        tails.clear();
+        tails.extend(owners.iter().map(|(tail, ..)| *tail));
+        // In a large fleet nodes come from memory: a pass that does nothing else meets them faster.
+        let tail_of = |node: &NodeState| node.instance.as_ref().map_or(0, InstanceId::tail);
+        found.clear();
+        found.extend(state.nodes.values().map(|node| (node, tail_of(node), 0..0)));
+        for (node, tail, own) in found {
+            let Some(id) = &node.instance else { continue };
+            let alike = tails.partition_point(|other| *other < *tail);
+            let is_before = |(other, before, _): &&Owner<'_>| *other == *tail && *before < id;
             let first = alike + owners[alike..].iter().take_while(is_before).count();
             let count = owners[first..].iter().take_while(|(_, other, _)| *other == id).count();
-            first..first + count
-        };
-        // In a large fleet nodes come from memory: a pass that does nothing else meets them faster.
-        let on = |node: &'a NodeState| node.instance.as_ref().map(|id| (id.tail(), id));
-        let seen: Vec<_> = state.nodes.values().map(|node| (node, on(node))).collect();
-        let nodes = seen.into_iter().map(|(node, on)| (node, own(on))).collect();
-        Self { owners, nodes }
+            *own = first..first + count;
+        }
     }
 
     /// Each node, with the places of the pools whose groups have its instance.
     pub(crate) fn each(
         &self,
     ) -> impl Iterator<Item = (&'a NodeState, impl Iterator<Item = usize> + '_)> + '_ {
-        self.nodes
+        self.found
             .iter()
-            .map(|(node, own)| (*node, self.owners[own.clone()].iter().map(|(.., pool)| *pool)))
+            .map(|(node, _, own)| (*node, self.owners[own.clone()].iter().map(|(.., pool)| *pool)))
     }
 
     /// What all kubelets run.
     pub(crate) fn kubelets(&self) -> Versions<'a> {
         let mut versions = Versions::new();
-        self.nodes.iter().for_each(|(node, _)| add(&mut versions, &node.kubelet));
+        self.found.iter().for_each(|(node, ..)| add(&mut versions, &node.kubelet));
         versions
     }
 }
