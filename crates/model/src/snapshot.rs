@@ -109,10 +109,11 @@ impl ClusterState {
         let mut lists_of: Vec<(u64, &InstanceId, usize)> = Vec::with_capacity(self.nodes.len());
         let (mut nodes, mut others) = (Vec::new(), Vec::new());
         for (list, groups) in lists.into_iter().enumerate() {
-            nodes.push(Vec::new());
             let groups = groups.iter().filter_map(|name| self.groups.get(name));
             let instances = groups.flat_map(|group| &group.instances);
+            let others = lists_of.len();
             lists_of.extend(instances.map(|i| (i.id.tail(), &i.id, list)));
+            nodes.push(Vec::with_capacity(lists_of.len() - others));
         }
         lists_of.sort_unstable();
         lists_of.dedup();

@@ -16,8 +16,8 @@ use std::rc::Rc;
 use refit_model::{
     Action, ActionId, ActionKind, Actions, Because, Capped, Cluster, ClusterIdentity, ClusterState,
     Code, Edge, Finding, Fleet, GroupName, ImagePolicy, InstanceId, InstanceState, KubeVersion,
-    Lifecycle, Minor, NamedNodes, NodeName, NodePool, NodeState, Only, Period, PoolName, RollTag,
-    Severity, Timestamp, UpdateStrategy, Why,
+    Lifecycle, Minor, NamedNodes, NodeName, NodePool, Only, Period, PoolName, RollTag, Severity,
+    Timestamp, UpdateStrategy, Why,
 };
 
 use crate::Options;
@@ -174,7 +174,7 @@ pub(crate) fn plan<'a>(
         options,
         now,
         ways,
-        nodes: names.zip(nodes.into_iter().map(Rc::from)).collect(),
+        nodes: names.zip(nodes.into_iter().map(Rc::new)).collect(),
         unpooled,
         oldest: live.first().map(KubeVersion::minor),
         images: Images::of(fleet, state, distinct(api_servers.chain(kubelets))),
@@ -215,7 +215,7 @@ pub(crate) fn plan<'a>(
 }
 
 /// Nodes by name.
-type Nodes<'a> = Rc<[(&'a NodeName, &'a NodeState)]>;
+type Nodes<'a> = Rc<NamedNodes<'a>>;
 
 struct ClusterPlanner<'a> {
     fleet: &'a Fleet,
