@@ -7,6 +7,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use aws_config::provider_config::ProviderConfig;
 use aws_config::sts::AssumeRoleProvider;
 use aws_config::timeout::TimeoutConfig;
 use aws_config::{BehaviorVersion, Region, SdkConfig, retry::RetryConfig};
@@ -21,9 +22,12 @@ mod groups;
 mod images;
 mod look;
 mod permissions;
+mod profile;
 mod sdk;
 mod targets;
 mod templates;
+
+use profile::Named;
 
 pub use discover::{FoundGroup, FoundImage};
 pub use permissions::{TO_APPLY, TO_PLAN, policy};
@@ -54,9 +58,9 @@ pub(crate) struct Clients {
 }
 
 impl Aws {
-    /// Makes the clients; asks nobody yet. Credentials come from the default chain, or from the
-    /// profile, and through the role if one is named. `AWS_ENDPOINT_URL` and its kin count as
-    /// in every SDK.
+    /// Makes the clients; asks nobody yet. Credentials come from the default chain, or, where a
+    /// profile is named, from nothing but that, and through the role if one is named.
+    /// `AWS_ENDPOINT_URL` and its kin count as in every SDK.
     pub async fn new(cluster: &AwsCluster) -> Self {
         let config = config(cluster).await;
         let clients = Clients {
@@ -78,13 +82,16 @@ async fn config(cluster: &AwsCluster) -> SdkConfig {
         .connect_timeout(CONNECT_TIMEOUT)
         .operation_attempt_timeout(ATTEMPT_TIMEOUT)
         .build();
+    let region = Region::new(cluster.region.clone());
     let mut loader = aws_config::defaults(BehaviorVersion::latest())
-        .region(Region::new(cluster.region.clone()))
-        .http_client(http)
+        .region(region.clone())
+        .http_client(http.clone())
         .timeout_config(timeouts)
         .retry_config(RetryConfig::disabled());
     if let Some(profile) = &cluster.profile {
-        loader = loader.profile_name(profile);
+        let provider = ProviderConfig::default().with_region(Some(region)).with_http_client(http);
+        let named = Named::new(profile, &provider);
+        loader = loader.profile_name(profile).credentials_provider(named);
     }
     let base = loader.load().await;
     let Some(role) = &cluster.role_arn else { return base };

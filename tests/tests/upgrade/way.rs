@@ -193,7 +193,23 @@ pub(crate) fn looking_only_reads() {
         let action = call.split(':').nth(1).unwrap_or_default();
         assert!(action.starts_with("Describe") || action.starts_with("Get"), "{calls:?}");
     }
+    by_a_profile(&cluster, &fleet);
     in_another_account(&cluster, &fleet);
+}
+
+/// A profile that is named counts, though the environment has keys.
+fn by_a_profile(cluster: &RealCluster, fleet: &Fleet) {
+    let named = "profile = \"reader\"\n";
+    fleet.edit("clusters/look.toml", "[provider]\n", &format!("[provider]\n{named}"));
+    fleet.run(&["plan"]).exits(3).says(&["RF001", "there is no profile `reader`"]);
+    let keys = "aws_access_key_id = reader\naws_secret_access_key = secret\n";
+    fleet.write(".aws/credentials", &format!("[reader]\n{keys}"));
+    let before = cluster.requests().expect("the front keeps a log").len();
+    fleet.run(&["plan"]).exits(0);
+    let requests = cluster.requests().expect("the front keeps a log");
+    let own = &requests[before..];
+    assert!(own.len() > 4 && own.iter().all(|request| request["caller"] == "reader"), "{own:?}");
+    fleet.edit("clusters/look.toml", named, "");
 }
 
 /// With a role of another account everything is asked for in its name: whoever runs refit may do
