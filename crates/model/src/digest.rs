@@ -46,17 +46,20 @@ pub fn digest_of<T: Serialize>(value: &T) -> Digest {
 impl FromStr for Digest {
     type Err = String;
     fn from_str(text: &str) -> Result<Self, String> {
-        let value = |digit: u8| match digit {
-            b'0'..=b'9' => Some(digit - b'0'),
-            b'a'..=b'f' => Some(digit - b'a' + 10),
-            _ => None,
-        };
-        let byte = |pair: &[u8]| Some(value(pair[0])? << 4 | value(pair[1])?);
-        let bytes: Option<Vec<u8>> = text.as_bytes().chunks_exact(2).map(byte).collect();
-        let whole = (text.len() == 64).then_some(bytes).flatten();
-        let whole = whole.and_then(|bytes| bytes.try_into().ok());
-        whole.map(Self).ok_or_else(|| "a digest has 64 hexadecimal digits".to_owned())
+        parse(text).ok_or_else(|| "a digest has 64 hexadecimal digits".to_owned())
     }
+}
+
+fn parse(text: &str) -> Option<Digest> {
+    let value = |digit: u8| match digit {
+        b'0'..=b'9' => Some(digit - b'0'),
+        b'a'..=b'f' => Some(digit - b'a' + 10),
+        _ => None,
+    };
+    let (pairs, []) = text.as_bytes().as_chunks() else { return None };
+    let byte = |[high, low]: &[u8; 2]| Some(value(*high)? << 4 | value(*low)?);
+    let bytes: Vec<u8> = pairs.iter().map(byte).collect::<Option<_>>()?;
+    bytes.try_into().ok().map(Digest)
 }
 
 as_text!(Digest);
@@ -83,7 +86,13 @@ mod tests {
         assert_eq!(empty.short(), "e3b0c44298fc");
         let text = "e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855";
         assert_eq!((empty.to_string().as_str(), text.parse::<Digest>()), (text, Ok(empty)));
-        for wrong in ["abc".to_owned(), text.to_uppercase(), format!("{text}00"), "é".repeat(32)] {
+        for wrong in [
+            "abc".to_owned(),
+            text.to_uppercase(),
+            format!("{text}00"),
+            format!("{text}0"),
+            "é".repeat(32),
+        ] {
             assert!(wrong.parse::<Digest>().is_err(), "{wrong}");
         }
     }

@@ -79,32 +79,6 @@ pub enum AddonMark {
     },
 }
 
-/// An [`AddonMark`] that is no copy of what was seen.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum SeenMark<'a> {
-    /// It is not there.
-    Absent,
-    /// These manifests were applied whole, and every field that refit set has its value.
-    At {
-        /// The version.
-        version: &'a AddonVersion,
-        /// Of the manifests.
-        digest: &'a Digest,
-    },
-    /// These manifests were applied, and somebody changed a field since.
-    Drifted {
-        /// The version.
-        version: &'a AddonVersion,
-        /// Of the manifests.
-        digest: &'a Digest,
-    },
-    /// Somebody else installed it.
-    Foreign {
-        /// By its image tag.
-        version: &'a str,
-    },
-}
-
 impl fmt::Display for AddonMark {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
@@ -315,40 +289,20 @@ fn launch_misfits(
     misfits
 }
 
-impl<'a> SeenMark<'a> {
-    /// Of what was seen of an add-on.
-    pub fn of(seen: Option<&'a AddonState>) -> Self {
-        let Some(AddonState { parent, foreign, drift, .. }) = seen else { return Self::Absent };
-        match (parent, foreign) {
+impl AddonMark {
+    /// The state of the add-on in the cluster.
+    pub fn of(live: &ClusterState, addon: &AddonName) -> Self {
+        let Some(AddonState { parent, foreign, drift, .. }) = live.addons.get(addon) else {
+            return Self::Absent;
+        };
+        match (parent.clone(), foreign) {
             (Some(ApplySetParent { version, digest }), _) if drift.is_empty() => {
                 Self::At { version, digest }
             }
             (Some(ApplySetParent { version, digest }), _) => Self::Drifted { version, digest },
-            (None, Some(copy)) => Self::Foreign { version: &copy.version },
+            (None, Some(copy)) => Self::Foreign { version: copy.version.clone() },
             (None, None) => Self::Absent,
         }
-    }
-}
-
-impl From<SeenMark<'_>> for AddonMark {
-    fn from(mark: SeenMark<'_>) -> Self {
-        match mark {
-            SeenMark::Absent => Self::Absent,
-            SeenMark::At { version, digest } => {
-                Self::At { version: version.clone(), digest: *digest }
-            }
-            SeenMark::Drifted { version, digest } => {
-                Self::Drifted { version: version.clone(), digest: *digest }
-            }
-            SeenMark::Foreign { version } => Self::Foreign { version: version.to_owned() },
-        }
-    }
-}
-
-impl AddonMark {
-    /// The state of the add-on in the cluster.
-    pub fn of(live: &ClusterState, addon: &AddonName) -> Self {
-        SeenMark::of(live.addons.get(addon)).into()
     }
 }
 

@@ -61,7 +61,7 @@ pub use fleet::{
     ImagePattern, ImagePolicy, Location, NodePool, Provider, Release, SimulatedStart,
     SimulatedWorkload, Target, UpdateStrategy, WaveSpec, WorkloadBudget,
 };
-pub use guard::{AddonMark, Precheck, SeenMark, StateGuard};
+pub use guard::{AddonMark, Precheck, StateGuard};
 pub use id::{
     AddonName, ChannelName, ClusterName, FleetName, GroupName, ImageId, InstanceId, InvalidName,
     NodeName, PlanId, PoolName, ReleaseName, RunId, Zone,

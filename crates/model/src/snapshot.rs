@@ -111,9 +111,9 @@ impl ClusterState {
         for (list, groups) in lists.into_iter().enumerate() {
             let groups = groups.iter().filter_map(|name| self.groups.get(name));
             let instances = groups.flat_map(|group| &group.instances);
-            let others = lists_of.len();
+            let before = lists_of.len();
             lists_of.extend(instances.map(|i| (i.id.tail(), &i.id, list)));
-            nodes.push(Vec::with_capacity(lists_of.len() - others));
+            nodes.push(Vec::with_capacity(lists_of.len() - before));
         }
         lists_of.sort_unstable();
         lists_of.dedup();

@@ -531,8 +531,8 @@ impl<'a> ClusterPlanner<'a> {
     }
 
     /// Adds an action, and returns its place.
-    fn push(&mut self, action: Action) -> usize {
-        self.actions.push(Box::new(action));
+    fn push(&mut self, action: impl Into<Box<Action>>) -> usize {
+        self.actions.push(action.into());
         self.actions.len() - 1
     }
 

@@ -170,7 +170,7 @@ impl<'w> Draft<'w> {
             }
         };
         let before = if nth == 0 {
-            self.situation.addons.iter().find(|seen| seen.name == name)?.mark.into()
+            self.situation.addons.iter().find(|seen| seen.name == name)?.mark.clone()
         } else {
             there(&moved.from)?
         };

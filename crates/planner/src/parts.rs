@@ -3,8 +3,8 @@
 use std::collections::BTreeSet;
 
 use refit_model::{
-    Addon, AddonName, AddonState, AddonVersion, Cluster, Code, Fleet, KubeVersion, Milestone,
-    Minor, PoolName, SeenMark, skew,
+    Addon, AddonMark, AddonName, AddonState, AddonVersion, Cluster, Code, Fleet, KubeVersion,
+    Milestone, Minor, PoolName, skew,
 };
 
 use crate::checks::Blocker;
@@ -428,11 +428,11 @@ fn alike(pools: &[PoolNow], target: &KubeVersion) -> Vec<Pools> {
 }
 
 /// What is there. A foreign copy of which nobody knows the version counts as what is declared.
-fn start(mark: SeenMark<'_>, declared: Option<&AddonVersion>) -> Version {
+fn start(mark: &AddonMark, declared: Option<&AddonVersion>) -> Version {
     match mark {
-        SeenMark::Absent => None,
-        SeenMark::At { version, .. } | SeenMark::Drifted { version, .. } => Some(version.clone()),
-        SeenMark::Foreign { version } => version.parse().ok().or_else(|| declared.cloned()),
+        AddonMark::Absent => None,
+        AddonMark::At { version, .. } | AddonMark::Drifted { version, .. } => Some(version.clone()),
+        AddonMark::Foreign { version } => version.parse().ok().or_else(|| declared.cloned()),
     }
 }
 
@@ -448,7 +448,7 @@ fn route<'a>(
     let addon = fleet.addons.get(&name);
     let releases = addon.into_iter().flat_map(|addon| addon.versions.values());
     let names = releases.flat_map(|r| r.requires.keys().chain(r.conflicts.keys())).collect();
-    let start = start(*mark, *goal);
+    let start = start(mark, *goal);
     if *stays {
         let (versions, goal) = (vec![start.clone()], start);
         return Ok(Route { name, addon, live, versions, goal, touch: false, names });
@@ -473,10 +473,10 @@ fn route<'a>(
     }
     let touch = match (mark, &goal) {
         (_, None) => false,
-        (SeenMark::At { version, digest }, Some(goal)) => {
-            *version == goal
+        (AddonMark::At { version, digest }, Some(goal)) => {
+            version == goal
                 && crate::support::release(addon, goal)
-                    .is_some_and(|release| release.manifests.digest() != *digest)
+                    .is_some_and(|release| release.manifests.digest() != digest)
         }
         _ => start == goal,
     };

@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 use std::hash::{DefaultHasher, Hash, Hasher};
 
 use refit_model::{
-    AddonName, AddonState, AddonVersion, Cluster, ClusterState, KubeVersion, Minor, SeenMark,
+    AddonMark, AddonName, AddonState, AddonVersion, Cluster, ClusterState, KubeVersion, Minor,
 };
 
 use crate::timeline::{self, Phase, PoolNow};
@@ -31,7 +31,7 @@ pub(crate) struct Situation<'a> {
 pub(crate) struct Seen<'a> {
     pub(crate) name: &'a AddonName,
     pub(crate) live: Option<&'a AddonState>,
-    pub(crate) mark: SeenMark<'a>,
+    pub(crate) mark: AddonMark,
     pub(crate) goal: Option<&'a AddonVersion>,
     /// Whether the plan leaves it as it is.
     pub(crate) stays: bool,
@@ -41,7 +41,7 @@ impl Seen<'_> {
     /// Who else still writes to a copy that refit did not install.
     pub(crate) fn manager(&self) -> Option<&String> {
         let copy = self.live?.foreign.as_ref()?;
-        copy.live_managers.first().filter(|_| matches!(self.mark, SeenMark::Foreign { .. }))
+        copy.live_managers.first().filter(|_| matches!(self.mark, AddonMark::Foreign { .. }))
     }
 }
 
@@ -69,10 +69,12 @@ impl<'a> Situation<'a> {
         let others = installed.map(|(name, _)| name).filter(|n| !cluster.addons.contains_key(*n));
         let mut names: Vec<&AddonName> = cluster.addons.keys().chain(others).collect();
         names.sort_unstable();
-        let seen = |name: &'a AddonName| {
-            let live = state.addons.get(name);
-            let goal = cluster.addons.get(name).map(|target| &target.version.value);
-            Seen { name, live, mark: SeenMark::of(live), goal, stays: stay.contains(name) }
+        let seen = |name: &'a AddonName| Seen {
+            name,
+            live: state.addons.get(name),
+            mark: AddonMark::of(state, name),
+            goal: cluster.addons.get(name).map(|target| &target.version.value),
+            stays: stay.contains(name),
         };
         Self {
             phases,
@@ -93,7 +95,7 @@ impl<'a> Situation<'a> {
             (pool.nodes, &pool.runs).hash(&mut hasher);
         }
         for Seen { mark, .. } in &self.addons {
-            if let SeenMark::At { version, .. } | SeenMark::Drifted { version, .. } = mark {
+            if let AddonMark::At { version, .. } | AddonMark::Drifted { version, .. } = mark {
                 version.hash(&mut hasher);
             }
         }

@@ -24,7 +24,7 @@ use std::fmt;
 
 use refit_model::{
     ActionKind, AddonMark, Cluster, ClusterName, ClusterPlan, ClusterState, ClusterStatus, Digest,
-    Fleet, Observation, Plan, SeenMark, Snapshot, digest_of,
+    Fleet, Observation, Plan, Snapshot, digest_of,
 };
 
 use index::{Index, at};
@@ -186,9 +186,9 @@ fn untouched(
         let wanted = &target.version.value;
         let known = fleet.addons.get(name).and_then(|addon| addon.versions.get(wanted));
         let whole = |digest: &Digest| known.is_none_or(|r| r.manifests.digest() == digest);
-        let mark = SeenMark::of(state.addons.get(name));
-        if !matches!(mark, SeenMark::At { version, digest } if version == wanted && whole(digest)) {
-            let mark = AddonMark::from(mark);
+        let mark = AddonMark::of(state, name);
+        if !matches!(&mark, AddonMark::At { version, digest } if version == wanted && whole(digest))
+        {
             notes.push(format!("{name} is {mark}, and nothing brings it to {wanted}"));
         }
     }

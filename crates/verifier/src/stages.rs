@@ -5,8 +5,8 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::Display;
 
 use refit_model::{
-    Action, ActionKind, Addon, AddonName, AddonVersion, Bounds, Cluster, ClusterState, Fleet,
-    KubeProxy, KubeVersion, Milestone, Minor, Only, Placement, Plan, PoolName, SeenMark,
+    Action, ActionKind, Addon, AddonMark, AddonName, AddonVersion, Bounds, Cluster, ClusterState,
+    Fleet, KubeProxy, KubeVersion, Milestone, Minor, Only, Placement, Plan, PoolName,
     ServedVersion, VersionRange, skew,
 };
 
@@ -192,12 +192,10 @@ fn stages<'a>(
         notes.push(format!("pool {pool} is rolled, and is not declared"));
     }
     let addons = addon_names(cluster, state, order).into_iter().map(|name| {
-        let now = match SeenMark::of(state.addons.get(name)) {
-            SeenMark::Absent => None,
-            SeenMark::At { version, .. } | SeenMark::Drifted { version, .. } => {
-                Some(version.clone())
-            }
-            SeenMark::Foreign { version } => version.parse().ok(),
+        let now = match AddonMark::of(state, name) {
+            AddonMark::Absent => None,
+            AddonMark::At { version, .. } | AddonMark::Drifted { version, .. } => Some(version),
+            AddonMark::Foreign { version } => version.parse().ok(),
         };
         let own = order.on(name).iter().filter_map(|(_, at)| match &order.actions()[*at].kind {
             ActionKind::AddonApply { to, .. } | ActionKind::AddonAdopt { to, .. } => {

@@ -7,8 +7,8 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use refit_model::{
-    ActionKind, Addon, AddonName, AddonRelease, AddonVersion, ClusterState, CrdMigration, Fleet,
-    SeenMark,
+    ActionKind, Addon, AddonMark, AddonName, AddonRelease, AddonVersion, ClusterState,
+    CrdMigration, Fleet,
 };
 
 use crate::order::Order;
@@ -34,25 +34,24 @@ pub(crate) fn check(
         }
         let kinds: Vec<&ActionKind> = places.iter().map(|at| &order.actions()[*at].kind).collect();
         // Of a plan that was begun, what comes after what was done counts.
-        let now = SeenMark::of(state.addons.get(name));
-        let done = kinds.iter().rposition(|kind| reaches(kind, now)).map_or(0, |last| last + 1);
+        let now = AddonMark::of(state, name);
+        let done = kinds.iter().rposition(|kind| reaches(kind, &now)).map_or(0, |last| last + 1);
         let addon = fleet.addons.get(name);
         Walk { name, addon, stored: seen(state, name) }.along(&kinds[done..], notes);
     }
 }
 
 /// Whether an action leaves what is there now.
-fn reaches(kind: &ActionKind, now: SeenMark<'_>) -> bool {
+fn reaches(kind: &ActionKind, now: &AddonMark) -> bool {
     let (ActionKind::AddonApply { to, digest, .. } | ActionKind::AddonAdopt { to, digest, .. }) =
         kind
     else {
         return false;
     };
     match now {
-        SeenMark::At { version, digest: found } | SeenMark::Drifted { version, digest: found } => {
-            version == to && found == digest
-        }
-        SeenMark::Absent | SeenMark::Foreign { .. } => false,
+        AddonMark::At { version, digest: found }
+        | AddonMark::Drifted { version, digest: found } => version == to && found == digest,
+        AddonMark::Absent | AddonMark::Foreign { .. } => false,
     }
 }
 

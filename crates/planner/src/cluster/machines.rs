@@ -74,7 +74,8 @@ impl<'a> ClusterPlanner<'a> {
     pub(super) fn pool_roll(
         &mut self,
         pool: &'a NodePool,
-        [from, after]: [&Arc<BTreeSet<KubeVersion>>; 2],
+        from: &Arc<BTreeSet<KubeVersion>>,
+        after: &Arc<BTreeSet<KubeVersion>>,
         to: &KubeVersion,
         early: Option<Early<'_>>,
     ) -> Option<Action> {

@@ -134,7 +134,7 @@ impl<'a> ClusterPlanner<'a> {
         });
         for action in tidying {
             let sources = self.sources(way);
-            let first = self.push(*action);
+            let first = self.push(action);
             for source in sources {
                 self.tie(first, source, Because::OneAtATime);
             }

@@ -22,7 +22,7 @@ impl ClusterPlanner<'_> {
                     Step::Hop(hop) => self.control_plane_hop(hop, to),
                     Step::Roll { .. } => None,
                 },
-                Task::Roll { step, pool, from, to } => self.roll(way, *step, pool, [from, to]),
+                Task::Roll { step, pool, from, to } => self.roll(way, *step, pool, from, to),
                 Task::Migration { addon, nth } => self.migration(way, addon, *nth),
                 Task::Move { addon, nth, marks } => marks
                     .as_ref()
@@ -37,11 +37,12 @@ impl ClusterPlanner<'_> {
         way: &Way,
         step: usize,
         pool: &PoolName,
-        versions: [&Arc<BTreeSet<KubeVersion>>; 2],
+        from: &Arc<BTreeSet<KubeVersion>>,
+        after: &Arc<BTreeSet<KubeVersion>>,
     ) -> Option<Action> {
         let Step::Roll { to, before, .. } = &way.steps[step] else { return None };
         let early = before.map(|before| Early { way, slot: step, before });
-        self.pool_roll(self.cluster.pool(pool)?, versions, to, early)
+        self.pool_roll(self.cluster.pool(pool)?, from, after, to, early)
     }
 
     /// Pins groups between two hops: not before the control plane can take what they then launch, and

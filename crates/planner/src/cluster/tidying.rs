@@ -30,20 +30,18 @@ impl ClusterPlanner<'_> {
         }
         let control_plane = &self.cluster.control_plane;
         let (drain, ready) = (control_plane.drain_timeout, control_plane.node_ready_timeout);
-        let action = self.tidy_up(None, &control_plane.groups, 1, drain, ready);
-        tidying.actions.extend(action.map(Box::new));
+        tidying.actions.extend(self.tidy_up(None, &control_plane.groups, 1, drain, ready));
         for pool in &self.cluster.pools {
             let NodePool { drain_timeout, node_ready_timeout, .. } = *pool;
             let nodes = u32::try_from(self.nodes_of(pool).len()).unwrap_or(u32::MAX);
             let unavailable = pool.max_unavailable.of_rounded_down(nodes);
-            let action = self.tidy_up(
+            tidying.actions.extend(self.tidy_up(
                 Some(&pool.name),
                 &pool.groups,
                 unavailable,
                 drain_timeout,
                 node_ready_timeout,
-            );
-            tidying.actions.extend(action.map(Box::new));
+            ));
         }
         let because = Arc::new(Because::OneAtATime);
         tidying.edges = tidying
@@ -61,7 +59,7 @@ impl ClusterPlanner<'_> {
         unavailable: u32,
         drain_timeout: Period,
         node_ready_timeout: Period,
-    ) -> Option<Action> {
+    ) -> Option<Box<Action>> {
         if !self.left_behind(groups) {
             return None;
         }
@@ -75,7 +73,7 @@ impl ClusterPlanner<'_> {
         let most = u32::try_from(instances).unwrap_or(u32::MAX).max(1);
         let kind = ActionKind::TidyUp { pool: pool.cloned(), groups };
         let each = drain_timeout.plus(node_ready_timeout);
-        Some(Action {
+        Some(Box::new(Action {
             id: Action::id_of(Some(&self.cluster.name), &kind),
             cluster: Some(self.cluster.name.clone()),
             kind,
@@ -92,6 +90,6 @@ impl ClusterPlanner<'_> {
             estimate: ESTIMATE,
             reversible: Reversibility::Reversible,
             why: Why::LeftBehind,
-        })
+        }))
     }
 }

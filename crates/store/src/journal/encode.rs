@@ -37,7 +37,7 @@ pub(crate) fn begin(first: &NewRun, epoch: u64) -> Result<(Vec<u8>, Tail), Store
         epoch,
         bytes: bytes.len() as u64,
         closed: None,
-        prev: prev.short().clone(),
+        prev: prev.short(),
     };
     let opened = RecordKind::RunOpened {
         run: run.clone(),

@@ -168,7 +168,7 @@ impl Chain {
         Self {
             records: Vec::new(),
             plan_digest: Digest::of_bytes(plan.body),
-            prev: Digest::of_bytes(plan.payload).short().clone(),
+            prev: Digest::of_bytes(plan.payload).short(),
             seq: 0,
             epoch: 0,
             closed: None,
