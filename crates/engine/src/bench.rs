@@ -112,7 +112,7 @@ pub(crate) fn roll(surge: u32, unavailable: u32) -> Action {
         to: NEW.clone(),
         images: BTreeMap::from([(
             group(),
-            ImagePin { id: image(&NEW), name: "nodes-new".to_owned() },
+            ImagePin { id: image(&NEW), name: "nodes-new".to_owned() }.into(),
         )]),
         nodes: 3,
         cause: RollCause::Version,

@@ -22,7 +22,7 @@ use std::collections::BTreeMap;
 
 use refit_model::{
     Action, ActionKind, Bounds, ClusterState, ControlPlaneMember, GivingUp, GroupName, GroupOp,
-    GroupState, ImagePin, InstanceId, InstanceState, KubeVersion, Lifecycle, NodeName, NodeOp,
+    GroupState, ImagePins, InstanceId, InstanceState, KubeVersion, Lifecycle, NodeName, NodeOp,
     NodeState, Op, Period, PodOwner, PodState, Progress, RollTag, RunId, StateGuard, TargetHealth,
     Timestamp,
 };
@@ -36,7 +36,7 @@ const CALM: Period = Period::seconds(10);
 const REBALANCE: &str = "AZRebalance";
 
 /// Who tidies up replaces nothing, and so needs no image.
-static NONE: BTreeMap<GroupName, ImagePin> = BTreeMap::new();
+static NONE: ImagePins = BTreeMap::new();
 
 /// Decides what comes next for a roll.
 pub(crate) fn decide(
@@ -91,7 +91,7 @@ struct Roll<'a> {
     state: &'a ClusterState,
     now: Timestamp,
     mode: Mode,
-    images: &'a BTreeMap<GroupName, ImagePin>,
+    images: &'a ImagePins,
     groups: BTreeMap<&'a GroupName, &'a GroupState>,
     /// What is to run; none: nothing is replaced, only what was changed is given back.
     to: Option<&'a KubeVersion>,

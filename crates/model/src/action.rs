@@ -74,7 +74,7 @@ pub enum ActionKind {
         /// What it runs after.
         to: KubeVersion,
         /// The image of each group.
-        images: BTreeMap<GroupName, ImagePin>,
+        images: ImagePins,
         /// How many instances there were when the plan was made.
         instances: u32,
     },
@@ -87,7 +87,7 @@ pub enum ActionKind {
         /// What they run after.
         to: KubeVersion,
         /// The image of each group.
-        images: BTreeMap<GroupName, ImagePin>,
+        images: ImagePins,
         /// How many nodes there were when the plan was made.
         nodes: u32,
         /// What makes the roll necessary.
@@ -286,6 +286,9 @@ pub enum RollCause {
     /// A run that did not end left cordons or settings behind.
     LeftBehind,
 }
+
+/// The image of each group. Many groups have the same.
+pub type ImagePins = BTreeMap<GroupName, Arc<ImagePin>>;
 
 /// An image as it was found when the plan was made; a run keeps it.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]

@@ -292,9 +292,12 @@ fn launch_misfits(
 impl AddonMark {
     /// The state of the add-on in the cluster.
     pub fn of(live: &ClusterState, addon: &AddonName) -> Self {
-        let Some(AddonState { parent, foreign, drift, .. }) = live.addons.get(addon) else {
-            return Self::Absent;
-        };
+        live.addons.get(addon).map_or(Self::Absent, Self::of_state)
+    }
+
+    /// The state of an add-on that was seen.
+    pub fn of_state(seen: &AddonState) -> Self {
+        let AddonState { parent, foreign, drift, .. } = seen;
         match (parent.clone(), foreign) {
             (Some(ApplySetParent { version, digest }), _) if drift.is_empty() => {
                 Self::At { version, digest }

@@ -25,6 +25,7 @@ mod guard;
 mod id;
 mod journal;
 mod limits;
+mod nodes;
 mod object;
 mod op;
 mod period;
@@ -41,7 +42,7 @@ mod text;
 mod version;
 
 pub use action::{
-    Action, ActionKind, Because, Bounds, Edge, ImagePin, Reversibility, RollCause, Why,
+    Action, ActionKind, Because, Bounds, Edge, ImagePin, ImagePins, Reversibility, RollCause, Why,
 };
 pub use action_id::ActionId;
 pub use addon::{Addon, AddonRelease, Detection, Milestone, Placement};
@@ -70,6 +71,7 @@ pub use journal::{
     GivingUp, JournalRecord, OpResult, Outcome, Progress, Purpose, RecordKind, RunOutcome, Stop,
 };
 pub use limits::{Capped, Freeze, InvalidFreeze, MaxVersion, Written};
+pub use nodes::{NamedNodes, NodesByGroups};
 pub use object::{Manifest, ManifestSet, ObjectRef, WorkloadRef, redact};
 pub use op::{AddonOp, GroupOp, NodeOp, Op, OpId, PodKey, RollTag, Token};
 pub use period::{InvalidPeriod, Period};
@@ -85,8 +87,8 @@ pub use selection::{Only, Selection};
 pub use snapshot::{
     AddonState, ApplySetParent, BudgetState, ClusterIdentity, ClusterState, ControlPlaneMember,
     FieldDrift, ForeignCopy, GroupState, ImageState, InstanceState, KubeProxy, LeaseState,
-    Lifecycle, LifecycleHook, NamedNodes, NodeState, Observation, PodOwner, PodState,
-    ServedVersion, Snapshot, TargetHealth, WorkloadState, ZonalVolume,
+    Lifecycle, LifecycleHook, NodeState, Observation, PodOwner, PodState, ServedVersion, Snapshot,
+    TargetHealth, WorkloadState, ZonalVolume,
 };
 pub use support::{ApiUse, Claim, Known, Origin, Policy, Served, Source, Suggestion};
 pub use version::{AddonVersion, InvalidVersion, KubeVersion, Minor};

@@ -84,9 +84,6 @@ pub struct ClusterState {
     pub lease: Option<LeaseState>,
 }
 
-/// Nodes by name.
-pub type NamedNodes<'a> = Vec<(&'a NodeName, &'a NodeState)>;
-
 impl ClusterState {
     /// The instance of that id, and its group.
     pub fn instance(&self, id: &InstanceId) -> Option<(&GroupName, &InstanceState)> {
@@ -98,45 +95,6 @@ impl ClusterState {
     /// The node that runs on the instance.
     pub fn node_of(&self, id: &InstanceId) -> Option<(&NodeName, &NodeState)> {
         self.nodes.iter().find(|(_, node)| node.instance.as_ref() == Some(id))
-    }
-
-    /// The nodes on the instances of each of these lists of groups, and those on none of them, each
-    /// by name: at one look at all.
-    pub fn nodes_by_groups<'a>(
-        &'a self,
-        lists: impl IntoIterator<Item = &'a [GroupName]>,
-    ) -> (Vec<NamedNodes<'a>>, NamedNodes<'a>) {
-        let mut lists_of: Vec<(u64, &InstanceId, usize)> = Vec::with_capacity(self.nodes.len());
-        let (mut nodes, mut others) = (Vec::new(), Vec::new());
-        for (list, groups) in lists.into_iter().enumerate() {
-            let groups = groups.iter().filter_map(|name| self.groups.get(name));
-            let instances = groups.flat_map(|group| &group.instances);
-            let before = lists_of.len();
-            lists_of.extend(instances.map(|i| (i.id.tail(), &i.id, list)));
-            nodes.push(Vec::with_capacity(lists_of.len() - before));
-        }
-        lists_of.sort_unstable();
-        lists_of.dedup();
-        let tails: Vec<u64> = lists_of.iter().map(|(tail, ..)| *tail).collect();
-        // In a large fleet nodes come from memory: a pass that does nothing else meets them faster.
-        let on = |node: &'a NodeState| node.instance.as_ref().map(|id| (id.tail(), id));
-        let seen: Vec<_> = self.nodes.iter().map(|(name, node)| (name, node, on(node))).collect();
-        for (name, node, on) in seen {
-            let own = on.into_iter().flat_map(|(tail, id)| {
-                let first = tails.partition_point(|other| *other < tail);
-                let alike = lists_of[first..].iter().take_while(move |(other, ..)| *other == tail);
-                alike.filter(move |(_, other, _)| *other == id).map(|(.., list)| *list)
-            });
-            let mut is_of_none = true;
-            for list in own {
-                nodes[list].push((name, node));
-                is_of_none = false;
-            }
-            if is_of_none {
-                others.push((name, node));
-            }
-        }
-        (nodes, others)
     }
 
     /// The pods on the node.

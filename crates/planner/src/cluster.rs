@@ -10,14 +10,15 @@ mod pins;
 mod tasks;
 mod tidying;
 
+use std::cell::RefCell;
 use std::collections::{BTreeMap, BTreeSet};
 use std::rc::Rc;
 
 use refit_model::{
     Action, ActionId, ActionKind, Actions, Because, Capped, Cluster, ClusterIdentity, ClusterState,
     Code, Edge, Finding, Fleet, GroupName, ImagePolicy, InstanceId, InstanceState, KubeVersion,
-    Lifecycle, Minor, NamedNodes, NodeName, NodePool, Only, Period, PoolName, RollTag, Severity,
-    Timestamp, UpdateStrategy, Why,
+    Lifecycle, Minor, NamedNodes, NodeName, NodePool, NodesByGroups, Only, Period, PoolName,
+    RollTag, Severity, Timestamp, UpdateStrategy, Why,
 };
 
 use crate::Options;
@@ -158,9 +159,10 @@ pub(crate) fn plan<'a>(
     options: &'a Options,
     now: Timestamp,
     ways: &'a Ways<'a>,
+    nodes: &RefCell<NodesByGroups<'a>>,
 ) -> Planned {
-    let (nodes, unpooled) =
-        state.nodes_by_groups(cluster.pools.iter().map(|pool| pool.groups.as_slice()));
+    let pools = cluster.pools.iter().map(|pool| pool.groups.as_slice());
+    let (nodes, unpooled) = nodes.borrow_mut().of(state, pools);
     let names = cluster.pools.iter().map(|pool| &pool.name);
     let api_servers = state.control_plane.iter().filter_map(|member| member.api_server.as_ref());
     let kubelets = state.nodes.values().map(|node| &node.kubelet);

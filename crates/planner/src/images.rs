@@ -1,10 +1,12 @@
 //! Which image carries a version: the newest that matches the pattern, pinned in the plan.
 
 use std::cell::RefCell;
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeSet;
+use std::sync::Arc;
 
 use refit_model::{
-    ClusterState, Code, Fleet, GroupName, ImageId, ImagePattern, ImagePin, ImageState, KubeVersion,
+    ClusterState, Code, Fleet, GroupName, ImageId, ImagePattern, ImagePin, ImagePins, ImageState,
+    KubeVersion,
 };
 
 use crate::checks::Blocker;
@@ -21,7 +23,7 @@ pub(crate) struct Images<'a> {
 }
 
 /// The newest image of a pattern and a version.
-type Newest<'a> = (&'a ImagePattern, KubeVersion, Option<&'a ImageState>);
+type Newest<'a> = (&'a ImagePattern, KubeVersion, Option<Arc<ImagePin>>);
 
 /// The version that an image of a pattern carries.
 type Carried<'a> = (&'a ImagePattern, ImageId, Option<KubeVersion>);
@@ -46,17 +48,18 @@ impl<'a> Images<'a> {
         &self,
         pattern: &'a ImagePattern,
         version: &KubeVersion,
-    ) -> Option<&'a ImageState> {
+    ) -> Option<Arc<ImagePin>> {
         let mut asked = self.newest.borrow_mut();
         if let Some((.., newest)) = asked.iter().find(|(p, v, _)| v == version && *p == pattern) {
-            return *newest;
+            return newest.clone();
         }
         let newest = self
             .seen
             .iter()
             .filter(|image| belongs(image, pattern) && pattern.matches(version, &image.name))
-            .max_by(|a, b| (a.created, &a.id).cmp(&(b.created, &b.id)));
-        asked.push((pattern, version.clone(), newest));
+            .max_by(|a, b| (a.created, &a.id).cmp(&(b.created, &b.id)))
+            .map(|image| Arc::new(ImagePin { id: image.id.clone(), name: image.name.clone() }));
+        asked.push((pattern, version.clone(), newest.clone()));
         newest
     }
 
@@ -66,8 +69,8 @@ impl<'a> Images<'a> {
         groups: &[GroupName],
         pattern: &'a ImagePattern,
         version: &KubeVersion,
-    ) -> Result<BTreeMap<GroupName, ImagePin>, Blocker> {
-        let image = self.newest(pattern, version).ok_or_else(|| {
+    ) -> Result<ImagePins, Blocker> {
+        let pin = self.newest(pattern, version).ok_or_else(|| {
             Blocker::new(
                 Code::RF007,
                 format!(
@@ -77,7 +80,6 @@ impl<'a> Images<'a> {
                 "build the image, or correct the pattern",
             )
         })?;
-        let pin = ImagePin { id: image.id.clone(), name: image.name.clone() };
         Ok(groups.iter().map(|group| (group.clone(), pin.clone())).collect())
     }
 

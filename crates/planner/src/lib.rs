@@ -29,12 +29,13 @@ mod timeline;
 mod waves;
 mod way;
 
+use std::cell::RefCell;
 use std::collections::{BTreeMap, BTreeSet};
 
 use refit_model::{
     Cluster, ClusterName, ClusterPlan, ClusterStatus, Code, Digest, Durations, Edge, Finding,
-    Fleet, Observation, ParallelPools, Period, Plan, PoolName, Selection, Severity, Snapshot,
-    Subject, Timestamp, Work, digest_of,
+    Fleet, NodesByGroups, Observation, ParallelPools, Period, Plan, PoolName, Selection, Severity,
+    Snapshot, Subject, Timestamp, Work, digest_of,
 };
 
 pub use crate::explain::{UnknownName, WhyUnknown, explain};
@@ -75,6 +76,7 @@ pub fn plan(fleet: &Fleet, snapshot: &Snapshot, options: &Options) -> Plan {
         now: options.now.unwrap_or(snapshot.taken_at),
         twins: twins(snapshot),
         ways: Ways::default(),
+        nodes: RefCell::default(),
     };
     let (taken, left_out): (Vec<&Cluster>, Vec<&Cluster>) = fleet
         .clusters
@@ -172,6 +174,7 @@ struct Planner<'a> {
     now: Timestamp,
     twins: BTreeMap<ClusterName, ClusterName>,
     ways: Ways<'a>,
+    nodes: RefCell<NodesByGroups<'a>>,
 }
 
 impl<'a> Planner<'a> {
@@ -190,7 +193,7 @@ impl<'a> Planner<'a> {
             Some(Observation::Fresh(state)) => {
                 let Self { fleet, options, now, .. } = *self;
                 self.twins.get(name).map_or_else(
-                    || cluster::plan(fleet, cluster, state, options, now, &self.ways),
+                    || cluster::plan(fleet, cluster, state, options, now, &self.ways, &self.nodes),
                     |twin| Planned::blocked(state, same_cluster(name, twin)),
                 )
             }

@@ -443,7 +443,7 @@ fn route<'a>(
     seen: &Seen<'a>,
     named: bool,
 ) -> Result<Route<'a>, Blocker> {
-    let Seen { name, live, mark, goal, stays } = seen;
+    let Seen { name, live, mark, goal, stays, .. } = seen;
     let (name, live) = ((*name).clone(), *live);
     let addon = fleet.addons.get(&name);
     let releases = addon.into_iter().flat_map(|addon| addon.versions.values());

@@ -1,10 +1,11 @@
 //! What the way of a cluster depends on. Clusters in the same situation make the same way.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::hash::{DefaultHasher, Hash, Hasher};
 
 use refit_model::{
-    AddonMark, AddonName, AddonState, AddonVersion, Cluster, ClusterState, KubeVersion, Minor,
+    AddonMark, AddonName, AddonState, AddonVersion, Cluster, ClusterState, CrdState, KubeVersion,
+    Minor,
 };
 
 use crate::timeline::{self, Phase, PoolNow};
@@ -31,6 +32,8 @@ pub(crate) struct Situation<'a> {
 pub(crate) struct Seen<'a> {
     pub(crate) name: &'a AddonName,
     pub(crate) live: Option<&'a AddonState>,
+    /// Its definitions, if there are any: read but once, for in a large fleet it comes from memory.
+    crds: Option<&'a BTreeMap<String, CrdState>>,
     pub(crate) mark: AddonMark,
     pub(crate) goal: Option<&'a AddonVersion>,
     /// Whether the plan leaves it as it is.
@@ -40,23 +43,24 @@ pub(crate) struct Seen<'a> {
 impl Seen<'_> {
     /// Who else still writes to a copy that refit did not install.
     pub(crate) fn manager(&self) -> Option<&String> {
-        let copy = self.live?.foreign.as_ref()?;
-        copy.live_managers.first().filter(|_| matches!(self.mark, AddonMark::Foreign { .. }))
+        let AddonMark::Foreign { .. } = self.mark else { return None };
+        self.live?.foreign.as_ref()?.live_managers.first()
     }
 }
 
 /// As far as the way depends on it.
 impl PartialEq for Seen<'_> {
     fn eq(&self, other: &Self) -> bool {
-        let Self { name, live, mark, goal, stays } = self;
+        let Self { name, crds, mark, goal, stays, live: _ } = self;
         (stays, mark, goal, name) == (&other.stays, &other.mark, &other.goal, &other.name)
-            && live.map(|live| &live.crds) == other.live.map(|live| &live.crds)
+            && *crds == other.crds
             && self.manager() == other.manager()
     }
 }
 
 impl<'a> Situation<'a> {
-    /// The situation before these phases. Some add-ons stay as they are.
+    /// The situation before these phases. Some add-ons stay as they are. `room` is where add-ons can
+    /// be put.
     pub(crate) fn of(
         cluster: &'a Cluster,
         state: &'a ClusterState,
@@ -64,25 +68,32 @@ impl<'a> Situation<'a> {
         pools: &[PoolNow],
         stay: &BTreeSet<AddonName>,
         named: bool,
+        mut room: Vec<Seen<'a>>,
     ) -> Self {
         let installed = state.addons.iter().filter(|(_, addon)| addon.parent.is_some());
         let others = installed.map(|(name, _)| name).filter(|n| !cluster.addons.contains_key(*n));
         let mut names: Vec<&AddonName> = cluster.addons.keys().chain(others).collect();
         names.sort_unstable();
-        let seen = |name: &'a AddonName| Seen {
-            name,
-            live: state.addons.get(name),
-            mark: AddonMark::of(state, name),
-            goal: cluster.addons.get(name).map(|target| &target.version.value),
-            stays: stay.contains(name),
+        let seen = |name: &'a AddonName| {
+            let live = state.addons.get(name);
+            Seen {
+                name,
+                live,
+                crds: live.map(|live| &live.crds).filter(|crds| !crds.is_empty()),
+                mark: live.map_or(AddonMark::Absent, AddonMark::of_state),
+                goal: cluster.addons.get(name).map(|target| &target.version.value),
+                stays: stay.contains(name),
+            }
         };
+        room.clear();
+        room.extend(names.into_iter().map(seen));
         Self {
             phases,
             pools: pools.to_vec(),
             at_once: cluster.max_parallel_pools > 1,
             target: &cluster.kubernetes.value,
             loose: timeline::loose(state),
-            addons: names.into_iter().map(seen).collect(),
+            addons: room,
             named,
         }
     }

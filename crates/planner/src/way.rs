@@ -16,7 +16,7 @@ use crate::layout::Layout;
 use crate::no_way;
 use crate::parts::{Kind, Parts, Route};
 use crate::search::{Event, Known, What};
-use crate::situation::Situation;
+use crate::situation::{Seen, Situation};
 use crate::storage::{self, Migrations};
 use crate::support::{Version, Without};
 use crate::timeline::Step;
@@ -81,9 +81,16 @@ pub(crate) struct Ways<'a> {
     known: Known,
     /// By the number of the situation.
     found: RefCell<BTreeMap<u64, Vec<Trodden<'a>>>>,
+    /// Where the add-ons of the last situation were, if it was known.
+    room: RefCell<Vec<Seen<'a>>>,
 }
 
 impl<'a> Ways<'a> {
+    /// Room for the add-ons of a situation.
+    pub(crate) fn room(&self) -> Vec<Seen<'a>> {
+        self.room.take()
+    }
+
     /// The cheapest way of a cluster, or why there is none.
     pub(crate) fn cheapest(
         &self,
@@ -95,6 +102,7 @@ impl<'a> Ways<'a> {
         if let Some(alike) = self.found.borrow().get(&number)
             && let Some((_, way)) = alike.iter().find(|(known, _)| *known == situation)
         {
+            self.room.replace(situation.addons);
             return Ok(Rc::clone(way));
         }
         let parts = Parts::of(fleet, cluster, &situation)?;

@@ -7,7 +7,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use refit_model::{
     Action, ActionKind, AddonName, AddonVersion, Cluster, ClusterState, ClusterStatus,
-    CrdMigration, Digest, Fleet, GroupName, ImagePattern, ImagePin, KubeVersion, Lifecycle, Minor,
+    CrdMigration, Digest, Fleet, GroupName, ImagePattern, ImagePins, KubeVersion, Lifecycle, Minor,
     NodePool, ObjectRef, RollTag, StateGuard,
 };
 
@@ -125,7 +125,7 @@ fn images(
     groups: &[GroupName],
     pattern: &ImagePattern,
     to: &KubeVersion,
-    pins: &BTreeMap<GroupName, ImagePin>,
+    pins: &ImagePins,
 ) -> Vec<String> {
     let mut notes = Vec::new();
     let all_are = groups.iter().all(|group| pins.contains_key(group));

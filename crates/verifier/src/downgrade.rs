@@ -16,7 +16,7 @@ use refit_model::{
 use crate::nodes::Versions;
 use crate::order::Order;
 use crate::pools;
-use crate::stages::{Stage, Stages, leaves_at_once, meet};
+use crate::stages::{Installed, Stage, Stages, leaves_at_once, meet};
 
 /// What is wrong with the ways back of one cluster.
 pub(crate) fn check(
@@ -33,7 +33,7 @@ pub(crate) fn check(
     for (name, own) in &stages.pools {
         way.pool(name, own, notes);
     }
-    for (name, own) in &stages.addons {
+    for (name, own) in stages.addons() {
         way.addon(name, own, notes);
     }
     for action in order.actions() {
@@ -142,7 +142,7 @@ impl<'a> Back<'a> {
             }
         }
         let first = self.go_first(&self.stages.api[at - 1]);
-        for (name, own) in &self.stages.addons {
+        for (name, own) in self.stages.addons() {
             let Some(goal) = first.get(name) else { continue };
             for stage in own.iter().filter(|stage| meet(self.order, *stage, after)) {
                 let Some(version) = stage.value.as_ref().filter(|version| version > goal) else {
@@ -162,7 +162,7 @@ impl<'a> Back<'a> {
     fn go_first(&self, api: &Stage<Versions<'_>>) -> BTreeMap<&'a AddonName, &'a AddonVersion> {
         let mut can: BTreeMap<&AddonName, Vec<Option<&AddonVersion>>> = BTreeMap::new();
         let mut first: BTreeMap<&AddonName, &AddonVersion> = BTreeMap::new();
-        for (name, own) in &self.stages.addons {
+        for (name, own) in self.stages.addons() {
             let start = own.first().and_then(|stage| stage.value.as_ref());
             let goal = self.goal(name);
             let between = |version: &&AddonVersion| match (start, goal) {
@@ -172,7 +172,7 @@ impl<'a> Back<'a> {
                 (None, Some(goal)) => *version <= goal,
                 (_, None) => false,
             };
-            let known = self.fleet.addons.get(*name).into_iter().flat_map(|a| a.versions.keys());
+            let known = self.fleet.addons.get(name).into_iter().flat_map(|a| a.versions.keys());
             let known = known.filter(between);
             let known =
                 known.filter(|v| self.takes(name, v, api) && self.has_what_it_requires(name, v));
@@ -280,7 +280,7 @@ impl<'a> Back<'a> {
         &self,
         name: &AddonName,
         version: &AddonVersion,
-        stage: &Stage<Option<AddonVersion>>,
+        stage: &Stage<Installed>,
         at: usize,
     ) -> bool {
         let Some(addon) = self.fleet.addons.get(name) else { return false };
@@ -317,12 +317,7 @@ impl<'a> Back<'a> {
         }
     }
 
-    fn addon(
-        &self,
-        name: &AddonName,
-        own: &[Stage<Option<AddonVersion>>],
-        notes: &mut Vec<String>,
-    ) {
+    fn addon(&self, name: &AddonName, own: &[Stage<Installed>], notes: &mut Vec<String>) {
         let target = &self.cluster.kubernetes.value;
         for pair in own.windows(2) {
             let (Some(from), Some(to)) = (&pair[0].value, &pair[1].value) else { continue };

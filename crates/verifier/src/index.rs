@@ -67,8 +67,8 @@ fn ends(ids: &[ActionId], edges: &[Edge]) -> Vec<Option<(u32, u32)>> {
 fn by_cluster(plan: &Plan) -> (Vec<OfCluster<'_>>, Vec<Option<u32>>) {
     let named = plan.actions.iter().zip(0..);
     let named = named.filter_map(|(action, place)| Some((action.cluster.as_ref()?, place)));
-    let mut own: Vec<(u64, &ClusterName, u32)> =
-        named.map(|(name, place)| (name.tail(), name, place)).collect();
+    let mut own: Vec<(u64, &ClusterName, u32)> = Vec::with_capacity(plan.actions.len());
+    own.extend(named.map(|(name, place)| (name.tail(), name, place)));
     own.sort_unstable_by_key(|(tail, _, place)| (*tail, *place));
     let mut clusters: Vec<OfCluster<'_>> = Vec::new();
     for alike in own.chunk_by_mut(|(one, ..), (other, ..)| one == other) {

@@ -32,6 +32,7 @@ pub(crate) fn check<'a>(
             pins.entry(group).or_default().push((at, image));
         }
     }
+    let mut own = Vec::new();
     for pool in &cluster.pools {
         let rolls: Vec<(usize, Option<KubeVersion>)> = order
             .actions()
@@ -49,8 +50,10 @@ pub(crate) fn check<'a>(
             let now = state.groups.get(group).and_then(|seen| seen.image()).and_then(carries);
             let pinned = pins.remove(group).unwrap_or_default();
             let pinned = pinned.into_iter().map(|(at, image)| (at, carries(image)));
-            let moves = pinned.chain(rolls.iter().cloned()).collect();
-            let own = chain(order, format_args!("what group {group} launches"), now, moves, notes);
+            let moves = pinned.chain(rolls.iter().cloned());
+            own.clear();
+            let what = format_args!("what group {group} launches");
+            chain(&mut own, order, what, now, moves, notes);
             launches(order, group, &own, api, notes);
             let target = &cluster.kubernetes.value;
             let last = own.last().and_then(|stage| stage.value.as_ref());

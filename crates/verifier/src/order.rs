@@ -21,18 +21,20 @@ impl<'a> Order<'a> {
     /// Of actions by their places, ascending. None when they form a circle.
     pub(crate) fn new(plan: &'a Plan, index: &'a Index<'a>, places: &'a [u32]) -> Option<Self> {
         let actions: Vec<&Action> = places.iter().map(|place| &*plan.actions[at(*place)]).collect();
-        let on_addons = actions.iter().enumerate();
-        let on_addons = on_addons.filter_map(|(at, action)| Some((action.kind.addon()?, at)));
-        let mut on_addons: Vec<(&AddonName, usize)> = on_addons.collect();
+        let addons = actions.iter().enumerate();
+        let addons = addons.filter_map(|(at, action)| Some((action.kind.addon()?, at)));
+        let mut on_addons: Vec<(&AddonName, usize)> = Vec::with_capacity(actions.len());
+        on_addons.extend(addons);
         on_addons.sort_unstable();
         let words = actions.len().div_ceil(64);
         let before = vec![0; words * actions.len()];
         let mut order = Self { places, actions, on_addons, words, before };
-        let own = places.iter().zip(0..).flat_map(|(from, one)| {
-            let waiting = index.next.get(at(*from)).iter();
-            waiting.filter_map(|to| order.own(*to)).map(move |other| (one, other))
-        });
-        let next = Lists::of(places.len(), own.collect::<Vec<(u32, u32)>>().iter().copied());
+        let waiting = |from: &u32| index.next.get(at(*from)).iter();
+        let mut own = Vec::with_capacity(places.iter().map(|from| waiting(from).len()).sum());
+        for (from, one) in places.iter().zip(0..) {
+            own.extend(waiting(from).filter_map(|to| Some((one, order.own(*to)?))));
+        }
+        let next = Lists::of(places.len(), own.iter().copied());
         for one in sorted(&next)?.into_iter().rev() {
             for other in next.get(one).iter().map(|other| at(*other)) {
                 order.before[one * words + other / 64] |= 1 << (other % 64);

@@ -3,6 +3,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::Display;
+use std::ops::Range;
 
 use refit_model::{
     Action, ActionKind, Addon, AddonMark, AddonName, AddonVersion, Bounds, Cluster, ClusterState,
@@ -42,35 +43,37 @@ pub(crate) fn were_there<T, U>(a: &Stage<T>, b: &Stage<U>) -> bool {
     a.begins.is_none() && b.begins.is_none()
 }
 
-/// Puts the actions on one component in order, and makes stages of them.
+/// Puts the actions on one component in order, and adds the stages that they make.
 pub(crate) fn chain<T>(
+    stages: &mut Vec<Stage<T>>,
     order: &Order<'_>,
     what: impl Display,
     initial: T,
-    mut moves: Vec<(usize, T)>,
+    moves: impl IntoIterator<Item = (usize, T)>,
     notes: &mut Vec<String>,
-) -> Vec<Stage<T>> {
-    moves.sort_by(|(a, _), (b, _)| {
-        if order.precedes(*a, *b) {
+) {
+    let first = stages.len();
+    stages.push(Stage { value: initial, begins: None, ends: None });
+    let moved = |(action, value)| Stage { value, begins: Some(action), ends: None };
+    stages.extend(moves.into_iter().map(moved));
+    let before =
+        |a: Option<usize>, b: Option<usize>| a.zip(b).is_some_and(|(a, b)| order.precedes(a, b));
+    let own = &mut stages[first..];
+    own[1..].sort_by(|a, b| {
+        if before(a.begins, b.begins) {
             std::cmp::Ordering::Less
-        } else if order.precedes(*b, *a) {
+        } else if before(b.begins, a.begins) {
             std::cmp::Ordering::Greater
         } else {
-            a.cmp(b)
+            a.begins.cmp(&b.begins)
         }
     });
-    if moves.windows(2).any(|pair| !order.precedes(pair[0].0, pair[1].0)) {
+    if own[1..].windows(2).any(|pair| !before(pair[0].begins, pair[1].begins)) {
         notes.push(format!("two actions on {what} may run at once"));
     }
-    let mut stages = Vec::with_capacity(moves.len() + 1);
-    stages.push(Stage { value: initial, begins: None, ends: None });
-    for (action, value) in moves {
-        if let Some(last) = stages.last_mut() {
-            last.ends = Some(action);
-        }
-        stages.push(Stage { value, begins: Some(action), ends: None });
+    for next in 1..own.len() {
+        own[next - 1].ends = own[next].begins;
     }
-    stages
 }
 
 fn minors(versions: &Versions<'_>) -> impl Iterator<Item = Minor> {
@@ -87,16 +90,31 @@ pub(crate) struct Stages<'a> {
     pub(crate) loose: Vec<Stage<Versions<'a>>>,
     /// What a DaemonSet of kube-proxy runs that is no add-on of the cluster: nothing changes it.
     proxies: Vec<Stage<Versions<'a>>>,
-    /// By name.
-    pub(crate) addons: Vec<(&'a AddonName, Vec<Stage<Option<AddonVersion>>>)>,
+    addons: Addons<'a>,
 }
 
-impl Stages<'_> {
-    /// What an add-on goes through, as far as it is or comes.
-    fn addon(&self, name: &AddonName) -> Option<&[Stage<Option<AddonVersion>>]> {
-        let found = self.addons.binary_search_by_key(&name, |(name, _)| *name).ok()?;
-        Some(&self.addons[found].1)
+impl<'a> Stages<'a> {
+    /// Each add-on by name, and what it goes through.
+    pub(crate) fn addons(&self) -> impl Iterator<Item = (&'a AddonName, &[Stage<Installed>])> {
+        self.addons.own.iter().map(|(name, own)| (*name, &self.addons.all[own.clone()]))
     }
+
+    /// What an add-on goes through, as far as it is or comes.
+    fn addon(&self, name: &AddonName) -> Option<&[Stage<Installed>]> {
+        let Addons { own, all } = &self.addons;
+        let found = own.binary_search_by_key(&name, |(name, _)| *name).ok()?;
+        Some(&all[own[found].1.clone()])
+    }
+}
+
+/// The version of an add-on; none: it is not there.
+pub(crate) type Installed = Option<AddonVersion>;
+
+/// What add-ons go through.
+struct Addons<'a> {
+    /// By name, which of the stages are its own.
+    own: Vec<(&'a AddonName, Range<usize>)>,
+    all: Vec<Stage<Installed>>,
 }
 
 /// What is wrong with one cluster's part of a plan.
@@ -123,7 +141,7 @@ pub(crate) fn check(
     storage::check(fleet, state, order, &mut notes);
     let named = plan.downgrade.contains(&cluster.name);
     downgrade::check(fleet, cluster, state, order, &stages, named, &mut notes);
-    for (name, own) in &stages.addons {
+    for (name, own) in stages.addons() {
         addon(fleet, order, &stages, name, own, &mut notes);
     }
     for action in order.actions() {
@@ -181,32 +199,39 @@ fn stages<'a>(
     let mut api_now = Versions::new();
     let servers = state.control_plane.iter().filter_map(|member| member.api_server.as_ref());
     servers.for_each(|server| add(&mut api_now, server));
-    let api = chain(order, "the control plane", api_now, hops, notes);
+    let mut api = Vec::with_capacity(1 + hops.len());
+    chain(&mut api, order, "the control plane", api_now, hops, notes);
     let mut pools = Vec::with_capacity(cluster.pools.len());
     for (pool, (_, versions)) in cluster.pools.iter().zip(now.pools) {
-        let own = rolls.remove(&pool.name).unwrap_or_default();
-        let own = chain(order, format_args!("pool {}", pool.name), versions, own, notes);
+        let rolled = rolls.remove(&pool.name).unwrap_or_default();
+        let mut own = Vec::with_capacity(1 + rolled.len());
+        chain(&mut own, order, format_args!("pool {}", pool.name), versions, rolled, notes);
         pools.push((&pool.name, own));
     }
     for pool in rolls.keys() {
         notes.push(format!("pool {pool} is rolled, and is not declared"));
     }
-    let addons = addon_names(cluster, state, order).into_iter().map(|name| {
+    let names = addon_names(cluster, state, order);
+    let mut all = Vec::with_capacity(names.len() + order.on_addons().len());
+    let mut own = Vec::with_capacity(names.len());
+    for name in names {
         let now = match AddonMark::of(state, name) {
             AddonMark::Absent => None,
             AddonMark::At { version, .. } | AddonMark::Drifted { version, .. } => Some(version),
             AddonMark::Foreign { version } => version.parse().ok(),
         };
-        let own = order.on(name).iter().filter_map(|(_, at)| match &order.actions()[*at].kind {
+        let moves = order.on(name).iter().filter_map(|(_, at)| match &order.actions()[*at].kind {
             ActionKind::AddonApply { to, .. } | ActionKind::AddonAdopt { to, .. } => {
                 Some((*at, Some(to.clone())))
             }
             ActionKind::AddonRemove { .. } => Some((*at, None)),
             _ => None,
         });
-        (name, chain(order, format_args!("add-on {name}"), now, own.collect(), notes))
-    });
-    let addons = addons.collect();
+        let first = all.len();
+        chain(&mut all, order, format_args!("add-on {name}"), now, moves, notes);
+        own.push((name, first..all.len()));
+    }
+    let addons = Addons { own, all };
     let is_addon = cluster.addons.keys().any(|addon| addon.as_str() == "kube-proxy");
     let mut proxies_now = Versions::new();
     for node in state.nodes.values().filter(|_| !is_addon) {
@@ -342,7 +367,7 @@ fn addon(
     order: &Order<'_>,
     stages: &Stages<'_>,
     name: &AddonName,
-    own: &[Stage<Option<AddonVersion>>],
+    own: &[Stage<Installed>],
     notes: &mut Vec<String>,
 ) {
     let catalogue = fleet.addons.get(name);
@@ -485,7 +510,7 @@ fn one_thing_at_a_time(order: &Order<'_>, notes: &mut Vec<String>) {
 /// add-ons follows the hop: then it may have stayed through it, if its file allows that.
 pub(crate) fn leaves_at_once(
     order: &Order<'_>,
-    stage: &Stage<Option<AddonVersion>>,
+    stage: &Stage<Installed>,
     before: &Stage<Versions<'_>>,
     after: &Stage<Versions<'_>>,
     supports: &VersionRange<Minor>,
@@ -592,7 +617,7 @@ fn reaches(cluster: &Cluster, state: &ClusterState, stages: &Stages<'_>, notes: 
             last(&format_args!("pool {name}"), own);
         }
     }
-    for (name, own) in &stages.addons {
+    for (name, own) in stages.addons() {
         let wanted = cluster.addons.get(name).map(|target| &target.version.value);
         let reached = own.last().and_then(|stage| stage.value.as_ref());
         // What somebody else installed and no set names is none of the plan's business.

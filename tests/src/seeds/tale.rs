@@ -119,7 +119,7 @@ impl Bench {
             let cluster = &self.fleet.clusters[&listed.name];
             let pools = cluster.pools.iter().filter(|pool| by_hand(pool));
             let groups: Vec<_> = pools.map(|pool| pool.groups.as_slice()).collect();
-            let (nodes, _) = state.nodes_by_groups(groups);
+            let (nodes, _) = NodesByGroups::default().of(state, groups);
             for (name, node) in nodes.iter().flatten() {
                 if !node.kubelet.same_release(&listed.to) {
                     let (to, is) = (&listed.to, &node.kubelet);

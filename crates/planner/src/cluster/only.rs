@@ -47,7 +47,15 @@ impl ClusterPlanner<'_> {
         let named = self.may_go_back();
         let try_with = |hops: &[Hop], stay: &BTreeSet<AddonName>| {
             let phases = timeline::phases(self.state, live, hops, pools, target);
-            let situation = Situation::of(self.cluster, self.state, phases, pools, stay, named);
+            let situation = Situation::of(
+                self.cluster,
+                self.state,
+                phases,
+                pools,
+                stay,
+                named,
+                self.ways.room(),
+            );
             self.ways.cheapest(self.fleet, self.cluster, situation)
         };
         let Some(only) = self.options.selection.only else {

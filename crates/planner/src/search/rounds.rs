@@ -86,19 +86,28 @@ pub(super) fn in_rounds(phases: usize, components: &[(Rc<Solved>, &Cheapest)]) -
     let moves: usize = components.iter().map(|(_, way)| moves_in(way.cost)).sum();
     let order = slots.by_preference();
     let mut steps = STEPS_MAX;
+    // Which component did not take the last rounds: it is asked first, for it may well not take the
+    // next ones either.
+    let mut stuck = 0;
+    let mut found = vec![None; components.len()];
     for count in 0..=moves {
         let mut rounds = vec![0_usize; slots.count()];
-        let mut found = None;
         spread(&mut rounds, &order, count, &mut |rounds| {
-            let each = components.iter();
-            let events = each.map(|(c, way)| c.schedule(way.cost, slots, rounds, &mut steps));
-            found = events.collect::<Option<Vec<_>>>();
-            found.is_some() || steps == 0
+            for at in (stuck..components.len()).chain(0..stuck) {
+                let (solved, way) = &components[at];
+                found[at] = solved.schedule(way.cost, slots, rounds, &mut steps);
+                if found[at].is_none() {
+                    stuck = at;
+                    return steps == 0;
+                }
+            }
+            true
         });
-        match found {
-            Some(found) => return found.iter().map(|events| events.to_vec()).collect(),
-            None if steps == 0 => break,
-            None => {}
+        if found.iter().all(Option::is_some) {
+            return found.iter().flatten().map(|events| events.to_vec()).collect();
+        }
+        if steps == 0 {
+            break;
         }
     }
     components.iter().map(|(solved, way)| solved.component.layered(way)).collect()

@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 
 use refit_model::{
     Action, ActionKind, AddonMark, Because, ClusterName, ClusterPlan, ClusterStatus, Digest, Edge,
-    ImageState, KubeProxy, KubeVersion, Minor, ObjectRef, Observation, Why, digest_of,
+    ImagePin, ImageState, KubeProxy, KubeVersion, Minor, ObjectRef, Observation, Why, digest_of,
 };
 use refit_verifier::verify;
 
@@ -29,11 +29,11 @@ fn images_are_of_the_version_and_for_every_group() {
             };
             let (group, pin) = images.first_key_value().unwrap();
             let other = state.images.iter().find(|image| image.name != pin.name).unwrap();
-            let mut another = pin.clone();
+            let mut another = ImagePin::clone(pin);
             another.id = other.id.clone();
             let mut named = another.clone();
             named.name.clone_from(&other.name);
-            let mut stranger = pin.clone();
+            let mut stranger = ImagePin::clone(pin);
             stranger.id = "ami-stranger".parse().unwrap();
             for pin in [Some(another), Some(named), Some(stranger), None] {
                 let notes = bench.notes(|plan| {
@@ -43,7 +43,7 @@ fn images_are_of_the_version_and_for_every_group() {
                         panic!("neither hop nor roll")
                     };
                     match pin {
-                        Some(pin) => images.insert(group.clone(), pin),
+                        Some(pin) => images.insert(group.clone(), pin.into()),
                         None => images.remove(group),
                     };
                 });
