@@ -14,7 +14,7 @@ use crate::{
 };
 
 /// A condition on the live state of a cluster.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "kebab-case")]
 pub enum StateGuard {
     /// Always holds: for actions on no cluster.

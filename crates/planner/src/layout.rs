@@ -13,6 +13,7 @@ use refit_model::{
     PoolName, StateGuard, VersionRange,
 };
 
+use crate::common::Common;
 use crate::graph::{Tie, Ties};
 use crate::hops::is_newer;
 use crate::situation::Situation;
@@ -61,8 +62,9 @@ pub(crate) struct Layout {
 
 impl Layout {
     /// The layout of a way from a situation.
-    pub(crate) fn of(fleet: &Fleet, situation: &Situation<'_>, way: &Way) -> Self {
-        let mut draft = Draft { fleet, situation, way, tasks: Vec::new(), ties: Vec::new() };
+    pub(crate) fn of(fleet: &Fleet, situation: &Situation<'_>, way: &Way, common: &Common) -> Self {
+        let (tasks, ties) = (Vec::new(), Vec::new());
+        let mut draft = Draft { fleet, situation, way, common, tasks, ties };
         let last = draft.draw();
         let (ties, circle) = match Ties::of(draft.tasks.len(), draft.ties) {
             Ok(ties) => (ties, None),
@@ -85,6 +87,7 @@ struct Draft<'w> {
     fleet: &'w Fleet,
     situation: &'w Situation<'w>,
     way: &'w Way,
+    common: &'w Common,
     tasks: Vec<Task>,
     ties: Vec<Tie>,
 }
@@ -138,7 +141,7 @@ impl<'w> Draft<'w> {
     }
 
     fn tie(&mut self, from: usize, to: usize, because: Because) {
-        self.ties.push(Tie { from, to, because: because.into() });
+        self.ties.push(Tie { from, to, because: self.common.reasons.of(because) });
     }
 
     fn slot(&mut self, slot: usize) -> Vec<InSlot<'w>> {
@@ -174,7 +177,7 @@ impl<'w> Draft<'w> {
         } else {
             there(&moved.from)?
         };
-        let guard = |mark: AddonMark| Arc::new(StateGuard::addon(name, mark));
+        let guard = |mark: AddonMark| self.common.guards.of(StateGuard::addon(name, mark));
         let (expect, ensure) = (guard(before.clone()), guard(there(&moved.to)?));
         Some(Marks { before, expect, ensure })
     }

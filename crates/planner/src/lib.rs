@@ -12,6 +12,7 @@
 
 mod checks;
 mod cluster;
+mod common;
 mod explain;
 mod few;
 mod graph;

@@ -11,6 +11,7 @@ use refit_model::{
 };
 
 use crate::checks::Blocker;
+use crate::common::Common;
 use crate::knowledge::{self, Lived};
 use crate::layout::Layout;
 use crate::no_way;
@@ -79,6 +80,7 @@ type Trodden<'a> = (Situation<'a>, Rc<Way>);
 #[derive(Debug, Default)]
 pub(crate) struct Ways<'a> {
     known: Known,
+    common: Common,
     /// By the number of the situation.
     found: RefCell<BTreeMap<u64, Vec<Trodden<'a>>>>,
     /// Where the add-ons of the last situation were, if it was known.
@@ -110,7 +112,7 @@ impl<'a> Ways<'a> {
             .problem(&Without::new())
             .solve(&self.known)
             .map_err(|failures| no_way::explain(fleet, cluster, &parts, &failures))?;
-        let way = Rc::new(lay_out(fleet, &situation, &parts, events));
+        let way = Rc::new(lay_out(fleet, &situation, &parts, events, &self.common));
         self.found.borrow_mut().entry(number).or_default().push((situation, Rc::clone(&way)));
         Ok(way)
     }
@@ -123,6 +125,7 @@ fn lay_out(
     situation: &Situation<'_>,
     parts: &Parts<'_>,
     components: Vec<Vec<Event>>,
+    common: &Common,
 ) -> Way {
     let mut way = Way::default();
     let mut last: Vec<Version> = parts.kinds.iter().map(start).collect();
@@ -179,7 +182,7 @@ fn lay_out(
         Ok(migrations) => way.migrations = migrations,
         Err(stuck) => way.stuck = stuck,
     }
-    way.layout = Layout::of(fleet, situation, &way);
+    way.layout = Layout::of(fleet, situation, &way, common);
     way
 }
 

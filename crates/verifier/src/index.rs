@@ -26,8 +26,9 @@ impl<'a> Index<'a> {
         let (clusters, cluster_of) = by_cluster(plan);
         // The actions themselves are far apart.
         let ids: Vec<ActionId> = plan.actions.iter().map(|action| action.id).collect();
+        let places = Places::of(&ids);
         let count = plan.actions.len();
-        let [kept, implied] = [&plan.edges, &plan.implied].map(|edges| ends(&ids, edges));
+        let [kept, implied] = [&plan.edges, &plan.implied].map(|edges| ends(&places, edges));
         let of_implied = implied.iter().zip(0..);
         let of_implied = of_implied.filter_map(|(ends, edge)| ends.map(|(f, t)| (f, (t, edge))));
         Self {
@@ -47,19 +48,70 @@ impl<'a> Index<'a> {
     }
 }
 
+/// The places of ids, found by their first digits: in a large plan they are too many for a search
+/// among all of them to stay near the processor.
+struct Places<'a> {
+    /// Ascending.
+    ids: &'a [ActionId],
+    /// By the first digits of an id, where those with them begin, and where the last of them end.
+    /// Empty: there are few, or there is one without such digits.
+    begins: Vec<u32>,
+}
+
+impl<'a> Places<'a> {
+    /// As many as there are numbers of four hexadecimal digits.
+    const COUNT: usize = 1 << 16;
+    /// Fewer are near enough.
+    const MANY: usize = 1 << 12;
+
+    fn of(ids: &'a [ActionId]) -> Self {
+        let begins = || {
+            let mut begins = vec![0_u32; Self::COUNT + 1];
+            for id in ids {
+                begins[first_digits(id)? + 1] += 1;
+            }
+            for next in 1..begins.len() {
+                begins[next] += begins[next - 1];
+            }
+            Some(begins)
+        };
+        let begins = (ids.len() >= Self::MANY).then(begins).flatten();
+        Self { ids, begins: begins.unwrap_or_default() }
+    }
+
+    fn get(&self, id: &ActionId) -> Option<usize> {
+        let range = match first_digits(id) {
+            _ if self.begins.is_empty() => 0..self.ids.len(),
+            Some(digits) => at(self.begins[digits])..at(self.begins[digits + 1]),
+            None => return None,
+        };
+        let first = range.start;
+        Some(first + self.ids[range].binary_search(id).ok()?)
+    }
+}
+
+/// The first four digits of an id as a number. Ids of ascending texts have ascending numbers.
+fn first_digits(id: &ActionId) -> Option<usize> {
+    let digit = |number: usize, byte: &u8| match byte {
+        b'0'..=b'9' => Some(16 * number + usize::from(byte - b'0')),
+        b'a'..=b'f' => Some(16 * number + 10 + usize::from(byte - b'a')),
+        _ => None,
+    };
+    id.as_str().as_bytes().first_chunk::<4>()?.iter().try_fold(0, digit)
+}
+
 /// The places of the ends of edges; none where one of them does not exist.
-fn ends(ids: &[ActionId], edges: &[Edge]) -> Vec<Option<(u32, u32)>> {
+fn ends(ids: &Places<'_>, edges: &[Edge]) -> Vec<Option<(u32, u32)>> {
     /// Edges are ordered by where they begin, so the next one begins near.
     const NEAR: usize = 4;
     let mut last = 0;
     let mut begin = |id: &ActionId| {
-        let near = ids[last..].iter().take(NEAR).position(|other| other == id);
-        last = near.map(|steps| last + steps).or_else(|| ids.binary_search(id).ok())?;
+        let near = ids.ids[last..].iter().take(NEAR).position(|other| other == id);
+        last = near.map(|steps| last + steps).or_else(|| ids.get(id))?;
         Some(last)
     };
     let place = |place: usize| u32::try_from(place).ok();
-    let both =
-        |edge: &Edge| Some((place(begin(&edge.from)?)?, place(ids.binary_search(&edge.to).ok()?)?));
+    let both = |edge: &Edge| Some((place(begin(&edge.from)?)?, place(ids.get(&edge.to)?)?));
     edges.iter().map(both).collect()
 }
 

@@ -44,7 +44,11 @@ impl<'a> ClusterPlanner<'a> {
     ) -> BTreeMap<usize, LatePins> {
         let mut pins = BTreeMap::new();
         let Some(mut now) = live.first().cloned() else { return pins };
-        let mut launches = self.launches_now();
+        if self.launches_fit(steps) {
+            return pins;
+        }
+        let first = self.launches().map(|(name, launch)| (name.clone(), launch));
+        let mut launches: BTreeMap<GroupName, Launch> = first.collect();
         for (at, step) in steps.iter().enumerate() {
             match step {
                 Step::Roll { pools, to, .. } => self.rolled(&mut launches, pools, to),
@@ -60,9 +64,25 @@ impl<'a> ClusterPlanner<'a> {
         pins
     }
 
+    /// Whether what groups launch, now and after a roll, fits what every later hop brings: then
+    /// nothing has to be pinned, as in nearly all clusters.
+    fn launches_fit(&self, steps: &[Step]) -> bool {
+        let fits = |version: &KubeVersion, steps: &[Step]| {
+            steps.iter().all(|step| match step {
+                Step::Hop(hop) => skew::kubelet_fits(version.minor(), hop.to.minor()),
+                Step::Roll { .. } => true,
+            })
+        };
+        let rolled = steps.iter().zip(1..).all(|(step, next)| match step {
+            Step::Roll { to, .. } => fits(to, &steps[next..]),
+            Step::Hop(_) => true,
+        });
+        rolled && self.launches().all(|(_, Launch { version, .. })| fits(&version, steps))
+    }
+
     /// What each group launches now, or after it was pinned first. What nobody can tell the
     /// version of is left out: an image that is not there any more cannot be launched either.
-    fn launches_now(&self) -> BTreeMap<GroupName, Launch> {
+    fn launches(&self) -> impl Iterator<Item = (&'a GroupName, Launch)> {
         let pinned: BTreeMap<&GroupName, &ImageId> = self
             .actions
             .iter()
@@ -72,17 +92,14 @@ impl<'a> ClusterPlanner<'a> {
             })
             .flatten()
             .collect();
-        let mut launches = BTreeMap::new();
-        for pool in &self.cluster.pools {
-            for name in &pool.groups {
-                let now = self.state.groups.get(name).and_then(|group| group.image());
-                let Some(image) = pinned.get(name).copied().or(now) else { continue };
-                if let Some(version) = self.images.carried(&pool.image, image) {
-                    launches.insert(name.clone(), Launch { image: image.clone(), version });
-                }
-            }
-        }
-        launches
+        let groups =
+            self.cluster.pools.iter().flat_map(|pool| pool.groups.iter().map(move |g| (pool, g)));
+        groups.filter_map(move |(pool, name)| {
+            let now = self.state.groups.get(name).and_then(|group| group.image());
+            let image = pinned.get(name).copied().or(now)?;
+            let version = self.images.carried(&pool.image, image)?;
+            Some((name, Launch { image: image.clone(), version }))
+        })
     }
 
     /// After a roll a group launches what its nodes then are.
