@@ -95,9 +95,14 @@ impl Durations {
         self.0.get(&work)
     }
 
-    /// Only what is asked for.
+    /// Only what these actions do.
     #[must_use]
-    pub fn only(&self, works: &BTreeSet<Work>) -> Self {
+    pub fn only<'k>(&self, kinds: impl IntoIterator<Item = &'k ActionKind>) -> Self {
+        if self.is_empty() {
+            return Self::default();
+        }
+        let works = kinds.into_iter().filter_map(Work::of).map(|(work, _)| work);
+        let works: BTreeSet<Work> = works.collect();
         let kept = self.0.iter().filter(|(work, _)| works.contains(work));
         Self(kept.map(|(work, measured)| (*work, *measured)).collect())
     }
@@ -405,8 +410,8 @@ mod tests {
         assert_eq!(durations.span(&other), Span { low, middle, high });
         assert_eq!(durations.samples(&other), 3);
         assert_eq!(durations.samples(&pins("ami-1")), 0);
-        assert!(durations.only(&BTreeSet::from([Work::PinGroups])).is_empty());
-        assert_eq!(durations.only(&BTreeSet::from([Work::Node])), durations);
+        assert!(durations.only([&pins("ami-1").kind]).is_empty());
+        assert_eq!(durations.only([&other.kind]), durations);
     }
 
     #[test]

@@ -36,7 +36,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use refit_model::{
     Cluster, ClusterName, ClusterPlan, ClusterStatus, Code, Digest, Durations, Edge, Finding,
     Fleet, NodesByGroups, Observation, ParallelPools, Period, Plan, PoolName, Selection, Severity,
-    Snapshot, Subject, Timestamp, Work, digest_of,
+    Snapshot, Subject, Timestamp, digest_of,
 };
 
 pub use crate::explain::{UnknownName, WhyUnknown, explain};
@@ -134,8 +134,7 @@ pub fn plan(fleet: &Fleet, snapshot: &Snapshot, options: &Options) -> Plan {
     findings.dedup();
     let [edges, implied] = [edges, implied].map(|lists| in_order(lists, |e| (e.from, e.to)));
     let actions = in_order(actions, |action| action.id);
-    let works = actions.iter().filter_map(|action| Work::of(&action.kind)).map(|(work, _)| work);
-    let measured = options.durations.only(&works.collect());
+    let measured = options.durations.only(actions.iter().map(|action| &action.kind));
     Plan {
         fleet: fleet.name.clone(),
         made_with: options.made_with.clone(),

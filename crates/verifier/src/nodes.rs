@@ -70,7 +70,8 @@ impl<'a> Nodes<'a> {
 
 /// Adds a version in its place. There are few, and most of them are there already.
 pub(crate) fn add<'a>(versions: &mut Versions<'a>, version: &'a KubeVersion) {
-    if let Err(place) = versions.binary_search(&version) {
+    if !versions.contains(&version) {
+        let place = versions.partition_point(|other| *other < version);
         versions.insert(place, version);
     }
 }
