@@ -13,6 +13,7 @@ mod tidying;
 use std::cell::RefCell;
 use std::collections::{BTreeMap, BTreeSet};
 use std::rc::Rc;
+use std::sync::Arc;
 
 use refit_model::{
     Action, ActionId, ActionKind, Actions, Because, Capped, Cluster, ClusterIdentity, ClusterState,
@@ -418,15 +419,20 @@ impl<'a> ClusterPlanner<'a> {
             .flat_map(|group| &group.instances)
     }
 
-    fn pools_now(&mut self, live: &BTreeSet<KubeVersion>) -> Vec<PoolNow> {
+    fn pools_now(&mut self, live: &BTreeSet<KubeVersion>) -> Rc<[PoolNow]> {
         let rolls = self.rolls_nodes(live);
         let mut found = Vec::new();
         for pool in &self.cluster.pools {
             let nodes = self.nodes_of(pool);
-            let runs = nodes.iter().flat_map(|(_, node)| checks::runs(node));
-            let runs = distinct(runs.map(|(_, version)| version)).into_iter().cloned().collect();
+            let all = nodes.iter().flat_map(|(_, node)| checks::runs(node));
+            let all = distinct(all.map(|(_, version)| version));
             let kubelets = distinct(nodes.iter().map(|(_, node)| &node.kubelet));
-            let kubelets = kubelets.into_iter().cloned().collect();
+            let beside = all != kubelets;
+            let own = |versions: BTreeSet<&KubeVersion>| {
+                Arc::new(versions.into_iter().cloned().collect())
+            };
+            let kubelets = own(kubelets);
+            let runs = if beside { own(all) } else { Arc::clone(&kubelets) };
             let nodes = u32::try_from(nodes.len()).unwrap_or(u32::MAX);
             if nodes == 0 {
                 self.blockers.push(
@@ -449,7 +455,7 @@ impl<'a> ClusterPlanner<'a> {
         for blocker in self.newer_images() {
             self.blockers.push(blocker);
         }
-        found
+        found.into()
     }
 
     /// Whether an instance runs another image than the newest of the cluster's version, and the

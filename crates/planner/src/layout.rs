@@ -219,7 +219,7 @@ impl<'w> Draft<'w> {
             Step::Roll { pools, to, .. } => {
                 let after = Arc::new(BTreeSet::from([to.clone()]));
                 let mut rolls: Vec<usize> = Vec::new();
-                for PoolNow { name, kubelets, .. } in &self.situation.pools {
+                for PoolNow { name, kubelets, .. } in &*self.situation.pools {
                     if pools.contains(name) {
                         let from = self.runs_before(name, kubelets, &after);
                         let (pool, to) = (name.clone(), after.clone());
@@ -243,14 +243,14 @@ impl<'w> Draft<'w> {
     fn runs_before(
         &self,
         pool: &PoolName,
-        now: &BTreeSet<KubeVersion>,
+        now: &Arc<BTreeSet<KubeVersion>>,
         to: &Arc<BTreeSet<KubeVersion>>,
     ) -> Arc<BTreeSet<KubeVersion>> {
         let earlier = self.tasks.iter().rev().find_map(|task| match task {
             Task::Roll { pool: other, to, .. } if other == pool => Some(to.clone()),
             _ => None,
         });
-        earlier.unwrap_or_else(|| if now.is_empty() { to.clone() } else { now.clone().into() })
+        earlier.unwrap_or_else(|| if now.is_empty() { to.clone() } else { now.clone() })
     }
 
     fn rolled_to(&self, step: usize) -> Option<&'w KubeVersion> {

@@ -417,7 +417,7 @@ fn alike(pools: &[PoolNow], target: &KubeVersion) -> Vec<Pools> {
         } else {
             found.push(Pools {
                 names: BTreeSet::from([pool.name.clone()]),
-                runs: pool.runs.clone(),
+                runs: (*pool.runs).clone(),
                 nodes: pool.nodes,
                 forced: pool.forced,
                 stays: pool.stays,

@@ -2,6 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::hash::{DefaultHasher, Hash, Hasher};
+use std::rc::Rc;
 
 use refit_model::{
     AddonMark, AddonName, AddonState, AddonVersion, Cluster, ClusterState, CrdState, KubeVersion,
@@ -15,7 +16,7 @@ use crate::timeline::{self, Phase, PoolNow};
 pub(crate) struct Situation<'a> {
     pub(crate) phases: Vec<Phase>,
     /// All pools, in the order in which they are declared.
-    pub(crate) pools: Vec<PoolNow>,
+    pub(crate) pools: Rc<[PoolNow]>,
     /// Whether several pools may be rolled at once.
     pub(crate) at_once: bool,
     pub(crate) target: &'a KubeVersion,
@@ -65,7 +66,7 @@ impl<'a> Situation<'a> {
         cluster: &'a Cluster,
         state: &'a ClusterState,
         phases: Vec<Phase>,
-        pools: &[PoolNow],
+        pools: &Rc<[PoolNow]>,
         stay: &BTreeSet<AddonName>,
         named: bool,
         mut room: Vec<Seen<'a>>,
@@ -89,7 +90,7 @@ impl<'a> Situation<'a> {
         room.extend(names.into_iter().map(seen));
         Self {
             phases,
-            pools: pools.to_vec(),
+            pools: Rc::clone(pools),
             at_once: cluster.max_parallel_pools > 1,
             target: &cluster.kubernetes.value,
             loose: timeline::loose(state),
@@ -102,7 +103,7 @@ impl<'a> Situation<'a> {
     pub(crate) fn number(&self) -> u64 {
         let mut hasher = DefaultHasher::new();
         self.phases.len().hash(&mut hasher);
-        for pool in &self.pools {
+        for pool in &*self.pools {
             (pool.nodes, &pool.runs).hash(&mut hasher);
         }
         for Seen { mark, .. } in &self.addons {

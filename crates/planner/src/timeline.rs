@@ -1,6 +1,7 @@
 //! What the control plane runs on the way, and the order of the large steps.
 
 use std::collections::BTreeSet;
+use std::sync::Arc;
 
 use refit_model::{ClusterState, KubeVersion, Minor, NodeState, PoolName};
 
@@ -21,9 +22,9 @@ pub(crate) enum Step {
 pub(crate) struct PoolNow {
     pub(crate) name: PoolName,
     /// What its kubelets, and the kube-proxies that come with its images, run.
-    pub(crate) runs: BTreeSet<KubeVersion>,
+    pub(crate) runs: Arc<BTreeSet<KubeVersion>>,
     /// What its kubelets alone run.
-    pub(crate) kubelets: BTreeSet<KubeVersion>,
+    pub(crate) kubelets: Arc<BTreeSet<KubeVersion>>,
     /// How many nodes it has.
     pub(crate) nodes: u32,
     /// Whether its nodes must be replaced even when they run the right version.
@@ -100,7 +101,7 @@ fn newest_patch<'a>(
 ) -> &'a KubeVersion {
     let on_the_way = oldest.minor() < target.minor();
     let rolled = pools.iter().filter(|pool| on_the_way && !pool.stays);
-    let patches = rolled.flat_map(|pool| &pool.runs).filter(|v| v.minor() == oldest.minor());
+    let patches = rolled.flat_map(|pool| &*pool.runs).filter(|v| v.minor() == oldest.minor());
     patches.fold(oldest, |newest, patch| newest.max(patch))
 }
 

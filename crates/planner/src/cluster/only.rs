@@ -41,7 +41,7 @@ impl ClusterPlanner<'_> {
         &self,
         live: &BTreeSet<KubeVersion>,
         hops: &mut Vec<Hop>,
-        pools: &[PoolNow],
+        pools: &Rc<[PoolNow]>,
     ) -> Result<Rc<Way>, Vec<Blocker>> {
         let target = &self.cluster.kubernetes.value;
         let named = self.may_go_back();
