@@ -43,6 +43,13 @@ impl ActionId {
         Self(Digest::of_bytes(&bytes).digits())
     }
 
+    /// The first eight bytes of the text as a number: the lower one is that of the lower id.
+    #[inline]
+    pub fn head(&self) -> u64 {
+        let [a, b, c, d, e, f, g, h, ..] = self.0;
+        u64::from_be_bytes([a, b, c, d, e, f, g, h])
+    }
+
     /// The bytes of the text as a number.
     #[inline]
     fn number(self) -> u128 {

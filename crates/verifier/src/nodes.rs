@@ -7,8 +7,8 @@ use refit_model::{Cluster, ClusterState, InstanceId, KubeVersion, NodeState};
 /// Versions, each once, ascending.
 pub(crate) type Versions<'a> = Vec<&'a KubeVersion>;
 
-/// An instance of a pool, by the end of its id: the place of the pool in the cluster's file.
-type Owner<'a> = (u64, &'a InstanceId, usize);
+/// An instance of a pool: the place of the pool in the cluster's file.
+type Owner<'a> = (&'a InstanceId, usize);
 
 /// The nodes of a cluster, each with the pools whose groups have its instance. One after the other, it
 /// is there for many clusters, so that memory is asked for but once.
@@ -16,38 +16,47 @@ type Owner<'a> = (u64, &'a InstanceId, usize);
 pub(crate) struct Nodes<'a> {
     /// The instances of all pools.
     owners: Vec<Owner<'a>>,
-    /// By place of an owner, the end of its id.
-    tails: Vec<u64>,
-    /// Each node with the end of its instance's id, and its owners.
+    /// The ends of their ids, each before the place of its owner: numbers are sorted faster than
+    /// texts.
+    ends: Vec<u128>,
+    /// Each node with the end of its instance's id, and its pools.
     found: Vec<(&'a NodeState, u64, Range<usize>)>,
+    /// The pools of all nodes.
+    pools: Vec<usize>,
 }
 
 impl<'a> Nodes<'a> {
     /// Of no other cluster any more but this one.
     pub(crate) fn look_at(&mut self, cluster: &Cluster, state: &'a ClusterState) {
-        let Self { owners, tails, found } = self;
+        let Self { owners, ends, found, pools } = self;
         owners.clear();
         for (at, pool) in cluster.pools.iter().enumerate() {
             let groups = pool.groups.iter().filter_map(|name| state.groups.get(name));
             for group in groups {
-                owners.extend(group.instances.iter().map(|i| (i.id.tail(), &i.id, at)));
+                owners.extend(group.instances.iter().map(|instance| (&instance.id, at)));
             }
         }
-        owners.sort_unstable();
-        owners.dedup();
-        tails.clear();
-        tails.extend(owners.iter().map(|(tail, ..)| *tail));
+        let end_of = |tail: u64| u128::from(tail) << 64;
+        ends.clear();
+        ends.extend((0_u128..).zip(&*owners).map(|(place, (id, _))| end_of(id.tail()) | place));
+        ends.sort_unstable();
         // In a large fleet nodes come from memory: a pass that does nothing else meets them faster.
         let tail_of = |node: &NodeState| node.instance.as_ref().map_or(0, InstanceId::tail);
         found.clear();
         found.extend(state.nodes.values().map(|node| (node, tail_of(node), 0..0)));
+        pools.clear();
         for (node, tail, own) in found {
-            let Some(id) = &node.instance else { continue };
-            let alike = tails.partition_point(|other| *other < *tail);
-            let is_before = |(other, before, _): &&Owner<'_>| *other == *tail && *before < id;
-            let first = alike + owners[alike..].iter().take_while(is_before).count();
-            let count = owners[first..].iter().take_while(|(_, other, _)| *other == id).count();
-            *own = first..first + count;
+            let begin = pools.len();
+            let first = ends.partition_point(|end| *end < end_of(*tail));
+            let alike = ends[first..].iter().take_while(|end| **end >> 64 == u128::from(*tail));
+            let owner = |end: &u128| owners.get(usize::try_from(end & u128::from(u64::MAX)).ok()?);
+            let is_it = |(id, _): &&Owner<'_>| node.instance.as_ref() == Some(*id);
+            for (_, pool) in alike.filter_map(owner).filter(is_it) {
+                if !pools[begin..].contains(pool) {
+                    pools.push(*pool);
+                }
+            }
+            *own = begin..pools.len();
         }
     }
 
@@ -55,9 +64,7 @@ impl<'a> Nodes<'a> {
     pub(crate) fn each(
         &self,
     ) -> impl Iterator<Item = (&'a NodeState, impl Iterator<Item = usize> + '_)> + '_ {
-        self.found
-            .iter()
-            .map(|(node, _, own)| (*node, self.owners[own.clone()].iter().map(|(.., pool)| *pool)))
+        self.found.iter().map(|(node, _, own)| (*node, self.pools[own.clone()].iter().copied()))
     }
 
     /// What all kubelets run.
