@@ -60,6 +60,19 @@ pub fn kubelet_fits(kubelet: Minor, api_server: Minor) -> bool {
     kubelet <= api_server && kubelet.behind(api_server) <= node_lag_max(kubelet)
 }
 
+/// Whether a kubelet and an apiserver are no further apart than the kubelet and one of the apiservers
+/// that there were at first, in the same direction: if they do not fit, those did not either, and
+/// nothing became worse.
+pub fn kubelet_is_no_worse(
+    kubelet: Minor,
+    api_server: Minor,
+    at_first: impl IntoIterator<Item = Minor>,
+) -> bool {
+    at_first
+        .into_iter()
+        .any(|first| if kubelet > api_server { first <= api_server } else { first >= api_server })
+}
+
 /// Whether a kube-proxy may talk to an apiserver: the same bounds as a kubelet's.
 pub fn kube_proxy_fits(kube_proxy: Minor, api_server: Minor) -> bool {
     kubelet_fits(kube_proxy, api_server)
@@ -104,6 +117,25 @@ mod tests {
                 assert_eq!(controller_fits(m(node), m(api)), (0..=1).contains(&lag));
                 assert_eq!(api_servers_fit(m(node), m(api)), (-1..=1).contains(&lag));
             }
+        }
+    }
+
+    #[test]
+    fn what_is_wrong_may_only_come_nearer() {
+        let no_worse = |node, api| kubelet_is_no_worse(m(node), m(api), [m(32), m(33)]);
+        // A newer one: with every apiserver up to it.
+        assert_eq!(
+            [30, 31, 32, 33, 34].map(|api| no_worse(35, api)),
+            [false, false, true, true, true]
+        );
+        // An older one: with those that there were.
+        assert_eq!([31, 32, 33, 34].map(|api| no_worse(28, api)), [true, true, true, false]);
+        for (node, api) in (28..38).flat_map(|node| (28..38).map(move |api| (node, api))) {
+            let fitted = [32, 33].iter().all(|first| kubelet_fits(m(node), m(*first)));
+            assert!(
+                !(fitted && no_worse(node, api)) || kubelet_fits(m(node), m(api)),
+                "{node} {api}"
+            );
         }
     }
 

@@ -5,7 +5,7 @@ use std::fmt::Display;
 
 use refit_model::{
     Cluster, ClusterState, Code, ControlPlane, Finding, GroupName, KubeProxy, KubeVersion,
-    LifecycleHook, NodeName, NodeState, Period, PodOwner, PodState, Severity, Subject, skew,
+    LifecycleHook, Minor, NodeName, NodeState, Period, PodOwner, PodState, Severity, Subject, skew,
 };
 
 use crate::hops::{Hop, is_newer, not_named};
@@ -152,6 +152,12 @@ pub(crate) fn control_plane(
     found
 }
 
+/// The minors of all apiservers.
+pub(crate) fn api_servers(state: &ClusterState) -> BTreeSet<Minor> {
+    let servers = state.control_plane.iter().filter_map(|member| member.api_server.as_ref());
+    servers.map(KubeVersion::minor).collect()
+}
+
 /// Whether the nodes that no pool declares, and what runs there, survive every hop.
 pub(crate) fn skew_of_the_rest(
     cluster: &Cluster,
@@ -161,13 +167,16 @@ pub(crate) fn skew_of_the_rest(
 ) -> Vec<Blocker> {
     let mut found = Vec::new();
     let proxy_is_ours = cluster.addons.keys().any(|addon| addon.as_str() == "kube-proxy");
+    let at_first = api_servers(state);
     for hop in hops {
         let minor = hop.to.minor();
+        let survives = |version: &KubeVersion| {
+            let version = version.minor();
+            skew::kubelet_fits(version, minor)
+                || skew::kubelet_is_no_worse(version, minor, at_first.iter().copied())
+        };
         for (name, node) in &state.nodes {
-            if !node.control_plane
-                && !skew::kubelet_fits(node.kubelet.minor(), minor)
-                && !pooled(name)
-            {
+            if !node.control_plane && !survives(&node.kubelet) && !pooled(name) {
                 found.push(
                     Blocker::new(
                         Code::RF004,
@@ -182,7 +191,7 @@ pub(crate) fn skew_of_the_rest(
             }
             if let KubeProxy::DaemonSet(version) = &node.kube_proxy
                 && !proxy_is_ours
-                && !skew::kube_proxy_fits(version.minor(), minor)
+                && !survives(version)
             {
                 found.push(
                     Blocker::new(
@@ -302,13 +311,15 @@ pub(crate) fn runs(node: &NodeState) -> impl Iterator<Item = (&'static str, &Kub
     std::iter::once(("kubelet", &node.kubelet)).chain(proxy)
 }
 
-/// Whether skew holds now: what is broken already has to be mended by hand. Nodes of pools may be
-/// newer than declared in a cluster that was named to go back.
+/// Whether skew holds now. What is broken already is told, and who mends it: a roll, where one comes
+/// to the node (`rolled`), or hops up to what it runs. Nodes of pools may be newer than declared in a
+/// cluster that was named to go back.
 pub(crate) fn skew_now(
     cluster: &Cluster,
     state: &ClusterState,
-    live: &BTreeSet<KubeVersion>,
+    hops: &[Hop],
     pooled: impl Fn(&NodeName) -> bool,
+    rolled: impl Fn(&NodeName) -> bool,
     named: bool,
 ) -> Vec<Blocker> {
     let mut found = Vec::new();
@@ -337,17 +348,18 @@ pub(crate) fn skew_now(
             let misfit = |api: &&&KubeVersion| !skew::kubelet_fits(version.minor(), api.minor());
             api_servers.iter().find(misfit).map(|api| (part, version, api))
         }) {
-            found.push(
-                Blocker::new(
-                    Code::RF017,
-                    format!("its {part} {version} does not fit the apiserver {api}"),
-                    "bring it within the skew policy by hand",
-                )
-                .of(format!("node {name}")),
-            );
+            let hint = if version > api && hops.iter().any(|hop| hop.to > **api) {
+                "every hop brings the control plane nearer to it"
+            } else if rolled(name) {
+                "the plan replaces it"
+            } else {
+                "replace the node"
+            };
+            let evidence = format!("its {part} {version} does not fit the apiserver {api}");
+            let misfit = Blocker::new(Code::RF017, evidence, hint);
+            found.push(misfit.of(format!("node {name}")).weighing(Severity::Warning));
         }
     }
-    debug_assert!(live.iter().all(|version| api_servers.contains(version)) || !live.is_empty());
     found
 }
 

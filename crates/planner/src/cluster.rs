@@ -265,7 +265,7 @@ impl<'a> ClusterPlanner<'a> {
         };
         let pools = self.pools_now(live);
         let way = self.way(live, &mut hops, &pools);
-        self.check(live, &hops, &pools);
+        self.check(&hops, &pools);
         let deleted = self.on_delete(&hops);
         self.blockers.extend(deleted);
         self.blockers.extend(knowledge::end_of_life(self.fleet, self.cluster, self.now));
@@ -391,13 +391,18 @@ impl<'a> ClusterPlanner<'a> {
         self.blockers.iter().any(|blocker| blocker.severity.blocks())
     }
 
-    fn check(&mut self, live: &BTreeSet<KubeVersion>, hops: &[Hop], pools: &[PoolNow]) {
+    fn check(&mut self, hops: &[Hop], pools: &[PoolNow]) {
         let instances = self.control_plane_size();
         self.blockers.extend(checks::control_plane(self.cluster, self.state, hops, instances));
         let named = self.may_go_back();
         let pooled =
             |name: &NodeName| self.unpooled.binary_search_by_key(&name, |(name, _)| name).is_err();
-        let now = checks::skew_now(self.cluster, self.state, live, pooled, named);
+        let rolled = |name: &NodeName| {
+            let rolled = pools.iter().filter(|pool| !pool.stays);
+            let nodes = rolled.filter_map(|pool| self.nodes.get(&pool.name));
+            nodes.flat_map(|nodes| nodes.iter()).any(|(node, _)| *node == name)
+        };
+        let now = checks::skew_now(self.cluster, self.state, hops, pooled, rolled, named);
         let rest = checks::skew_of_the_rest(self.cluster, self.state, hops, pooled);
         let target = &self.cluster.kubernetes.value;
         let goes_back = |name: &NodeName| named && pooled(name);

@@ -211,16 +211,22 @@ impl<'a> Parts<'a> {
                 done: only(0),
             };
         }
-        let fits = |runs: &BTreeSet<KubeVersion>, phase: &Phase| {
-            let mut pairs =
-                runs.iter().flat_map(|v| phase.api_servers.iter().map(move |s| (v.minor(), *s)));
-            pairs.all(|(kubelet, server)| skew::kubelet_fits(kubelet, server))
+        let all =
+            |runs: &BTreeSet<KubeVersion>, phase: &Phase, fits: &dyn Fn(Minor, Minor) -> bool| {
+                runs.iter().all(|v| phase.api_servers.iter().all(|server| fits(v.minor(), *server)))
+            };
+        let fits =
+            |runs: &BTreeSet<KubeVersion>, phase: &Phase| all(runs, phase, &skew::kubelet_fits);
+        let at_first = &self.phases[0].api_servers;
+        let no_worse = |kubelet, server| {
+            skew::kubelet_fits(kubelet, server)
+                || skew::kubelet_is_no_worse(kubelet, server, at_first.iter().copied())
         };
         let back = pools.go_back(&self.target);
         let mut lives = Vec::new();
         for (at, phase) in self.phases.iter().enumerate() {
-            // What is wrong from the beginning is not the plan's doing.
-            let survives = fits(&pools.runs, phase) && !(back && phase.is_back());
+            // What is wrong from the beginning is not the plan's doing, if it becomes no worse by it.
+            let survives = all(&pools.runs, phase, &no_worse) && !(back && phase.is_back());
             let mut states = if at == 0 || survives { only(0) } else { 0 };
             for (rolled, earlier) in self.phases.iter().enumerate() {
                 if fits(&BTreeSet::from([earlier.version.clone()]), phase) {

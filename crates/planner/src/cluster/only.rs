@@ -5,11 +5,12 @@ use std::collections::BTreeSet;
 use std::rc::Rc;
 
 use refit_model::{
-    AddonMark, AddonName, AddonVersion, Code, KubeVersion, Only, Severity, UpdateStrategy, skew,
+    AddonMark, AddonName, AddonVersion, Code, KubeVersion, Minor, Only, Severity, UpdateStrategy,
+    skew,
 };
 
 use super::ClusterPlanner;
-use crate::checks::Blocker;
+use crate::checks::{self, Blocker};
 use crate::few::few;
 use crate::hops::Hop;
 use crate::situation::Situation;
@@ -61,7 +62,7 @@ impl ClusterPlanner<'_> {
         let Some(only) = self.options.selection.only else {
             return try_with(hops, &BTreeSet::new());
         };
-        let newer = self.newer_addons();
+        let (newer, servers) = (self.newer_addons(), checks::api_servers(self.state));
         let mut stay = match only {
             Only::ControlPlane | Only::Nodes => self.all_addons(),
             // On the way back add-ons come after nodes.
@@ -75,7 +76,7 @@ impl ClusterPlanner<'_> {
                 hop.goes_back() && (newer.iter().any(first) || self.waits_for_nodes(pools))
             };
             let fits = !hops.iter().any(too_early)
-                && pools.iter().all(|pool| hops.iter().all(|hop| takes(hop, pool)));
+                && pools.iter().all(|pool| hops.iter().all(|hop| takes(hop, pool, &servers)));
             let found = if fits { try_with(hops, &stay) } else { Err(Vec::new()) };
             let Err(blockers) = found else { return found };
             if hops.pop().is_some() {
@@ -176,10 +177,16 @@ impl ClusterPlanner<'_> {
     }
 }
 
-/// Whether apiservers of a hop's minor can take what a pool that stays runs.
-fn takes(hop: &Hop, pool: &PoolNow) -> bool {
+/// Whether apiservers of a hop's minor can take what a pool that stays runs, or are no further from it
+/// than those that there are.
+fn takes(hop: &Hop, pool: &PoolNow, now: &BTreeSet<Minor>) -> bool {
     let mut kubelets = pool.runs.iter().map(KubeVersion::minor);
-    !pool.stays || kubelets.all(|kubelet| skew::kubelet_fits(kubelet, hop.to.minor()))
+    let server = hop.to.minor();
+    let no_worse = |kubelet| {
+        skew::kubelet_fits(kubelet, server)
+            || skew::kubelet_is_no_worse(kubelet, server, now.iter().copied())
+    };
+    !pool.stays || kubelets.all(no_worse)
 }
 
 fn listed(what: &str, names: &[&str]) -> Option<String> {

@@ -3,6 +3,7 @@
 use std::collections::BTreeSet;
 
 use refit_model::{BudgetState, ClusterStatus, Code, KubeProxy, PodOwner, RollTag, Severity};
+use refit_verifier::verify;
 
 use crate::bench::{Bench, ant, codes, finding, has, knows, n, start, status, steps, wants};
 use crate::cases::{NOTHING, cases, healthy, newer_image, stray, volume};
@@ -168,13 +169,67 @@ fn another_vendor_s_suffix_is_no_other_version() {
 }
 
 #[test]
-fn a_kubelet_outside_of_the_skew_policy_is_mended_by_hand() {
-    for kubelet in ["1.26.2", "1.31.2"] {
-        let mut bench = healthy(NOTHING);
+fn a_kubelet_outside_of_the_skew_policy_is_mended() {
+    let told = |bench: &mut Bench, kubelet: &str| {
         let node = bench.nodes("batch")[1].clone();
         bench.state().nodes.get_mut(&node).unwrap().kubelet = n(kubelet);
-        assert_eq!(finding(&bench.plan(), Code::RF017).subject.part, Some(format!("node {node}")));
-    }
+        let plan = bench.plan();
+        assert_eq!(verify(&bench.fleet, &bench.snapshot, &plan), []);
+        assert!(!plan.is_blocked(), "{:#?}", plan.findings);
+        let found = finding(&plan, Code::RF017);
+        assert_eq!(found.severity, Severity::Warning);
+        assert_eq!(found.subject.part, Some(format!("node {node}")));
+        (found.evidence.clone(), found.hint.clone())
+    };
+    // Older than any hop could take: replaced first, and again in the end.
+    let mut bench = Bench::ant("1.30.5", "1.31.5");
+    let (evidence, hint) = told(&mut bench, "1.26.2");
+    assert_eq!(evidence, "its kubelet 1.26.2 does not fit the apiserver 1.30.5");
+    assert_eq!(hint, "the plan replaces it");
+    assert_eq!(
+        bench.steps(),
+        [
+            "batch 1.26.2/1.30.5 -> 1.30.5",
+            "control-plane 1.30.5 -> 1.31.5",
+            "general 1.30.5 -> 1.31.5",
+            "batch 1.30.5 -> 1.31.5"
+        ]
+    );
+    // Newer than the control plane: its hops lead up to it.
+    let mut bench = Bench::ant("1.30.5", "1.32.5");
+    let (evidence, hint) = told(&mut bench, "1.32.2");
+    assert_eq!(evidence, "its kubelet 1.32.2 does not fit the apiserver 1.30.5");
+    assert_eq!(hint, "every hop brings the control plane nearer to it");
+    assert_eq!(
+        bench.steps(),
+        [
+            "control-plane 1.30.5 -> 1.31.5",
+            "control-plane 1.31.5 -> 1.32.5",
+            "general 1.30.5 -> 1.32.5",
+            "batch 1.30.5/1.32.2 -> 1.32.5"
+        ]
+    );
+    // One of no pool stays, and what is declared is done beside it; but no hop makes it worse.
+    let mut bench = Bench::ant("1.30.5", "1.30.5");
+    stray(&mut bench, "1.26.2");
+    bench.pool_runs("general", &["1.29.5"]);
+    let plan = bench.plan();
+    assert_eq!(steps(&plan), ["general 1.29.5 -> 1.30.5"]);
+    assert_eq!(finding(&plan, Code::RF017).hint, "replace the node");
+    ant(&mut bench.fleet).kubernetes.value = n("1.31.5");
+    let plan = bench.plan();
+    assert!(plan.is_blocked() && plan.actions.is_empty());
+    assert_eq!(finding(&plan, Code::RF004).subject.part.as_deref(), Some("node stray"));
+}
+
+#[test]
+fn nodes_too_new_and_too_old_in_one_pool_have_no_way() {
+    let mut bench = Bench::ant("1.33.5", "1.34.5");
+    bench.pool_runs("batch", &["1.29.5", "1.34.5"]);
+    let plan = bench.plan();
+    assert!(plan.is_blocked() && plan.actions.is_empty());
+    let blocks = plan.findings.iter().find(|found| found.severity == Severity::Blocked).unwrap();
+    assert_eq!((blocks.code, blocks.subject.part.as_deref()), (Code::RF017, Some("batch")));
 }
 
 #[test]

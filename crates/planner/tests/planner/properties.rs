@@ -309,20 +309,28 @@ fn fewest_rolls(
     pool: &BTreeSet<KubeVersion>,
     target: &KubeVersion,
 ) -> Option<u32> {
-    let fits = |kubelets: &BTreeSet<KubeVersion>, servers: &BTreeSet<KubeVersion>| {
-        kubelets.iter().all(|k| servers.iter().all(|s| skew::kubelet_fits(k.minor(), s.minor())))
+    let fits = |kubelet: &KubeVersion, server: &KubeVersion| {
+        skew::kubelet_fits(kubelet.minor(), server.minor())
+    };
+    // What was wrong from the beginning may be so with an apiserver that is no further away.
+    let no_worse = |kubelet: &KubeVersion, server: &KubeVersion| {
+        let (kubelet, server) = (kubelet.minor(), server.minor());
+        let mut first = live.iter().map(KubeVersion::minor);
+        first.any(|first| if kubelet > server { first <= server } else { server <= first })
     };
     let mut servers = vec![live.clone()];
     servers.extend(hops.iter().map(|hop| BTreeSet::from([hop.clone()])));
     let possible = |rolls: u32| -> bool {
-        let mut kubelets = pool.clone();
+        let (mut kubelets, mut as_found) = (pool.clone(), true);
         for slot in 0..servers.len() {
             if rolls & (1 << slot) != 0 {
                 kubelets = BTreeSet::from([servers[slot].first().unwrap().clone()]);
+                as_found = false;
             }
             let mut during = servers[slot].clone();
             during.extend(servers.get(slot + 1).into_iter().flatten().cloned());
-            if !fits(&kubelets, &during) {
+            let mut pairs = kubelets.iter().flat_map(|k| during.iter().map(move |s| (k, s)));
+            if !pairs.all(|(k, s)| fits(k, s) || (as_found && no_worse(k, s))) {
                 return false;
             }
         }
