@@ -2,7 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use refit_model::skew::SkewRule;
+use refit_model::skew::{self, SkewRule};
 use refit_model::{
     Action, ActionKind, Because, Bounds, Code, GroupName, ImageId, KubeVersion, NodePool, Period,
     PoolName, Reversibility, StateGuard, UpdateStrategy, Why,
@@ -39,7 +39,7 @@ impl ClusterPlanner<'_> {
                 if version.is_none_or(|version| version.minor() <= oldest.minor()) {
                     continue;
                 }
-                let running = self.pool_version(pool, &oldest);
+                let running = self.pool_version(pool, live).unwrap_or_else(|| oldest.clone());
                 match self.images.newest(&pool.image, &running) {
                     Some(pin) => {
                         wanted.insert(name.clone(), pin.id.clone());
@@ -62,13 +62,13 @@ impl ClusterPlanner<'_> {
     }
 
     /// What the pool's newest nodes run, as far as the control plane can take it.
-    pub(super) fn pool_version(&self, pool: &NodePool, oldest: &KubeVersion) -> KubeVersion {
-        self.nodes_of(pool)
-            .iter()
-            .map(|(_, node)| node.kubelet.clone())
-            .filter(|kubelet| kubelet.minor() <= oldest.minor())
-            .max()
-            .unwrap_or_else(|| oldest.clone())
+    fn pool_version(&self, pool: &NodePool, live: &BTreeSet<KubeVersion>) -> Option<KubeVersion> {
+        let nodes = self.nodes_of(pool);
+        let kubelets = nodes.iter().map(|(_, node)| &node.kubelet);
+        let fits = |kubelet: &&KubeVersion| {
+            live.iter().all(|server| skew::kubelet_fits(kubelet.minor(), server.minor()))
+        };
+        kubelets.filter(fits).max().cloned()
     }
 
     /// Pins pools whose nodes are right, but whose groups would launch something else.
