@@ -234,11 +234,11 @@ impl ClusterWorld {
             return;
         }
         let mut broken: Vec<String> = Vec::new();
-        if api > self.judge.newest.next() {
-            let newest = self.judge.newest;
-            broken.push(format!("the control plane goes from {newest} to {api}"));
+        let before = self.judge.newest;
+        if api > before.next() {
+            broken.push(format!("the control plane goes from {before} to {api}"));
         }
-        self.judge.newest = self.judge.newest.max(api);
+        self.judge.newest = before.max(api);
         for other in self.live_minors() {
             if !skew::api_servers_fit(api, other) {
                 broken.push(format!("apiservers of {other} and {api} serve at once"));
@@ -252,7 +252,11 @@ impl ClusterWorld {
                 continue;
             }
             let kubelet = node.kubelet.minor();
-            if !skew::kubelet_fits(kubelet, api) {
+            // What others have broken may stay broken, if it becomes no worse.
+            let machine = node.instance.as_ref().and_then(|id| self.instances.get(id));
+            let by_others = machine.is_none_or(|machine| !machine.judged)
+                && skew::kubelet_is_no_worse(kubelet, api, [before]);
+            if !skew::kubelet_fits(kubelet, api) && !by_others {
                 broken.push(format!("{name}: kubelet {kubelet} talks to an apiserver of {api}"));
             }
             if let KubeProxy::DaemonSet(version) = self.kube_proxy(node)

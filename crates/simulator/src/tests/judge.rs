@@ -173,6 +173,27 @@ fn what_operators_launch_is_not_refits_fault() {
 }
 
 #[test]
+fn hops_up_to_nodes_that_operators_have_launched() {
+    let mut bench = Bench::new();
+    let image = |bench: &mut Bench, minor: u16| {
+        let images = bench.look().images;
+        let carries = |name: &str| pattern().matches(&version(minor), name);
+        images.into_iter().find(|image| carries(&image.name)).unwrap().id
+    };
+    let newest = image(&mut bench, 33);
+    bench.edit(Edit::SetImage { group: pool_group(), image: newest });
+    bench.edit(Edit::SetDesired { group: pool_group(), desired: 4 });
+    bench.pass(300);
+    hop(&mut bench, 32);
+    assert_eq!(bench.rules(), BTreeSet::new());
+    // One that refit launches is another thing.
+    bench.launch_minor(&pool_group(), 33);
+    bench.group(GroupOp::RaiseDesired { from: 4, to: 5 }).unwrap();
+    bench.pass(300);
+    assert_eq!(bench.rules(), BTreeSet::from([Rule::Skew]));
+}
+
+#[test]
 fn fewer_nodes_than_allowed_and_more_than_allowed() {
     let mut bench = Bench::new();
     let (cluster, pool) = (bench.cluster.name.clone(), "general".parse().unwrap());
