@@ -25,6 +25,11 @@ fn every_story_of_clusters_that_go_back_ends_well() {
     all_end_well(Tale::Back, SEEDS_OF_OTHERS);
 }
 
+#[test]
+fn every_story_of_nodes_that_are_ahead_ends_well() {
+    all_end_well(Tale::Ahead, SEEDS_OF_OTHERS);
+}
+
 fn all_end_well(tale: Tale, seeds: u64) {
     let (told, failed) = sweep(0..seeds, tale);
     assert_eq!(told, seeds);
@@ -99,4 +104,10 @@ fn the_stories_have_work_and_trouble_in_them() {
     assert!(actions > 150, "{actions} actions");
     assert!(crashes > 15, "{crashes} crashes");
     assert!(more_than_one_run > 8, "{more_than_one_run} stories with more than one run");
+    let broken = |seed: &u64| {
+        let story = tell(*seed, Tale::Ahead, Trouble::of(*seed), false).unwrap();
+        story.trace.iter().any(|line| line.contains("RF017"))
+    };
+    let broken = (0..64).filter(broken).count();
+    assert!(broken > 20, "{broken} stories that begin with a broken skew policy");
 }

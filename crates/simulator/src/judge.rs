@@ -287,6 +287,7 @@ impl ClusterWorld {
         }
         let (kubelet, judged) = (instance.version.minor(), instance.judged);
         if !judged {
+            self.excuse_addons();
             return;
         }
         for api in self.live_minors() {
@@ -296,6 +297,16 @@ impl ClusterWorld {
             }
         }
         self.judge_all_addons();
+    }
+
+    /// What does not fit a node that others have launched is not refit's fault.
+    fn excuse_addons(&mut self) {
+        let misfits = |name: &&AddonName| self.addon_misfit(name).is_some();
+        let names: Vec<AddonName> = self.addons.keys().filter(misfits).cloned().collect();
+        for name in names {
+            let running = self.addons.get_mut(&name).and_then(|addon| addon.running.as_mut());
+            running.into_iter().for_each(|running| running.judged = false);
+        }
     }
 
     fn judge_all_addons(&mut self) {

@@ -7,7 +7,7 @@ use std::time::Instant;
 
 use refit_tests::seeds::{Tale, Trouble, sweep, tell};
 
-const USAGE: &str = "usage: cargo seeds [--tale up|on-delete|back] [FROM [COUNT] | --seed N]";
+const USAGE: &str = "usage: cargo seeds [--tale up|on-delete|back|ahead] [FROM [COUNT] | --seed N]";
 
 /// What is asked for.
 struct Wish {

@@ -3,8 +3,8 @@
 use std::collections::BTreeSet;
 
 use refit_model::{
-    AddonVersion, ClusterName, ClusterStatus, Digest, InstanceId, KubeVersion, Minor, NodePool,
-    Observation, Plan, Snapshot, UpdateStrategy,
+    AddonVersion, ClusterName, ClusterStatus, Digest, ImageState, InstanceId, KubeVersion, Minor,
+    NodePool, NodesByGroups, Observation, Plan, Snapshot, UpdateStrategy,
 };
 use refit_simulator::Edit;
 
@@ -19,11 +19,13 @@ pub enum Tale {
     OnDelete,
     /// When it has arrived, clusters are named to go back by a minor.
     Back,
+    /// People have brought nodes to what the files say before the control plane.
+    Ahead,
 }
 
 impl Tale {
     /// All of them.
-    pub const ALL: [Self; 3] = [Self::Up, Self::OnDelete, Self::Back];
+    pub const ALL: [Self; 4] = [Self::Up, Self::OnDelete, Self::Back, Self::Ahead];
 
     /// As it is called on the command line.
     pub fn name(self) -> &'static str {
@@ -31,6 +33,7 @@ impl Tale {
             Self::Up => "up",
             Self::OnDelete => "on-delete",
             Self::Back => "back",
+            Self::Ahead => "ahead",
         }
     }
 }
@@ -65,7 +68,43 @@ impl Bench {
                 }
                 Ok(())
             }
+            Tale::Ahead => {
+                self.upgrade_nodes_first();
+                self.converge(Some(seed)).map(drop)
+            }
         }
+    }
+
+    /// People point groups at the version that the files say, and replace the nodes of some.
+    fn upgrade_nodes_first(&mut self) {
+        for (name, observation) in self.snapshot().clusters {
+            let Observation::Fresh(state) = observation else { continue };
+            let cluster = &self.fleet.clusters[&name];
+            for pool in &cluster.pools {
+                let carries = |image: &&ImageState| {
+                    pool.image.matches(&cluster.kubernetes.value, &image.name)
+                        && image.architecture == pool.image.architecture
+                };
+                let Some(image) = state.images.iter().find(carries) else { continue };
+                for group in &pool.groups {
+                    if self.dice.u8(0..4) == 0 {
+                        continue;
+                    }
+                    let mut edits =
+                        vec![Edit::SetImage { group: group.clone(), image: image.id.clone() }];
+                    for instance in state.groups.get(group).into_iter().flat_map(|g| &g.instances) {
+                        if self.dice.u8(0..3) > 0 {
+                            edits.push(Edit::KillInstance(instance.id.clone()));
+                        }
+                    }
+                    for edit in edits {
+                        // What it is about may be gone.
+                        let _done = self.world.edit(&name, edit);
+                    }
+                }
+            }
+        }
+        self.settle();
     }
 
     /// Some pools are `update = "on-delete"`.
