@@ -46,8 +46,7 @@ impl ActionId {
     /// The first eight bytes of the text as a number: the lower one is that of the lower id.
     #[inline]
     pub fn head(&self) -> u64 {
-        let [a, b, c, d, e, f, g, h, ..] = self.0;
-        u64::from_be_bytes([a, b, c, d, e, f, g, h])
+        self.0.first_chunk().map_or(0, |head| u64::from_be_bytes(*head))
     }
 
     /// The bytes of the text as a number.
@@ -102,6 +101,8 @@ mod tests {
         let texts = ["0", "00", "0a", "1", "9f3c2b7d01aa", "9f3c2b7d01ab", "a", "a1", "a2"];
         assert!(texts.is_sorted());
         assert!(texts.map(id).is_sorted_by(|a, b| a < b));
+        assert!(texts.map(id).is_sorted_by_key(ActionId::head));
+        assert!(id("9f3c2b7d").head() < id("9f3c2b7e").head());
         assert_eq!(texts.map(id).map(|id| id.to_string()), texts);
     }
 

@@ -304,8 +304,11 @@ impl ClusterWorld {
         let misfits = |name: &&AddonName| self.addon_misfit(name).is_some();
         let names: Vec<AddonName> = self.addons.keys().filter(misfits).cloned().collect();
         for name in names {
-            let running = self.addons.get_mut(&name).and_then(|addon| addon.running.as_mut());
-            running.into_iter().for_each(|running| running.judged = false);
+            if let Some(addon) = self.addons.get_mut(&name)
+                && let Some(running) = &mut addon.running
+            {
+                running.judged = false;
+            }
         }
     }
 
