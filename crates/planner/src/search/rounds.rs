@@ -84,13 +84,18 @@ impl Slots {
 pub(super) fn in_rounds(phases: usize, components: &[(Rc<Solved>, &Cheapest)]) -> Vec<Vec<Event>> {
     let slots = Slots { phases, each: 1 + bound_pools(components) };
     let moves: usize = components.iter().map(|(_, way)| moves_in(way.cost)).sum();
+    // In a round each part moves once at most.
+    let least = components
+        .iter()
+        .map(|(solved, way)| moves_in(way.cost).div_ceil(solved.component.parts.len()));
+    let least = least.max().unwrap_or(0);
     let order = slots.by_preference();
     let mut steps = STEPS_MAX;
     // Which component did not take the last rounds: it is asked first, for it may well not take the
     // next ones either.
     let mut stuck = 0;
     let mut found = vec![None; components.len()];
-    for count in 0..=moves {
+    for count in least..=moves {
         let mut rounds = vec![0_usize; slots.count()];
         spread(&mut rounds, &order, count, &mut |rounds| {
             for at in (stuck..components.len()).chain(0..stuck) {

@@ -1,12 +1,12 @@
 //! Plans with one thing changed.
 
 use refit_model::{
-    Action, ActionKind, Bounds, ClusterStatus, Digest, Edge, KubeVersion, Observation,
-    ParallelPools, ServedVersion,
+    Action, ActionKind, Bounds, ClusterStatus, Code, Digest, Edge, KubeVersion, Observation,
+    ParallelPools, Plan, ServedVersion,
 };
 use refit_verifier::{Note, verify_again};
 
-use crate::bench::{is_hop, is_roll, plans, without};
+use crate::bench::{Bench, is_hop, is_roll, plans, without};
 
 const SEEDS: u64 = 150;
 
@@ -52,6 +52,100 @@ fn a_cluster_that_nothing_is_done_for_is_missed() {
             });
         }
     }
+}
+
+#[test]
+fn a_cluster_has_five_thousand_actions_at_most() {
+    let bench = plans(SEEDS).next().unwrap();
+    let one = bench.plan.actions.iter().find(|action| action.cluster.is_some()).unwrap();
+    let fill = |plan: &mut Plan, count: usize| {
+        let own = plan.actions.iter().filter(|action| action.cluster == one.cluster).count();
+        for number in 0..count - own {
+            let id = format!("z{number:05}").parse().unwrap();
+            plan.actions.push(Box::new(Action { id, ..Action::clone(one) }));
+        }
+    };
+    let too_many = "has more than 5000 actions";
+    bench.notes_that(too_many, |plan| fill(plan, 5_001));
+    let notes = bench.notes(|plan| fill(plan, 5_000));
+    assert!(!notes.iter().any(|note| note.contains(too_many)), "{:?}", &notes[..1]);
+    assert!(notes.iter().any(|note| note.contains("may run at once")), "{:?}", &notes[..1]);
+}
+
+/// The first node of each pool that is rolled is left behind, or brought ahead, by somebody else.
+fn broken(bench: Bench, ahead: bool) -> Bench {
+    let Bench { seed, fleet, mut snapshot, plan } = bench;
+    for action in &plan.actions {
+        let ActionKind::NodePoolRoll { pool, .. } = &action.kind else { continue };
+        let cluster = &fleet.clusters[action.cluster.as_ref().unwrap()];
+        let Some(Observation::Fresh(state)) = snapshot.clusters.get_mut(&cluster.name) else {
+            continue;
+        };
+        let servers = state.control_plane.iter().filter_map(|member| member.api_server.as_ref());
+        let oldest = servers.min().unwrap().minor();
+        let behind = (0..4).fold(oldest, |minor, _| minor.previous());
+        let odd = if ahead {
+            cluster.kubernetes.value.clone()
+        } else {
+            format!("{behind}.1").parse().unwrap()
+        };
+        let group = &cluster.pool(pool).unwrap().groups[0];
+        let Some(instance) = state.groups[group].instances.first() else { continue };
+        let mut nodes = state.nodes.values_mut();
+        let node = nodes.find(|node| node.instance.as_ref() == Some(&instance.id));
+        node.unwrap().kubelet = odd;
+    }
+    Bench::planned(seed, fleet, snapshot)
+}
+
+#[test]
+fn what_is_broken_from_the_beginning_may_not_become_worse() {
+    let (mut older, mut newer) = (0, 0);
+    let hop_over = |action: &Action| match &action.kind {
+        ActionKind::ControlPlaneHop { from, to, .. } => {
+            from.iter().all(|from| from.minor() < to.minor())
+        }
+        _ => false,
+    };
+    let worse = "may live with an apiserver of";
+    for bench in plans(SEEDS).map(|bench| broken(bench, false)) {
+        // Nothing waits for the rolls of what is too old.
+        if bench.actions(hop_over).is_empty() || bench.actions(is_roll).is_empty() {
+            continue;
+        }
+        let rolled: Vec<_> =
+            bench.actions(is_roll).iter().map(|at| bench.plan.actions[*at].id).collect();
+        bench.notes_that(worse, |plan| plan.edges.retain(|edge| !rolled.contains(&edge.from)));
+        older += 1;
+    }
+    for bench in plans(SEEDS).map(|bench| broken(bench, true)) {
+        // The control plane goes away from what is newer.
+        for at in bench.actions(hop_over) {
+            let action = &bench.plan.actions[at];
+            let cluster = action.cluster.as_ref().unwrap();
+            let ActionKind::ControlPlaneHop { from, .. } = &action.kind else { continue };
+            let Some(Observation::Fresh(state)) = bench.snapshot.clusters.get(cluster) else {
+                continue;
+            };
+            let is_first =
+                state.control_plane.iter().any(|m| m.api_server.as_ref() == from.first());
+            let is_ahead = bench
+                .plan
+                .findings
+                .iter()
+                .any(|found| found.code == Code::RF017 && found.subject.cluster == *cluster);
+            if is_first && is_ahead {
+                let away = from.first().unwrap().minor().previous();
+                bench.notes_that(worse, |plan| {
+                    if let ActionKind::ControlPlaneHop { to, .. } = &mut plan.actions[at].kind {
+                        *to = format!("{away}.1").parse().unwrap();
+                    }
+                });
+                newer += 1;
+            }
+        }
+    }
+    assert!(older > 20 && newer > 20, "{older} {newer}");
 }
 
 #[test]
