@@ -111,9 +111,17 @@ fn budgets(cluster: &RealCluster, seen: &mut Seen) -> Option<()> {
     Some(())
 }
 
-/// When it was, and which pods and nodes are not ready then.
+/// When it was, which pods and nodes are not ready then, and what was last said of nodes and of pods
+/// that went.
 fn unready(cluster: &RealCluster) -> Option<String> {
     let mut text = format!("{:?} not ready:", std::time::SystemTime::now());
+    for event in cluster.list("/api/v1/events").unwrap_or_default() {
+        let reason = event["reason"].as_str().unwrap_or_default();
+        if ["NotReady", "Evict", "Kill", "Delete", "Unhealthy"].iter().any(|r| reason.contains(r)) {
+            let (what, when) = (&event["involvedObject"]["name"], &event["lastTimestamp"]);
+            text += &format!("\n{when} {reason} {what}: {}", event["message"]);
+        }
+    }
     for kind in ["nodes", "pods"] {
         for object in cluster.list(&format!("/api/v1/{kind}")).ok()? {
             let conditions = object["status"]["conditions"].as_array().map(Vec::as_slice);
