@@ -433,7 +433,8 @@ pub(crate) struct ProviderTable {
     /// `aws`: the region of the cluster's Auto Scaling groups.
     pub(crate) region: Option<At<String>>,
     /// `aws`: the profile of the shared configuration files to take credentials from, also when
-    /// the environment has some. Without it: the default chain (environment, `AWS_PROFILE`, web identity, instance).
+    /// the environment has some. Without it: the default chain (environment, `AWS_PROFILE`, web
+    /// identity, instance).
     pub(crate) profile: Option<At<String>>,
     /// `aws`: the role to assume, so that a fleet spans accounts.
     pub(crate) role_arn: Option<At<String>>,

@@ -60,17 +60,18 @@ pub fn kubelet_fits(kubelet: Minor, api_server: Minor) -> bool {
     kubelet <= api_server && kubelet.behind(api_server) <= node_lag_max(kubelet)
 }
 
-/// Whether a kubelet and an apiserver are no further apart than the kubelet and one of the apiservers
-/// that there were at first, in the same direction: if they do not fit, those did not either, and
-/// nothing became worse.
-pub fn kubelet_is_no_worse(
+/// Whether a kubelet, or a kube-proxy, that was there from the beginning may stay beside an apiserver.
+///
+/// It fits, or it is no further from it than from one of the apiservers that there were `at_first`, in
+/// the same direction: then those did not fit either, and nothing becomes worse.
+pub fn kubelet_may_stay(
     kubelet: Minor,
     api_server: Minor,
     at_first: impl IntoIterator<Item = Minor>,
 ) -> bool {
-    at_first
-        .into_iter()
-        .any(|first| if kubelet > api_server { first <= api_server } else { first >= api_server })
+    let no_worse =
+        |first| if kubelet > api_server { first <= api_server } else { first >= api_server };
+    kubelet_fits(kubelet, api_server) || at_first.into_iter().any(no_worse)
 }
 
 /// Whether a kube-proxy may talk to an apiserver: the same bounds as a kubelet's.
@@ -122,18 +123,18 @@ mod tests {
 
     #[test]
     fn what_is_wrong_may_only_come_nearer() {
-        let no_worse = |node, api| kubelet_is_no_worse(m(node), m(api), [m(32), m(33)]);
+        let may_stay = |node, api| kubelet_may_stay(m(node), m(api), [m(32), m(33)]);
         // A newer one: with every apiserver up to it.
         assert_eq!(
-            [30, 31, 32, 33, 34].map(|api| no_worse(35, api)),
+            [30, 31, 32, 33, 34].map(|api| may_stay(35, api)),
             [false, false, true, true, true]
         );
         // An older one: with those that there were.
-        assert_eq!([31, 32, 33, 34].map(|api| no_worse(28, api)), [true, true, true, false]);
+        assert_eq!([31, 32, 33, 34].map(|api| may_stay(28, api)), [true, true, true, false]);
         for (node, api) in (28..38).flat_map(|node| (28..38).map(move |api| (node, api))) {
             let fitted = [32, 33].iter().all(|first| kubelet_fits(m(node), m(*first)));
             assert!(
-                !(fitted && no_worse(node, api)) || kubelet_fits(m(node), m(api)),
+                !(fitted && may_stay(node, api)) || kubelet_fits(m(node), m(api)),
                 "{node} {api}"
             );
         }

@@ -171,9 +171,7 @@ pub(crate) fn skew_of_the_rest(
     for hop in hops {
         let minor = hop.to.minor();
         let survives = |version: &KubeVersion| {
-            let version = version.minor();
-            skew::kubelet_fits(version, minor)
-                || skew::kubelet_is_no_worse(version, minor, at_first.iter().copied())
+            skew::kubelet_may_stay(version.minor(), minor, at_first.iter().copied())
         };
         for (name, node) in &state.nodes {
             if !node.control_plane && !survives(&node.kubelet) && !pooled(name) {

@@ -218,15 +218,13 @@ impl<'a> Parts<'a> {
         let fits =
             |runs: &BTreeSet<KubeVersion>, phase: &Phase| all(runs, phase, &skew::kubelet_fits);
         let at_first = &self.phases[0].api_servers;
-        let no_worse = |kubelet, server| {
-            skew::kubelet_fits(kubelet, server)
-                || skew::kubelet_is_no_worse(kubelet, server, at_first.iter().copied())
-        };
+        let may_stay =
+            |kubelet, server| skew::kubelet_may_stay(kubelet, server, at_first.iter().copied());
         let back = pools.go_back(&self.target);
         let mut lives = Vec::new();
         for (at, phase) in self.phases.iter().enumerate() {
             // What is wrong from the beginning is not the plan's doing, if it becomes no worse by it.
-            let survives = all(&pools.runs, phase, &no_worse) && !(back && phase.is_back());
+            let survives = all(&pools.runs, phase, &may_stay) && !(back && phase.is_back());
             let mut states = if at == 0 || survives { only(0) } else { 0 };
             for (rolled, earlier) in self.phases.iter().enumerate() {
                 if fits(&BTreeSet::from([earlier.version.clone()]), phase) {

@@ -254,9 +254,11 @@ impl ClusterWorld {
             let kubelet = node.kubelet.minor();
             // What others have broken may stay broken, if it becomes no worse.
             let machine = node.instance.as_ref().and_then(|id| self.instances.get(id));
-            let by_others = machine.is_none_or(|machine| !machine.judged)
-                && skew::kubelet_is_no_worse(kubelet, api, [before]);
-            if !skew::kubelet_fits(kubelet, api) && !by_others {
+            let fits = match machine {
+                Some(machine) if machine.judged => skew::kubelet_fits(kubelet, api),
+                _ => skew::kubelet_may_stay(kubelet, api, [before]),
+            };
+            if !fits {
                 broken.push(format!("{name}: kubelet {kubelet} talks to an apiserver of {api}"));
             }
             if let KubeProxy::DaemonSet(version) = self.kube_proxy(node)

@@ -336,8 +336,9 @@ fn emulation(state: &ClusterState, stages: &Stages<'_>, notes: &mut Vec<String>)
 fn nodes(order: &Order<'_>, stages: &Stages<'_>, notes: &mut Vec<String>) {
     // What was wrong from the beginning may stay so, if it becomes no worse.
     let at_first = || stages.api.iter().take(1).flat_map(|api| minors(&api.value));
-    let no_worse = |node: &Stage<Versions<'_>>, kubelet: Minor, server: Minor| {
-        node.begins.is_none() && skew::kubelet_is_no_worse(kubelet, server, at_first())
+    let fits = |node: &Stage<Versions<'_>>, kubelet: Minor, server: Minor| match node.begins {
+        None => skew::kubelet_may_stay(kubelet, server, at_first()),
+        Some(_) => skew::kubelet_fits(kubelet, server),
     };
     let pools = stages.pools.iter().map(|(name, own)| (Some(*name), "pool ", own));
     let others = [
@@ -352,8 +353,7 @@ fn nodes(order: &Order<'_>, stages: &Stages<'_>, notes: &mut Vec<String>) {
                 for (kubelet, server) in
                     node.value.iter().flat_map(|k| api.value.iter().map(move |s| (k, s)))
                 {
-                    let (own, serves) = (kubelet.minor(), server.minor());
-                    if !skew::kubelet_fits(own, serves) && !no_worse(node, own, serves) {
+                    if !fits(node, kubelet.minor(), server.minor()) {
                         let pool = pool.map_or("", PoolName::as_str);
                         notes.push(format!(
                             "{what}{pool}: {kubelet} may live with an apiserver of {server}"

@@ -181,12 +181,8 @@ impl ClusterPlanner<'_> {
 /// than those that there are.
 fn takes(hop: &Hop, pool: &PoolNow, now: &BTreeSet<Minor>) -> bool {
     let mut kubelets = pool.runs.iter().map(KubeVersion::minor);
-    let server = hop.to.minor();
-    let no_worse = |kubelet| {
-        skew::kubelet_fits(kubelet, server)
-            || skew::kubelet_is_no_worse(kubelet, server, now.iter().copied())
-    };
-    !pool.stays || kubelets.all(no_worse)
+    let may_stay = |kubelet| skew::kubelet_may_stay(kubelet, hop.to.minor(), now.iter().copied());
+    !pool.stays || kubelets.all(may_stay)
 }
 
 fn listed(what: &str, names: &[&str]) -> Option<String> {
