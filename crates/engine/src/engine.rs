@@ -151,7 +151,7 @@ impl Engine {
                             engine.schedule.end(&engine.plan, at, outcome.clone());
                         }
                         // What healing has put back stays put back.
-                        Some(_) if !matches!(outcome, Outcome::Stopped) => {
+                        Some(_) if !outcome.is_stopped() => {
                             if let Some(memory) = engine.memories.get_mut(action) {
                                 memory.begin_anew();
                             }
@@ -233,7 +233,9 @@ impl Engine {
                 Standing::Ended(Outcome::Failed { .. } | Outcome::Conflict { .. }) => {
                     &mut recap.failed
                 }
-                Standing::Ended(Outcome::Stopped) => &mut recap.stopped,
+                Standing::Ended(Outcome::Stopped | Outcome::StoppedHalfway { .. }) => {
+                    &mut recap.stopped
+                }
                 Standing::Ended(Outcome::Skipped { .. }) => &mut recap.skipped,
                 Standing::Waiting | Standing::Running => &mut recap.not_started,
             };

@@ -43,6 +43,9 @@ pub(crate) struct Memory {
     /// The instance with which each group's desired was to fall, until that is known to have
     /// happened or not.
     pub(crate) ending: BTreeMap<GroupName, InstanceId>,
+    /// By how much the zones of each group differed when a node of it was last moved to even
+    /// them. Not journaled, a new process tries once more.
+    pub(crate) moved: BTreeMap<GroupName, u32>,
     /// Since when something is waited for, by what: not journaled, a new process counts anew.
     pub(crate) waits: BTreeMap<String, Timestamp>,
 }
@@ -113,8 +116,14 @@ impl Memory {
             }
             Progress::NodeDone { instance } => {
                 self.waits.clear();
-                self.current = None;
-                self.done.insert(instance.clone());
+                // A node that is taken away, or moved, is not one of those that are replaced.
+                let replaced = self.current.take().is_none_or(|current| match current.purpose {
+                    Purpose::Replace => true,
+                    Purpose::Surplus | Purpose::Move => false,
+                });
+                if replaced {
+                    self.done.insert(instance.clone());
+                }
                 self.last_done_at = Some(at);
             }
             Progress::Healing { why } => {
@@ -177,7 +186,10 @@ impl Memory {
     pub(crate) fn refused(&mut self, op: &Op) {
         let Op::Group { group, op } = op else { return };
         match op {
-            GroupOp::RaiseDesired { from, to } => self.know(group, to.saturating_sub(*from)),
+            GroupOp::RaiseDesired { from, to } => {
+                self.moved.remove(group);
+                self.know(group, to.saturating_sub(*from));
+            }
             GroupOp::Terminate { decrement: true, .. } => {
                 self.ending.remove(group);
                 self.know(group, 0);
@@ -194,6 +206,7 @@ impl Memory {
                 Op::Group { group, op: GroupOp::RaiseDesired { from, to } },
                 Op::Group { group: tagged, op: GroupOp::Tag { tag } },
             ) if group == tagged => {
+                self.moved.remove(group);
                 let before = tag.surge.saturating_sub(to.saturating_sub(*from));
                 self.surge.insert(group.clone(), before);
             }
@@ -215,6 +228,7 @@ impl Memory {
             op
         {
             self.surge.remove(group);
+            self.moved.remove(group);
         }
     }
 

@@ -15,6 +15,7 @@ mod next;
 mod settings;
 #[cfg(test)]
 mod tests;
+mod zones;
 
 pub(crate) use settings::point_at;
 

@@ -229,9 +229,7 @@ impl Schedule {
                     return Some(*because_of);
                 }
                 // What was stopped goes on later, and so does what waits for it.
-                Standing::Ended(outcome)
-                    if !outcome.is_success() && *outcome != Outcome::Stopped =>
-                {
+                Standing::Ended(outcome) if !outcome.is_success() && !outcome.is_stopped() => {
                     return Some(plan.actions[*before].id);
                 }
                 _ => {}

@@ -171,6 +171,8 @@ pub enum Purpose {
     Replace,
     /// It is one more than usual, and the action gives up or is over.
     Surplus,
+    /// It is moved to another zone, so that the zones of its group are even.
+    Move,
 }
 
 /// How an action ended.
@@ -197,6 +199,12 @@ pub enum Outcome {
     },
     /// It was stopped between two nodes; the same command goes on.
     Stopped,
+    /// It was stopped, and not everything that it had changed is put back yet; the same command
+    /// goes on.
+    StoppedHalfway {
+        /// What is not put back yet.
+        left: Vec<String>,
+    },
     /// It was never begun.
     Skipped {
         /// The action whose end is the reason.
@@ -205,6 +213,23 @@ pub enum Outcome {
 }
 
 impl Outcome {
+    /// Returns the outcome of an action that was stopped and could not put `left` back.
+    pub fn stopped(left: Vec<String>) -> Self {
+        if left.is_empty() { Self::Stopped } else { Self::StoppedHalfway { left } }
+    }
+
+    /// Returns whether somebody stopped the action.
+    pub fn is_stopped(&self) -> bool {
+        match self {
+            Self::Stopped | Self::StoppedHalfway { .. } => true,
+            Self::Done
+            | Self::AlreadySatisfied
+            | Self::Conflict { .. }
+            | Self::Failed { .. }
+            | Self::Skipped { .. } => false,
+        }
+    }
+
     /// Whether the state is what the action was to leave.
     pub fn is_success(&self) -> bool {
         matches!(self, Self::Done | Self::AlreadySatisfied)

@@ -249,6 +249,9 @@ impl ProgressLines {
             }
             Outcome::Conflict { .. } => (Paint::Bad, reasons(Some(outcome)).join("; ")),
             Outcome::Stopped => (Paint::Change, "stopped".to_owned()),
+            Outcome::StoppedHalfway { .. } => {
+                (Paint::Change, format!("stopped; {}", reasons(Some(outcome)).join("; ")))
+            }
             Outcome::Skipped { .. } => {
                 (Paint::Change, format!("skipped because of {}", because.unwrap_or_default()))
             }

@@ -132,6 +132,7 @@ fn outcomes() -> impl Strategy<Value = Vec<Outcome>> {
         Just(Outcome::Done),
         Just(Outcome::AlreadySatisfied),
         Just(Outcome::Stopped),
+        Just(Outcome::StoppedHalfway { left: vec!["AZRebalance".to_owned()] }),
         (prose(), prose()).prop_map(|(expected, found)| Outcome::Conflict { expected, found }),
         (prose(), prop::collection::vec(prose(), 0..3))
             .prop_map(|(reason, left)| Outcome::Failed { reason, left }),
@@ -180,7 +181,7 @@ fn run_of(plan: &Plan, ends: &[Outcome], text: &str) -> (Recap, Vec<JournalRecor
             Outcome::Done => recap.done.push(id),
             Outcome::AlreadySatisfied => recap.satisfied.push(id),
             Outcome::Failed { .. } | Outcome::Conflict { .. } => recap.failed.push(id),
-            Outcome::Stopped => recap.stopped.push(id),
+            Outcome::Stopped | Outcome::StoppedHalfway { .. } => recap.stopped.push(id),
             Outcome::Skipped { .. } => recap.skipped.push(id),
         }
         let (cluster, what) = (action.cluster.clone(), text.to_owned());

@@ -202,6 +202,9 @@ pub(crate) fn reasons(outcome: Option<&Outcome>) -> Vec<String> {
             let left = left.iter().map(|left| format!("left: {left}"));
             std::iter::once(reason.clone()).chain(left).collect()
         }
+        Some(Outcome::StoppedHalfway { left }) => {
+            left.iter().map(|left| format!("left: {left}")).collect()
+        }
         Some(Outcome::Conflict { expected, found }) => {
             vec![format!("not begun: expected {expected}, found {found}")]
         }

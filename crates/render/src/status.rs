@@ -289,7 +289,7 @@ fn entry<'a>(id: &'a ActionId, action: Option<&Action>, story: Option<&'a Story<
             Outcome::Done => State::Done,
             Outcome::AlreadySatisfied => State::Already,
             Outcome::Conflict { .. } | Outcome::Failed { .. } => State::Failed,
-            Outcome::Stopped => State::Stopped,
+            Outcome::Stopped | Outcome::StoppedHalfway { .. } => State::Stopped,
             Outcome::Skipped { because_of: _ } => State::Skipped,
         },
         Some((Some(_), None)) => State::Running,
@@ -415,8 +415,11 @@ impl<'a> Story<'a> {
             Progress::EtcdBaseline { ready: _ } => {}
             Progress::NodeChosen { instance, node, purpose, baseline: _ } => {
                 self.current.insert(instance, node.as_ref());
-                if *purpose == Purpose::Surplus {
-                    self.surplus.insert(instance);
+                match purpose {
+                    Purpose::Replace => {}
+                    Purpose::Surplus | Purpose::Move => {
+                        self.surplus.insert(instance);
+                    }
                 }
             }
             Progress::NodeDone { instance } => {

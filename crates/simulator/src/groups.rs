@@ -28,7 +28,7 @@ const LISTED: Span = (30, 60);
 /// How long there is no capacity when there is none: minutes, sometimes half an hour.
 const NO_CAPACITY: Span = (300, 1800);
 /// How long a group watches zones out of balance before it acts.
-const BALANCE: Span = (60, 180);
+const BALANCE: Span = (5, 60);
 /// How long a target takes to pass its health checks.
 const HEALTHY: Span = (10, 20);
 /// How long the connections of a target take to drain.

@@ -9,7 +9,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use refit_model::{
     Addon, AddonName, AddonRelease, AddonVersion, BudgetState, Cluster, ClusterName, GroupName,
     InstanceId, KubeProxy, Minor, NodeName, ObjectRef, Op, Plan, PodKey, PoolName, RollTag, RunId,
-    TargetHealth, Timestamp, UpdateStrategy, skew,
+    TargetHealth, Timestamp, UpdateStrategy, Zone, skew,
 };
 use serde::{Deserialize, Serialize};
 
@@ -73,6 +73,8 @@ pub enum Rule {
     Undrained,
     /// Only pods that are replaced elsewhere are evicted.
     NotEvictable,
+    /// The zones of a group are even when its rebalancing is resumed.
+    UnevenZones,
     /// What others cordoned stays cordoned.
     ForeignCordon,
     /// An add-on is sealed only when its manifests were applied whole.
@@ -450,6 +452,40 @@ impl ClusterWorld {
         if usable < least {
             let text = format!("{what} leaves pool {pool} {usable} nodes of at least {least}");
             self.violate(Rule::Unavailable, text);
+        }
+    }
+
+    /// The process `AZRebalance` of a group is about to be resumed. What the group has not launched
+    /// yet goes to its emptiest zones.
+    pub(crate) fn judge_rebalancing(&mut self, name: &GroupName) {
+        let Some(group) = self.groups.get(name).filter(|group| group.pool.is_some()) else {
+            return;
+        };
+        let instances = || group.instances.iter().filter_map(|id| self.instances.get(id));
+        if instances().any(|instance| self.was_lost_lately(instance)) {
+            return;
+        }
+        let mut counts: BTreeMap<&Zone, u32> = group.zones.iter().map(|zone| (zone, 0)).collect();
+        let mut missing = group.desired;
+        for instance in instances() {
+            if instance.is_active() {
+                *counts.entry(&instance.zone).or_default() += 1;
+                missing = missing.saturating_sub(1);
+            }
+        }
+        for _ in 0..missing {
+            if let Some(emptiest) = counts.values_mut().min() {
+                *emptiest += 1;
+            }
+        }
+        let fullest = counts.values().max().copied().unwrap_or(0);
+        let emptiest = counts.values().min().copied().unwrap_or(0);
+        if fullest > emptiest + 1 {
+            let text = format!(
+                "{name} rebalances its zones again, of which one holds {fullest} instances and \
+                 another {emptiest}"
+            );
+            self.violate(Rule::UnevenZones, text);
         }
     }
 

@@ -145,6 +145,9 @@ impl ClusterWorld {
             }
             GroupOp::Resume { process } => {
                 group.suspended.remove(process);
+                if process == "AZRebalance" {
+                    self.judge_rebalancing(name);
+                }
                 self.request_tick(name, SOON);
                 Ok(())
             }

@@ -37,15 +37,16 @@ pub(crate) fn check(
     for (at, action) in order.actions().iter().enumerate() {
         let ActionKind::TidyUp { pool, groups } = &action.kind else { continue };
         let declared = match pool {
-            None => Some((&cluster.control_plane.groups, 1)),
+            None => Some((&cluster.control_plane.groups, (0, 1))),
             Some(pool) => cluster.pool(pool).map(|pool| {
                 let nodes = pool.groups.iter().filter_map(|group| state.groups.get(group));
                 let nodes = nodes.map(|group| group.instances.len()).sum::<usize>();
                 let nodes = u32::try_from(nodes).unwrap_or(u32::MAX);
-                (&pool.groups, pool.max_unavailable.of_rounded_down(nodes))
+                let surge = pool.max_surge.of_rounded_up(nodes).min(1);
+                (&pool.groups, (surge, pool.max_unavailable.of_rounded_down(nodes)))
             }),
         };
-        let Some((declared, may_miss)) = declared else {
+        let Some((declared, (may_surge, may_miss))) = declared else {
             notes.push(format!("{}: there is no such pool", action.kind));
             continue;
         };
@@ -53,8 +54,11 @@ pub(crate) fn check(
             notes.push(format!("{}: its groups are not the declared ones", action.kind));
         }
         match action.bounds {
-            Bounds::Rolling { surge: 0, unavailable, .. } if unavailable <= may_miss => {}
-            _ => notes.push(format!("{} has no bounds that fit it", action.kind)),
+            Bounds::Rolling { surge, unavailable, .. }
+                if surge <= may_surge && unavailable <= may_miss => {}
+            Bounds::Rolling { .. } | Bounds::None => {
+                notes.push(format!("{} has no bounds that fit it", action.kind));
+            }
         }
         if (at + 1..order.actions().len())
             .any(|other| !order.precedes(at, other) && !order.precedes(other, at))

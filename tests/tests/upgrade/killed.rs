@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 use refit_tests::real::{Pool, RealCluster, Spec};
 
 use crate::fleet::{Fleet, versions};
-use crate::watch::{settings, watched};
+use crate::watch::{settings, watched_on};
 
 /// What killed runs said.
 const SAID: &str = "said.txt";
@@ -62,7 +62,7 @@ pub(crate) fn killed_at_random_it_goes_on_and_ends() {
     let seed: u64 = given.unwrap_or_else(|| fastrand::u64(..));
     let mut dice = fastrand::Rng::with_seed(seed);
     let begun = Instant::now();
-    let ((code, kills), seen) = watched(&cluster, || {
+    let ((code, kills), seen) = watched_on(&cluster, || {
         let mut kills = 0;
         loop {
             if begun.elapsed() > TIMEOUT {
@@ -99,7 +99,7 @@ pub(crate) fn another_checkout_without_the_state_takes_over() {
     };
     let first = ask();
     // Into the roll of the nodes, where there is most to put in order.
-    let ((), seen) = watched(&cluster, || {
+    let ((), seen) = watched_on(&cluster, || {
         let mut child = start(&first);
         let begun = Instant::now();
         loop {
@@ -123,7 +123,7 @@ pub(crate) fn another_checkout_without_the_state_takes_over() {
 
     let second = ask();
     let (ended, seen) =
-        watched(&cluster, || second.run(&["apply", "--auto-approve", "--lock-timeout", "3m"]));
+        watched_on(&cluster, || second.run(&["apply", "--auto-approve", "--lock-timeout", "3m"]));
     let ended = ended.exits(0);
     assert!(seen.wrong.is_empty(), "{:#?}\n{}", seen.wrong, ended.text());
     assert_eq!(settings(&cluster, &groups(&cluster)), before);

@@ -9,6 +9,9 @@ use refit_tests::real::RealCluster;
 use serde_json::Value;
 
 const PACE: Duration = Duration::from_millis(300);
+/// How long the cluster is watched after the end: what a group does when its settings are given
+/// back, such as evening its zones, begins seconds later.
+const AFTERWARDS: Duration = Duration::from_mins(1);
 
 /// What was seen.
 #[derive(Debug, Default)]
@@ -18,6 +21,15 @@ pub(crate) struct Seen {
     /// What should not have been.
     pub(crate) wrong: BTreeSet<String>,
     looks: u32,
+}
+
+/// Does something while the cluster is watched, and watches on for a minute afterwards.
+pub(crate) fn watched_on<T>(cluster: &RealCluster, what: impl FnOnce() -> T) -> (T, Seen) {
+    watched(cluster, || {
+        let result = what();
+        std::thread::sleep(AFTERWARDS);
+        result
+    })
 }
 
 /// Does something while the cluster is watched.

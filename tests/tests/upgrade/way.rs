@@ -8,7 +8,7 @@ use serde_json::json;
 
 use crate::fleet::{Fleet, built, versions};
 use crate::permissions::all_was_used;
-use crate::watch::{calls, minor, requests_of, settings, watched};
+use crate::watch::{calls, minor, requests_of, settings, watched_on};
 
 const POOLS: [&str; 2] = ["general", "stateful"];
 
@@ -117,7 +117,7 @@ pub(crate) fn two_minors_up_and_the_second_plan_is_empty() {
         "coredns 1.13.1 -> 1.14.6",
     ]);
 
-    let (applied, seen) = watched(&cluster, || fleet.run(&["apply", "up.plan"]));
+    let (applied, seen) = watched_on(&cluster, || fleet.run(&["apply", "up.plan"]));
     let applied = applied.exits(0);
     assert!(seen.wrong.is_empty(), "{:#?}\n{}", seen.wrong, applied.text());
     let minors: Vec<u32> = versions.iter().map(|version| minor(version)).collect();

@@ -1,13 +1,17 @@
 //! Stopping, and putting back what is half done.
 
 use refit_model::{
-    GivingUp, GroupName, GroupOp, InstanceState, Lifecycle, NodeName, NodeOp, Op, Outcome, Purpose,
-    RollTag, TargetHealth, Timestamp,
+    GivingUp, GroupName, GroupOp, InstanceState, Lifecycle, NodeName, NodeOp, Op, Outcome, Period,
+    Purpose, RollTag, TargetHealth, Timestamp,
 };
 
 use super::{Roll, on_group, on_node, tag_of};
 use crate::decision::{Decision, Wait, after};
 use crate::memory::{Current, Memory};
+
+/// How long healing waits for an instance that was asked for, so that it can be taken away again.
+/// Auto Scaling launches within seconds where there is capacity.
+const LAUNCH: Period = Period::minutes(2);
 
 impl Roll<'_> {
     /// Leaves within seconds: uncordons a node that nothing was evicted from. What else was
@@ -72,11 +76,24 @@ impl Roll<'_> {
         }))
     }
 
+    /// Returns a group that refit has raised and that has not launched what it was asked for.
+    fn launching(&self) -> Option<&GroupName> {
+        let mut raised =
+            self.groups.iter().filter(|(_, group)| tag_of(group).is_some_and(|tag| tag.surge > 0));
+        raised.find(|(_, group)| !Self::is_complete(group)).map(|(name, _)| *name)
+    }
+
     /// Puts back what was changed, then ends with the reason.
-    pub(super) fn heal(&self, memory: &mut Memory, why: &GivingUp, since: Timestamp) -> Decision {
-        let over = self.now >= after(since, self.drain_timeout.plus(self.node_ready_timeout));
+    pub(super) fn heal(
+        &self,
+        memory: &mut Memory,
+        why: &GivingUp,
+        healing_since: Timestamp,
+    ) -> Decision {
+        let most = self.drain_timeout.plus(self.node_ready_timeout);
+        let over = self.now >= after(healing_since, most);
         if let Some(current) = memory.current.clone() {
-            let surplus = current.purpose == Purpose::Surplus && current.since >= since;
+            let surplus = current.purpose == Purpose::Surplus && current.since >= healing_since;
             let found = self.instances().find(|(_, instance)| instance.id == current.instance);
             if surplus && !over {
                 match found {
@@ -90,8 +107,11 @@ impl Roll<'_> {
                     }
                     Some(_) => {
                         let what = format!("instance {} to be gone", current.instance);
-                        let until = after(since, self.drain_timeout.plus(self.node_ready_timeout));
-                        return Decision::wait("put back", Wait { what, since, until });
+                        let until = after(healing_since, most);
+                        return Decision::wait(
+                            "put back",
+                            Wait { what, since: healing_since, until },
+                        );
                     }
                     None => {}
                 }
@@ -110,6 +130,15 @@ impl Roll<'_> {
         {
             return decision;
         }
+        // An instance that was asked for and has not been launched yet cannot be taken away.
+        if let Some(name) = self.launching() {
+            let since = memory.waiting_since("launch", self.now);
+            let until = after(since, LAUNCH).min(after(healing_since, most));
+            if self.now < until {
+                let what = format!("{name} to launch the instance that is taken away again");
+                return Decision::wait("put back", Wait { what, since, until });
+            }
+        }
         for (name, group) in &self.groups {
             let surge = tag_of(group).map_or(0, |tag| tag.surge);
             if surge > 0 && memory.left.is_empty() {
@@ -120,13 +149,14 @@ impl Roll<'_> {
                 ));
             }
         }
-        if let Some(decision) = self.give_back() {
+        if let Some(decision) = self.give_back(memory) {
             return decision;
         }
+        let mut left = memory.left.clone();
+        left.extend(self.still_uneven(memory));
         match why {
-            GivingUp::Cancelled if memory.left.is_empty() => Decision::end(Outcome::Stopped),
-            GivingUp::Cancelled => Decision::fail("cancelled", memory.left.clone()),
-            GivingUp::Failed { reason } => Decision::fail(reason, memory.left.clone()),
+            GivingUp::Cancelled => Decision::end(Outcome::stopped(left)),
+            GivingUp::Failed { reason } => Decision::fail(reason, left),
         }
     }
 }

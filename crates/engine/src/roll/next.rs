@@ -4,10 +4,10 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use refit_model::{
     GroupName, GroupOp, InstanceState, Lifecycle, Op, Outcome, PodOwner, Progress, Purpose,
-    RollTag, TargetHealth, WorkloadRef, ZonalVolume,
+    RollTag, TargetHealth, WorkloadRef, ZonalVolume, Zone,
 };
 
-use super::{Roll, count, on_group, tag_of};
+use super::{Roll, count, on_group, tag_of, zones};
 use crate::decision::{Decision, Mode, Wait, after};
 use crate::memory::Memory;
 
@@ -21,7 +21,9 @@ impl Roll<'_> {
         }
         let stopping = self.mode == Mode::Finish;
         if stopping && self.surplus() == 0 {
-            return self.give_back().unwrap_or_else(|| Decision::end(Outcome::Stopped));
+            return self
+                .give_back(memory)
+                .unwrap_or_else(|| Decision::end(Outcome::stopped(self.still_uneven(memory))));
         }
         if let Some(wait) = self.too_early(memory) {
             return Decision::wait(step, wait);
@@ -76,26 +78,40 @@ impl Roll<'_> {
         })
     }
 
-    /// Old instances in the order in which they go: those that refit has cordoned already, then
-    /// those that are of no use, then the fullest zone first.
+    /// Returns the old instances in the order in which they go: those that refit has cordoned
+    /// already, then those that are not up, then those in zones where the fewest new instances
+    /// run, then those in the fullest zones.
+    ///
+    /// A group launches into its emptiest zone. An old instance that goes where few new ones run
+    /// makes that zone the emptiest, so that the next new one is launched there and the zones end
+    /// even.
     pub(super) fn candidates<'s>(
         &self,
         old: &[(&'s GroupName, &'s InstanceState)],
     ) -> Vec<(&'s GroupName, &'s InstanceState)> {
-        let mut per_zone: BTreeMap<(&GroupName, &str), usize> = BTreeMap::new();
-        for (group, instance) in old {
-            *per_zone.entry((group, instance.zone.as_str())).or_default() += 1;
+        let mut new: BTreeMap<(&GroupName, &Zone), usize> = BTreeMap::new();
+        for (name, group) in &self.groups {
+            for instance in &group.instances {
+                let stays = instance.lifecycle != Lifecycle::Terminating;
+                if stays && !self.is_old(name, instance) {
+                    *new.entry((name, &instance.zone)).or_default() += 1;
+                }
+            }
         }
+        let all: BTreeMap<&GroupName, BTreeMap<&Zone, u32>> =
+            self.groups.iter().map(|(name, group)| (*name, zones::by_zone(group))).collect();
         let mut candidates: Vec<(&GroupName, &InstanceState)> = old.to_vec();
         candidates.sort_by_key(|(group, instance)| {
             let node = self.node(&instance.id).map(|(_, node)| node);
             let ours = node.is_some_and(|n| n.annotations.contains_key(RollTag::CORDONED));
             let spare = tag_of(self.groups[*group]).map_or(0, |tag| tag.surge);
-            let crowd = per_zone.get(&(*group, instance.zone.as_str())).copied().unwrap_or(0);
+            let new = new.get(&(*group, &instance.zone)).copied().unwrap_or(0);
+            let crowd = all[*group].get(&instance.zone).copied().unwrap_or(0);
             (
                 !ours,
                 self.is_up(instance),
                 std::cmp::Reverse(spare),
+                new,
                 std::cmp::Reverse(crowd),
                 instance.id.clone(),
             )
@@ -296,8 +312,25 @@ impl Roll<'_> {
         if let Some(decision) = self.take_surplus_away() {
             return decision;
         }
-        if let Some(decision) = self.give_back() {
+        if self.surplus() > 0 {
+            // Nothing is spare yet: a launch that was asked for has not come.
+            return self.wait_for_instances(memory, &step);
+        }
+        if self.mode == Mode::Go
+            && let Some(decision) = self.even_zones(memory)
+        {
             return decision;
+        }
+        if let Some(decision) = self.give_back(memory) {
+            return decision;
+        }
+        if let Some(uneven) = self.still_uneven(memory).into_iter().next() {
+            return match self.mode {
+                Mode::Go => Self::give_up(uneven),
+                Mode::Finish | Mode::Cancel | Mode::Leave => {
+                    Decision::end(Outcome::stopped(vec![uneven]))
+                }
+            };
         }
         if self.action.ensure.holds(self.state) {
             Decision::end(Outcome::Done)
@@ -308,7 +341,7 @@ impl Roll<'_> {
 
     /// Whether nothing on an instance would be lost or stuck. A cluster may be blocked for just
     /// that; where it is not, the plan has looked already.
-    fn is_free_to_go(&self, instance: &InstanceState) -> bool {
+    pub(super) fn is_free_to_go(&self, instance: &InstanceState) -> bool {
         let lost = self.node(&instance.id).is_some_and(|(node, _)| {
             self.pods(node).any(|pod| matches!(pod.owner, PodOwner::Nobody))
         });
@@ -318,7 +351,16 @@ impl Roll<'_> {
     /// Nothing is to be replaced: takes away what is one more than usual, gives everything back,
     /// ends. What is not up is none of its business, unless it keeps the surplus here.
     fn tidy_up(&self, memory: &mut Memory) -> Decision {
-        if let Some(decision) = self.take_surplus_away().or_else(|| self.give_back()) {
+        if let Some(decision) = self.take_surplus_away() {
+            return decision;
+        }
+        if self.surplus() == 0
+            && self.mode == Mode::Go
+            && let Some(decision) = self.even_zones(memory)
+        {
+            return decision;
+        }
+        if let Some(decision) = self.give_back(memory) {
             return decision;
         }
         if self.surplus() > 0 {
@@ -328,11 +370,18 @@ impl Roll<'_> {
             }
             return self.wait_for_instances(memory, "take the surplus away");
         }
-        Decision::end(Outcome::Done)
+        match (self.still_uneven(memory).into_iter().next(), self.mode) {
+            (None, _) => Decision::end(Outcome::Done),
+            (Some(uneven), Mode::Go) => Self::give_up(uneven),
+            (Some(uneven), Mode::Finish | Mode::Cancel | Mode::Leave) => {
+                Decision::end(Outcome::stopped(vec![uneven]))
+            }
+        }
     }
 
     /// Chooses a new node that is one more than usual: one that never came up before any other,
-    /// and none that the pool cannot do without.
+    /// then one in the fullest zone, and none that the pool cannot do without. Where zones are
+    /// uneven and nothing is to be replaced, that may be an old node of the fullest zone.
     pub(super) fn take_surplus_away(&self) -> Option<Decision> {
         let (name, group) =
             self.groups.iter().find(|(_, group)| tag_of(group).is_some_and(|tag| tag.surge > 0))?;
@@ -340,12 +389,18 @@ impl Roll<'_> {
             .instances
             .iter()
             .filter(|instance| instance.lifecycle != Lifecycle::Terminating)
-            .filter(|instance| !self.is_old(name, instance))
+            .filter(|instance| {
+                let evens = self.to.is_none()
+                    && zones::is_uneven(group)
+                    && Self::in_fullest_zone(group, instance);
+                !self.is_old(name, instance) || evens
+            })
             .filter(|instance| self.may_go(instance))
             .filter(|instance| self.to.is_some() || self.is_free_to_go(instance))
             .min_by_key(|instance| {
                 let pods = self.node(&instance.id).map_or(0, |(node, _)| self.pods(node).count());
-                (self.is_up(instance), pods, instance.id.clone())
+                let fullest = Self::in_fullest_zone(group, instance);
+                (self.is_up(instance), !fullest, pods, instance.id.clone())
             })?;
         Some(self.choose(spare, Purpose::Surplus, "take the surplus node away"))
     }

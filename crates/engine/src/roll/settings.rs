@@ -101,8 +101,10 @@ impl Roll<'_> {
         (!ops.is_empty()).then(|| Decision::act("protect the new instances", ops))
     }
 
-    /// Gives back what was changed on the groups, and none of what somebody else changed.
-    pub(super) fn give_back(&self) -> Option<Decision> {
+    /// Gives back what was changed on the groups, and none of what somebody else changed. A
+    /// group that would terminate a node which is not drained keeps `AZRebalance` suspended, and
+    /// its tag, so that the next run goes on from there.
+    pub(super) fn give_back(&self, memory: &Memory) -> Option<Decision> {
         let mut ops = Vec::new();
         let mut untag = Vec::new();
         for (name, group) in &self.groups {
@@ -112,12 +114,16 @@ impl Roll<'_> {
                     ops.push(on_group(name, GroupOp::Unprotect { instance: instance.id.clone() }));
                 }
             }
+            let uneven = self.would_rebalance(memory, name, group);
             for process in tag.suspended.intersection(&group.suspended) {
+                if uneven && process == REBALANCE {
+                    continue;
+                }
                 ops.push(on_group(name, GroupOp::Resume { process: process.clone() }));
             }
             // The tag goes last: it is what another run would give the rest back by. While desired
             // is too high it stays, and the next run takes the surplus away.
-            if tag.surge == 0 {
+            if tag.surge == 0 && !uneven {
                 untag.push(on_group(name, GroupOp::Untag));
             }
         }

@@ -30,15 +30,17 @@ impl ClusterPlanner<'_> {
         }
         let control_plane = &self.cluster.control_plane;
         let (drain, ready) = (control_plane.drain_timeout, control_plane.node_ready_timeout);
-        tidying.actions.extend(self.tidy_up(None, &control_plane.groups, 1, drain, ready));
+        tidying.actions.extend(self.tidy_up(None, &control_plane.groups, (0, 1), drain, ready));
         for pool in &self.cluster.pools {
             let NodePool { drain_timeout, node_ready_timeout, .. } = *pool;
             let nodes = u32::try_from(self.nodes_of(pool).len()).unwrap_or(u32::MAX);
+            // One node more, if any: only to move a node between the zones of its group.
+            let surge = pool.max_surge.of_rounded_up(nodes).min(1);
             let unavailable = pool.max_unavailable.of_rounded_down(nodes);
             tidying.actions.extend(self.tidy_up(
                 Some(&pool.name),
                 &pool.groups,
-                unavailable,
+                (surge, unavailable),
                 drain_timeout,
                 node_ready_timeout,
             ));
@@ -56,7 +58,7 @@ impl ClusterPlanner<'_> {
         &self,
         pool: Option<&PoolName>,
         groups: &[GroupName],
-        unavailable: u32,
+        (surge, unavailable): (u32, u32),
         drain_timeout: Period,
         node_ready_timeout: Period,
     ) -> Option<Box<Action>> {
@@ -80,7 +82,7 @@ impl ClusterPlanner<'_> {
             expect: StateGuard::Anything.into(),
             ensure: StateGuard::Anything.into(),
             bounds: Bounds::Rolling {
-                surge: 0,
+                surge,
                 unavailable,
                 drain_timeout,
                 node_ready_timeout,
