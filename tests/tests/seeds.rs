@@ -16,6 +16,11 @@ fn every_story_ends_well() {
 }
 
 #[test]
+fn the_autoscaler_is_kept_from_the_nodes_of_a_roll() {
+    all_end_well(Tale::Autoscaler, SEEDS_OF_OTHERS);
+}
+
+#[test]
 fn every_story_of_nodes_that_people_replace_ends_well() {
     all_end_well(Tale::OnDelete, SEEDS_OF_OTHERS);
 }

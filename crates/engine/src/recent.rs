@@ -33,6 +33,7 @@ enum Changes {
     Target(InstanceId),
     Instance(InstanceId),
     Cordon(NodeName),
+    ScaleDown(NodeName),
     Pod(String),
 }
 
@@ -64,6 +65,9 @@ impl Changes {
             Op::Node { node, op } => match op {
                 NodeOp::Cordon { .. } | NodeOp::Uncordon => Self::Cordon(node.clone()),
                 NodeOp::Evict { pod } => Self::Pod(pod.uid.clone()),
+                NodeOp::DisableScaleDown { .. } | NodeOp::EnableScaleDown => {
+                    Self::ScaleDown(node.clone())
+                }
             },
             Op::Addon { .. } | Op::HoldLease { .. } | Op::ReleaseLease { .. } => return None,
         })
@@ -135,6 +139,12 @@ fn shows(state: &ClusterState, op: &Op) -> bool {
         }
         Op::Node { op: NodeOp::Evict { pod: key }, .. } => {
             !state.pods.iter().any(|pod| pod.uid == key.uid && !pod.terminating)
+        }
+        Op::Node { node, op: op @ (NodeOp::DisableScaleDown { .. } | NodeOp::EnableScaleDown) } => {
+            let marked = matches!(op, NodeOp::DisableScaleDown { .. });
+            state.nodes.get(node).is_none_or(|node| {
+                node.annotations.contains_key(NodeOp::SCALE_DOWN_DISABLED_BY) == marked
+            })
         }
         Op::Addon { .. } | Op::HoldLease { .. } | Op::ReleaseLease { .. } => true,
     }
@@ -219,6 +229,11 @@ mod tests {
         node.annotations.insert(RollTag::CORDONED.to_owned(), "run-1".to_owned());
     }
 
+    fn mark(state: &mut ClusterState) {
+        let node = state.nodes.get_mut(&node(1)).unwrap();
+        node.annotations.insert(NodeOp::SCALE_DOWN_DISABLED_BY.to_owned(), "run-1".to_owned());
+    }
+
     /// Each call with what a look shows before it, and what after it.
     fn calls() -> Vec<(Op, Change, Change)> {
         let on_group = |op| Op::Group { group: group(), op };
@@ -278,6 +293,8 @@ mod tests {
             }),
             (on_node(NodeOp::Cordon { run: "run-1".parse().unwrap() }), nothing, cordon),
             (on_node(NodeOp::Uncordon), cordon, nothing),
+            (on_node(NodeOp::DisableScaleDown { run: "run-1".parse().unwrap() }), nothing, mark),
+            (on_node(NodeOp::EnableScaleDown), mark, nothing),
             (
                 on_node(NodeOp::Evict { pod: key }),
                 |s| s.pods.push(pod()),

@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use futures::try_join;
 use refit_model::{
     ClusterIdentity, ClusterState, ControlPlaneMember, EtcdLayout, InstanceId, KubeProxy,
-    KubeVersion, Minor, NodeName, NodeState, ServedVersion, WorkloadState,
+    KubeVersion, Minor, NodeName, NodeOp, NodeState, ServedVersion, WorkloadState,
 };
 use refit_provider::{ErrorClass, Look, ProviderError, Scope};
 use serde::Deserialize;
@@ -107,7 +107,9 @@ impl RawNode {
             let text = format!("node {}: its kubelet's version: {error}", metadata.name);
             ProviderError::new(ErrorClass::Permanent, text)
         })?;
-        let annotations = metadata.annotations.iter().filter(|(key, _)| key.starts_with(PREFIX));
+        let annotations = metadata.annotations.iter().filter(|(key, _)| {
+            key.starts_with(PREFIX) || key.as_str() == NodeOp::SCALE_DOWN_DISABLED
+        });
         Ok(NodeState {
             instance: instance(&spec.provider_id),
             zone: metadata.labels.get(ZONE).and_then(|zone| zone.parse().ok()),

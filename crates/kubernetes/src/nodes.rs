@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use http::Method;
-use refit_model::{NodeName, NodeOp, PodKey, RollTag};
+use refit_model::{NodeName, NodeOp, Op, PodKey, RollTag};
 use refit_provider::{ErrorClass, ProviderError};
 use serde::Deserialize;
 use serde_json::{Value, json};
@@ -56,6 +56,32 @@ impl Kubernetes {
                 Ok(())
             }
             NodeOp::Evict { pod } => self.evict(pod).await,
+            NodeOp::DisableScaleDown { run } => {
+                let patch = json!({ "metadata": { "annotations": {
+                    NodeOp::SCALE_DOWN_DISABLED: "true",
+                    NodeOp::SCALE_DOWN_DISABLED_BY: run.as_str(),
+                } } });
+                self.patch_node(
+                    &Op::Node { node: node.clone(), op: op.clone() }.to_string(),
+                    node,
+                    &patch,
+                )
+                .await?;
+                Ok(())
+            }
+            NodeOp::EnableScaleDown => {
+                let patch = json!({ "metadata": { "annotations": {
+                    NodeOp::SCALE_DOWN_DISABLED: null,
+                    NodeOp::SCALE_DOWN_DISABLED_BY: null,
+                } } });
+                self.patch_node(
+                    &Op::Node { node: node.clone(), op: op.clone() }.to_string(),
+                    node,
+                    &patch,
+                )
+                .await?;
+                Ok(())
+            }
         }
     }
 

@@ -191,6 +191,21 @@ pub enum NodeOp {
         /// The pod.
         pod: PodKey,
     },
+    /// Keeps the cluster-autoscaler from removing it, and annotates it with the run.
+    DisableScaleDown {
+        /// The run.
+        run: RunId,
+    },
+    /// Lets the cluster-autoscaler remove it again.
+    EnableScaleDown,
+}
+
+impl NodeOp {
+    /// The annotation with which the cluster-autoscaler leaves a node alone
+    /// ([FAQ](https://github.com/kubernetes/autoscaler/blob/master/cluster-autoscaler/FAQ.md#how-can-i-prevent-cluster-autoscaler-from-scaling-down-a-particular-node)).
+    pub const SCALE_DOWN_DISABLED: &str = "cluster-autoscaler.kubernetes.io/scale-down-disabled";
+    /// The annotation of a node on which refit has set [`Self::SCALE_DOWN_DISABLED`]: the run.
+    pub const SCALE_DOWN_DISABLED_BY: &str = "refit.dev/scale-down-disabled-by";
 }
 
 /// A call on an add-on.
@@ -277,6 +292,12 @@ impl fmt::Display for Op {
                 NodeOp::Cordon { .. } => write!(f, "cordon {node}"),
                 NodeOp::Uncordon => write!(f, "uncordon {node}"),
                 NodeOp::Evict { pod } => write!(f, "evict {pod} from {node}"),
+                NodeOp::DisableScaleDown { .. } => {
+                    write!(f, "keep {node} from the cluster-autoscaler")
+                }
+                NodeOp::EnableScaleDown => {
+                    write!(f, "let the cluster-autoscaler remove {node} again")
+                }
             },
             Self::Addon { addon, op } => match op {
                 AddonOp::Adopt { .. } => write!(f, "adopt {addon}"),

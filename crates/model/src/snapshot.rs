@@ -311,7 +311,8 @@ pub struct NodeState {
     /// PersistentVolumes that are attached to it and that no pod on it uses any more.
     #[serde(default, skip_serializing_if = "BTreeSet::is_empty")]
     pub detaching: BTreeSet<String>,
-    /// The annotations that begin with `refit.dev/`.
+    /// The annotations that begin with `refit.dev/`, and the cluster-autoscaler's
+    /// [`scale-down-disabled`](crate::NodeOp::SCALE_DOWN_DISABLED).
     pub annotations: BTreeMap<String, String>,
 }
 

@@ -354,6 +354,12 @@ impl ClusterWorld {
         if self.faults.is_none() {
             return; // What was about to go wrong does not any more.
         }
+        if matches!(what, Meddling::ScaleDown) {
+            if self.scale_down().is_none() {
+                self.meddled = self.meddled.saturating_sub(1);
+            }
+            return;
+        }
         let Some(pool) = self.pick_pool() else { return };
         let in_pool = |instance: &Instance| {
             let group = self.groups.get(&instance.group);
@@ -374,6 +380,7 @@ impl ClusterWorld {
                 .groups
                 .get(&group)
                 .map(|found| Edit::SetDesired { desired: found.desired + 1, group: group.clone() }),
+            Meddling::ScaleDown => None,
         };
         if let Some(edit) = edit {
             // What was chosen a moment ago is there.

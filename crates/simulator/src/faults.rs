@@ -51,6 +51,9 @@ pub struct Faults {
     pub operator_cordons: u32,
     /// Calls after which an operator raises desired of a group.
     pub operator_scales: u32,
+    /// Calls after which the cluster-autoscaler looks for an empty node and removes it.
+    #[serde(default)]
+    pub autoscaler: u32,
 }
 
 impl Faults {
@@ -88,6 +91,7 @@ impl Faults {
         let mut seldom = |max: u32| if rng.u8(0..4) == 0 { rng.u32(1..=max) } else { 0 };
         faults.partial_looks = seldom(100);
         faults.stale_looks = seldom(300);
+        faults.autoscaler = seldom(60);
         faults
     }
 
@@ -183,7 +187,8 @@ impl ClusterWorld {
 
     /// After a call, now and then, somebody else does something too.
     pub(crate) fn meddle_after_call(&mut self) {
-        let Faults { killed_instances, operator_cordons, operator_scales, .. } = self.faults;
+        let Faults { killed_instances, operator_cordons, operator_scales, autoscaler, .. } =
+            self.faults;
         let (roll, after) = self.dice.draw(Concern::Meddling, |rng| {
             (rng.u32(0..1000), rng.u32(MEDDLING_AFTER.0..=MEDDLING_AFTER.1))
         });
@@ -193,6 +198,8 @@ impl ClusterWorld {
             Meddling::Cordon
         } else if roll < killed_instances + operator_cordons + operator_scales {
             Meddling::RaiseDesired
+        } else if roll < killed_instances + operator_cordons + operator_scales + autoscaler {
+            Meddling::ScaleDown
         } else {
             return;
         };

@@ -8,13 +8,14 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use refit_model::{
     Addon, AddonName, AddonRelease, AddonVersion, BudgetState, Cluster, ClusterName, GroupName,
-    InstanceId, KubeProxy, Minor, NodeName, ObjectRef, Op, Plan, PodKey, PoolName, RollTag, RunId,
-    TargetHealth, Timestamp, UpdateStrategy, Zone, skew,
+    InstanceId, KubeProxy, Minor, NodeName, NodeOp, ObjectRef, Op, Plan, PodKey, PoolName, RollTag,
+    RunId, TargetHealth, Timestamp, UpdateStrategy, Zone, skew,
 };
 use serde::{Deserialize, Serialize};
 
 use crate::addons::may_delete;
 use crate::cluster::{ClusterWorld, Group, Instance, Node, Who};
+use crate::faults::Faults;
 use crate::queue::seconds_between;
 
 /// How old something must be, in seconds, before refit had to know it: a look, a call that is
@@ -75,6 +76,8 @@ pub enum Rule {
     NotEvictable,
     /// The zones of a group are even when its rebalancing is resumed.
     UnevenZones,
+    /// The cluster-autoscaler is kept from the new nodes of a roll.
+    SurgeRemoved,
     /// What others cordoned stays cordoned.
     ForeignCordon,
     /// An add-on is sealed only when its manifests were applied whole.
@@ -455,6 +458,26 @@ impl ClusterWorld {
         }
     }
 
+    /// The cluster-autoscaler is about to remove a node of a pool, which then has one fewer. Where
+    /// no other fault delays it, a run at work has kept the autoscaler from the nodes that it has
+    /// launched.
+    pub(crate) fn judge_scale_down(&mut self, pool: &PoolName, name: &NodeName) {
+        if let Some(allowance) = self.judge.allowances.get_mut(pool) {
+            allowance.had = allowance.had.saturating_sub(1);
+        }
+        let only = Faults { autoscaler: self.faults.autoscaler, ..Faults::none() };
+        let at_work = self.lease.as_ref().is_some_and(|lease| lease.until > self.now);
+        let instance = self.nodes.get(name).and_then(|node| node.instance.as_ref());
+        let of_roll = instance.and_then(|id| self.instances.get(id)).is_some_and(|instance| {
+            let group = self.groups.get(&instance.group);
+            group.is_some_and(|group| group.tags.contains_key(RollTag::KEY)) && instance.protected
+        });
+        if self.faults == only && at_work && of_roll {
+            let text = format!("the cluster-autoscaler removes {name}, a new node of a roll");
+            self.violate(Rule::SurgeRemoved, text);
+        }
+    }
+
     /// The process `AZRebalance` of a group is about to be resumed. What the group has not launched
     /// yet goes to its emptiest zones.
     pub(crate) fn judge_rebalancing(&mut self, name: &GroupName) {
@@ -711,6 +734,9 @@ impl ClusterWorld {
         for (name, node) in &self.nodes {
             if node.annotations.contains_key(RollTag::CORDONED) {
                 differ(format!("{name} is cordoned by refit"));
+            }
+            if node.annotations.contains_key(NodeOp::SCALE_DOWN_DISABLED_BY) {
+                differ(format!("{name} is kept from the cluster-autoscaler"));
             }
         }
         if let Some(lease) = self.lease.as_ref().filter(|lease| lease.until > self.now) {

@@ -10,6 +10,7 @@
 //! and did.
 
 mod addons;
+mod autoscaler;
 mod budgets;
 mod cluster;
 mod control_plane;

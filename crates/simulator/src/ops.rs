@@ -294,6 +294,19 @@ impl ClusterWorld {
                 Ok(())
             }
             NodeOp::Evict { pod } => self.evict(pod),
+            NodeOp::DisableScaleDown { run } => {
+                let Some(node) = self.nodes.get_mut(name) else { return Ok(()) };
+                let annotations = &mut node.annotations;
+                annotations.insert(NodeOp::SCALE_DOWN_DISABLED.to_owned(), "true".to_owned());
+                annotations.insert(NodeOp::SCALE_DOWN_DISABLED_BY.to_owned(), run.to_string());
+                Ok(())
+            }
+            NodeOp::EnableScaleDown => {
+                let Some(node) = self.nodes.get_mut(name) else { return Ok(()) };
+                node.annotations.remove(NodeOp::SCALE_DOWN_DISABLED);
+                node.annotations.remove(NodeOp::SCALE_DOWN_DISABLED_BY);
+                Ok(())
+            }
         }
     }
 

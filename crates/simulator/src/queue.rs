@@ -69,6 +69,8 @@ pub(crate) enum Meddling {
     RaiseDesired,
     /// A machine fails, and its group replaces it.
     KillInstance,
+    /// The cluster-autoscaler removes an empty node.
+    ScaleDown,
 }
 
 /// Events by time. Those of the same time happen in the order in which they were decided.

@@ -6,9 +6,9 @@ use refit_model::{
     AddonVersion, ClusterName, ClusterStatus, Digest, ImageState, InstanceId, KubeVersion, Minor,
     NodePool, NodesByGroups, Observation, Plan, Snapshot, UpdateStrategy,
 };
-use refit_simulator::Edit;
+use refit_simulator::{Edit, Faults};
 
-use super::Bench;
+use super::{Bench, Trouble};
 
 /// What a story is about.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -21,11 +21,17 @@ pub enum Tale {
     Back,
     /// People have brought nodes to what the files say before the control plane.
     Ahead,
+    /// The cluster-autoscaler removes nodes that are empty, and nothing else goes wrong.
+    Autoscaler,
 }
+
+/// Calls of a thousand after which the autoscaler looks for an empty node.
+const AUTOSCALER: u32 = 300;
 
 impl Tale {
     /// All of them.
-    pub const ALL: [Self; 4] = [Self::Up, Self::OnDelete, Self::Back, Self::Ahead];
+    pub const ALL: [Self; 5] =
+        [Self::Up, Self::OnDelete, Self::Back, Self::Ahead, Self::Autoscaler];
 
     /// As it is called on the command line.
     pub fn name(self) -> &'static str {
@@ -34,6 +40,7 @@ impl Tale {
             Self::OnDelete => "on-delete",
             Self::Back => "back",
             Self::Ahead => "ahead",
+            Self::Autoscaler => "autoscaler",
         }
     }
 }
@@ -71,6 +78,12 @@ impl Bench {
             Tale::Ahead => {
                 self.upgrade_nodes_first();
                 self.converge(Some(seed)).map(drop)
+            }
+            Tale::Autoscaler => {
+                self.trouble = Trouble { faults: true, ..Trouble::NONE };
+                self.meddled = true;
+                self.world.set_faults(&Faults { autoscaler: AUTOSCALER, ..Faults::none() });
+                self.converge(None).map(drop)
             }
         }
     }

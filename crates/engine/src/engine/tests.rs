@@ -437,7 +437,17 @@ impl World for Forbidding {
                     }
                     NodeOp::Uncordon => {
                         node.unschedulable = false;
-                        node.annotations.clear();
+                        node.annotations.remove(RollTag::CORDONED);
+                    }
+                    NodeOp::DisableScaleDown { run } => {
+                        node.annotations
+                            .insert(NodeOp::SCALE_DOWN_DISABLED_BY.to_owned(), run.to_string());
+                        node.annotations
+                            .insert(NodeOp::SCALE_DOWN_DISABLED.to_owned(), "true".to_owned());
+                    }
+                    NodeOp::EnableScaleDown => {
+                        node.annotations.remove(NodeOp::SCALE_DOWN_DISABLED_BY);
+                        node.annotations.remove(NodeOp::SCALE_DOWN_DISABLED);
                     }
                     NodeOp::Evict { .. } => {
                         return Err(CallError::new(ErrorClass::Permanent, "forbidden"));

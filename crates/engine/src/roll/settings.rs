@@ -1,8 +1,10 @@
 //! Settings of groups that are changed for a roll, and given back.
 
-use refit_model::{GroupName, GroupOp, GroupState, ImagePin, Lifecycle, Op, Progress, RollTag};
+use refit_model::{
+    GroupName, GroupOp, GroupState, ImagePin, Lifecycle, NodeOp, Op, Progress, RollTag,
+};
 
-use super::{REBALANCE, Roll, on_group, tag_of};
+use super::{REBALANCE, Roll, on_group, on_node, tag_of};
 use crate::decision::{Decision, Mode};
 use crate::memory::Memory;
 
@@ -98,7 +100,34 @@ impl Roll<'_> {
                 ops.push(on_group(name, GroupOp::Protect { instance: instance.id.clone() }));
             }
         }
+        ops.extend(self.keep_from_autoscaler());
         (!ops.is_empty()).then(|| Decision::act("protect the new instances", ops))
+    }
+
+    /// Returns the calls that keep the cluster-autoscaler from the new nodes of the roll. A surge
+    /// node is empty at first, which makes it the first one that the autoscaler would remove; and
+    /// protection from scale-in does not cover `TerminateInstanceInAutoScalingGroup`, which it
+    /// calls.
+    fn keep_from_autoscaler(&self) -> impl Iterator<Item = Op> {
+        let new = self.instances().filter(|(group, instance)| {
+            instance.lifecycle == Lifecycle::InService && !self.is_old(group, instance)
+        });
+        let nodes = new.filter_map(|(_, instance)| self.node(&instance.id));
+        nodes.filter(|_| !self.control_plane).filter_map(|(name, node)| {
+            let marked = node.annotations.contains_key(NodeOp::SCALE_DOWN_DISABLED);
+            let op = NodeOp::DisableScaleDown { run: self.run.clone() };
+            (!marked).then(|| on_node(name, op))
+        })
+    }
+
+    /// Returns the calls that give the nodes of a group back to the cluster-autoscaler.
+    fn give_to_autoscaler(&self, group: &GroupState) -> impl Iterator<Item = Op> {
+        let staying = group.instances.iter().filter(|i| i.lifecycle != Lifecycle::Terminating);
+        let nodes = staying.filter_map(|instance| self.node(&instance.id));
+        nodes.filter_map(|(name, node)| {
+            let marked = node.annotations.contains_key(NodeOp::SCALE_DOWN_DISABLED_BY);
+            marked.then(|| on_node(name, NodeOp::EnableScaleDown))
+        })
     }
 
     /// Gives back what was changed on the groups, and none of what somebody else changed. A
@@ -114,6 +143,7 @@ impl Roll<'_> {
                     ops.push(on_group(name, GroupOp::Unprotect { instance: instance.id.clone() }));
                 }
             }
+            ops.extend(self.give_to_autoscaler(group));
             let uneven = self.would_rebalance(memory, name, group);
             for process in tag.suspended.intersection(&group.suspended) {
                 if uneven && process == REBALANCE {

@@ -272,3 +272,27 @@ fn a_raise_that_was_not_sent_is_no_surge() {
     memory.see_tag(&group(), raised.surge);
     assert_eq!(memory.surge.get(&group()), Some(&0));
 }
+
+/// New nodes are kept from the cluster-autoscaler while the roll goes on, and given back at its
+/// end. A node that somebody else keeps from it stays so.
+#[test]
+fn new_nodes_are_kept_from_the_autoscaler_until_the_end() {
+    let mut state = pool(1, 2);
+    tag(&mut state, 0);
+    let by_hand = &mut state.nodes.get_mut(&node(2)).unwrap().annotations;
+    by_hand.insert(NodeOp::SCALE_DOWN_DISABLED.to_owned(), "true".to_owned());
+    let mut memory = Memory { started_at: Some(at(0)), ..Memory::default() };
+    let disable = NodeOp::DisableScaleDown { run: settings().run };
+    assert_eq!(ops(&decided(&state, 1, &mut memory, Mode::Go)), [on_node(3, disable)]);
+
+    let mut state = pool(0, 2);
+    tag(&mut state, 0);
+    for (number, key) in [(1, NodeOp::SCALE_DOWN_DISABLED), (2, NodeOp::SCALE_DOWN_DISABLED_BY)] {
+        let annotations = &mut state.nodes.get_mut(&node(number)).unwrap().annotations;
+        annotations.insert(key.to_owned(), "true".to_owned());
+    }
+    let decision = decided(&state, 1, &mut Memory::default(), Mode::Go);
+    let nodes: Vec<&Op> =
+        ops(&decision).iter().filter(|op| matches!(op, Op::Node { .. })).collect();
+    assert_eq!(nodes, [&on_node(2, NodeOp::EnableScaleDown)]);
+}
