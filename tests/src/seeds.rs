@@ -53,6 +53,8 @@ pub struct Story {
     pub crashes: u32,
     /// How many clusters could not be planned in the end.
     pub blocked: usize,
+    /// How many control plane hops and rolls of pools failed.
+    pub failed_rolls: usize,
     /// Everything that was journaled and told, for comparing two replays.
     pub trace: Vec<String>,
 }
@@ -82,7 +84,14 @@ pub fn tell(seed: u64, tale: Tale, trouble: Trouble, verbose: bool) -> Result<St
         meddled: trouble.faults,
         unsure: false,
         verbose,
-        story: Story { actions: 0, runs: 0, crashes: 0, blocked: 0, trace: Vec::new() },
+        story: Story {
+            actions: 0,
+            runs: 0,
+            crashes: 0,
+            blocked: 0,
+            failed_rolls: 0,
+            trace: Vec::new(),
+        },
     };
     bench.world.require_lease();
     bench.tell(seed, tale)?;
@@ -295,7 +304,11 @@ impl Bench {
                     engine = Engine::resume(plan.clone(), settings.clone(), &journal);
                 }
                 End::Over(outcome) => {
-                    self.say(&format!("run ended: {outcome:?} {:?}", engine.recap()));
+                    let recap = engine.recap();
+                    self.say(&format!("run ended: {outcome:?} {recap:?}"));
+                    let rolls = plan.actions.iter().filter(|action| action.kind.rolls());
+                    self.story.failed_rolls +=
+                        rolls.filter(|action| recap.failed.contains(&action.id)).count();
                     return Ok(outcome);
                 }
                 End::Killed => {

@@ -21,6 +21,11 @@ fn the_autoscaler_is_kept_from_the_nodes_of_a_roll() {
 }
 
 #[test]
+fn nodes_with_dead_kubelets_are_terminated() {
+    all_end_well(Tale::DeadKubelets, SEEDS_OF_OTHERS);
+}
+
+#[test]
 fn every_story_of_nodes_that_people_replace_ends_well() {
     all_end_well(Tale::OnDelete, SEEDS_OF_OTHERS);
 }

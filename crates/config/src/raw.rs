@@ -20,6 +20,8 @@ pub(crate) const STATE_PATH: &str = "state";
 /// Default of `drain-timeout` and of `node-ready-timeout`: long enough for a pod with a
 /// termination grace period of ten minutes, and for a slow image.
 pub(crate) const NODE_TIMEOUT: &str = "15m";
+/// Default of `unreachable-timeout`.
+pub(crate) const UNREACHABLE_TIMEOUT: &str = "10m";
 /// Default of `node-interval`.
 pub(crate) const NODE_INTERVAL: &str = "0s";
 /// Default of an image's `owner`.
@@ -589,6 +591,9 @@ pub(crate) struct ControlPlaneTable {
     /// How long a new instance may take to be ready, its etcd member included.
     #[schemars(extend("default" = NODE_TIMEOUT))]
     pub(crate) node_ready_timeout: Option<Text<Period>>,
+    /// How long the kubelet of an instance may not answer before it is terminated without a drain.
+    #[schemars(extend("default" = UNREACHABLE_TIMEOUT))]
+    pub(crate) unreachable_timeout: Option<Text<Period>>,
 }
 
 /// How etcd's members live.
@@ -637,6 +642,10 @@ pub(crate) struct PoolTable {
     /// How long to wait after a node before the next.
     #[schemars(extend("default" = NODE_INTERVAL))]
     pub(crate) node_interval: Option<Text<Period>>,
+    /// How long the kubelet of a node may not answer before a roll terminates the node without a
+    /// drain.
+    #[schemars(extend("default" = UNREACHABLE_TIMEOUT))]
+    pub(crate) unreachable_timeout: Option<Text<Period>>,
 }
 
 /// Who replaces a pool's nodes.

@@ -128,6 +128,8 @@ impl Memory {
             }
             Progress::Healing { why } => {
                 self.waits.clear();
+                // A move that is broken off says nothing of where the group can launch.
+                self.moved.clear();
                 self.healing = Some((why.clone(), at));
             }
         }

@@ -34,6 +34,7 @@ enum Changes {
     Instance(InstanceId),
     Cordon(NodeName),
     ScaleDown(NodeName),
+    OutOfService(NodeName),
     Pod(String),
 }
 
@@ -67,6 +68,9 @@ impl Changes {
                 NodeOp::Evict { pod } => Self::Pod(pod.uid.clone()),
                 NodeOp::DisableScaleDown { .. } | NodeOp::EnableScaleDown => {
                     Self::ScaleDown(node.clone())
+                }
+                NodeOp::TaintOutOfService { .. } | NodeOp::RemoveOutOfService => {
+                    Self::OutOfService(node.clone())
                 }
             },
             Op::Addon { .. } | Op::HoldLease { .. } | Op::ReleaseLease { .. } => return None,
@@ -140,14 +144,25 @@ fn shows(state: &ClusterState, op: &Op) -> bool {
         Op::Node { op: NodeOp::Evict { pod: key }, .. } => {
             !state.pods.iter().any(|pod| pod.uid == key.uid && !pod.terminating)
         }
-        Op::Node { node, op: op @ (NodeOp::DisableScaleDown { .. } | NodeOp::EnableScaleDown) } => {
-            let marked = matches!(op, NodeOp::DisableScaleDown { .. });
-            state.nodes.get(node).is_none_or(|node| {
-                node.annotations.contains_key(NodeOp::SCALE_DOWN_DISABLED_BY) == marked
-            })
+        Op::Node { node, op: NodeOp::DisableScaleDown { .. } } => {
+            annotated(state, node, NodeOp::SCALE_DOWN_DISABLED_BY, true)
+        }
+        Op::Node { node, op: NodeOp::EnableScaleDown } => {
+            annotated(state, node, NodeOp::SCALE_DOWN_DISABLED_BY, false)
+        }
+        Op::Node { node, op: NodeOp::TaintOutOfService { .. } } => {
+            annotated(state, node, NodeOp::OUT_OF_SERVICE_BY, true)
+        }
+        Op::Node { node, op: NodeOp::RemoveOutOfService } => {
+            annotated(state, node, NodeOp::OUT_OF_SERVICE_BY, false)
         }
         Op::Addon { .. } | Op::HoldLease { .. } | Op::ReleaseLease { .. } => true,
     }
+}
+
+/// Returns whether a node has an annotation, or has it not, as `wanted`; `true` if it is not there.
+fn annotated(state: &ClusterState, node: &NodeName, key: &str, wanted: bool) -> bool {
+    state.nodes.get(node).is_none_or(|node| node.annotations.contains_key(key) == wanted)
 }
 
 fn shows_on_group(group: &GroupState, op: &GroupOp) -> bool {
@@ -234,6 +249,11 @@ mod tests {
         node.annotations.insert(NodeOp::SCALE_DOWN_DISABLED_BY.to_owned(), "run-1".to_owned());
     }
 
+    fn taint(state: &mut ClusterState) {
+        let node = state.nodes.get_mut(&node(1)).unwrap();
+        node.annotations.insert(NodeOp::OUT_OF_SERVICE_BY.to_owned(), "run-1".to_owned());
+    }
+
     /// Each call with what a look shows before it, and what after it.
     fn calls() -> Vec<(Op, Change, Change)> {
         let on_group = |op| Op::Group { group: group(), op };
@@ -295,6 +315,8 @@ mod tests {
             (on_node(NodeOp::Uncordon), cordon, nothing),
             (on_node(NodeOp::DisableScaleDown { run: "run-1".parse().unwrap() }), nothing, mark),
             (on_node(NodeOp::EnableScaleDown), mark, nothing),
+            (on_node(NodeOp::TaintOutOfService { run: "run-1".parse().unwrap() }), nothing, taint),
+            (on_node(NodeOp::RemoveOutOfService), taint, nothing),
             (
                 on_node(NodeOp::Evict { pod: key }),
                 |s| s.pods.push(pod()),

@@ -15,6 +15,7 @@ mod next;
 mod settings;
 #[cfg(test)]
 mod tests;
+mod unreachable;
 mod zones;
 
 pub(crate) use settings::point_at;
@@ -54,8 +55,14 @@ pub(crate) fn decide(
         ActionKind::TidyUp { pool, .. } => (&NONE, None, pool.is_none()),
         _ => return Decision::fail("this action replaces no instances", Vec::new()),
     };
-    let Bounds::Rolling { surge, unavailable, drain_timeout, node_ready_timeout, node_interval } =
-        action.bounds
+    let Bounds::Rolling {
+        surge,
+        unavailable,
+        drain_timeout,
+        node_ready_timeout,
+        node_interval,
+        unreachable_timeout,
+    } = action.bounds
     else {
         return Decision::fail("the action has no bounds", Vec::new());
     };
@@ -82,6 +89,7 @@ pub(crate) fn decide(
         drain_timeout,
         node_ready_timeout,
         node_interval,
+        unreachable_timeout,
     };
     roll.decide(memory)
 }
@@ -102,6 +110,7 @@ struct Roll<'a> {
     drain_timeout: Period,
     node_ready_timeout: Period,
     node_interval: Period,
+    unreachable_timeout: Period,
 }
 
 /// The tag that refit has put on the group.
@@ -198,14 +207,15 @@ impl Roll<'_> {
         runs_other || serves_other
     }
 
-    /// The instances that are still to be replaced.
+    /// Returns the instances that are still to be replaced: those that are not yet what the action
+    /// leaves, and those whose kubelet does not answer any more.
     fn old(&self) -> Vec<(&GroupName, &InstanceState)> {
         if self.to.is_none() {
             return Vec::new();
         }
         self.instances()
             .filter(|(_, instance)| instance.lifecycle != Lifecycle::Terminating)
-            .filter(|(group, instance)| self.is_old(group, instance))
+            .filter(|(group, instance)| self.is_old(group, instance) || self.is_lost(instance))
             .collect()
     }
 

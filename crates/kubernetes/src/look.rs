@@ -116,6 +116,7 @@ impl RawNode {
             kubelet,
             kube_proxy: KubeProxy::None,
             ready: is_true(&status.conditions, "Ready"),
+            unreachable_since: unreachable_since(&status.conditions),
             unschedulable: spec.unschedulable,
             control_plane: CONTROL_PLANE.iter().any(|label| metadata.labels.contains_key(*label)),
             taints: spec
@@ -129,6 +130,14 @@ impl RawNode {
             annotations: annotations.map(|(key, value)| (key.clone(), value.clone())).collect(),
         })
     }
+}
+
+/// Returns since when the kubelet has not answered. The node controller then sets the condition
+/// Ready to Unknown
+/// ([docs](https://kubernetes.io/docs/reference/node/node-status/#condition)).
+fn unreachable_since(conditions: &[Condition]) -> Option<Timestamp> {
+    let ready = conditions.iter().find(|condition| condition.r#type == "Ready")?;
+    ready.since.filter(|_| ready.status == "Unknown")
 }
 
 /// The instance of a provider id such as `aws:///eu-west-1a/i-0123456789abcdef0`.

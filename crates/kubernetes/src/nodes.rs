@@ -35,13 +35,14 @@ struct Labels {
 
 impl Kubernetes {
     pub(crate) async fn node_op(&self, node: &NodeName, op: &NodeOp) -> Result<(), ProviderError> {
+        let what = Op::Node { node: node.clone(), op: op.clone() }.to_string();
         match op {
             NodeOp::Cordon { run } => {
                 let patch = json!({
                     "metadata": { "annotations": { RollTag::CORDONED: run.as_str() } },
                     "spec": { "unschedulable": true },
                 });
-                if self.patch_node(&format!("cordon {node}"), node, &patch).await?.is_none() {
+                if self.patch_node(&what, node, &patch).await?.is_none() {
                     let text = format!("cordon {node}: there is no such node any more");
                     return Err(ProviderError::new(ErrorClass::Conflict, text));
                 }
@@ -52,7 +53,7 @@ impl Kubernetes {
                     "metadata": { "annotations": { RollTag::CORDONED: null } },
                     "spec": { "unschedulable": null },
                 });
-                self.patch_node(&format!("uncordon {node}"), node, &patch).await?;
+                self.patch_node(&what, node, &patch).await?;
                 Ok(())
             }
             NodeOp::Evict { pod } => self.evict(pod).await,
@@ -61,12 +62,27 @@ impl Kubernetes {
                     NodeOp::SCALE_DOWN_DISABLED: "true",
                     NodeOp::SCALE_DOWN_DISABLED_BY: run.as_str(),
                 } } });
-                self.patch_node(
-                    &Op::Node { node: node.clone(), op: op.clone() }.to_string(),
-                    node,
-                    &patch,
-                )
-                .await?;
+                self.patch_node(&what, node, &patch).await?;
+                Ok(())
+            }
+            NodeOp::TaintOutOfService { run } => {
+                let patch = json!({
+                    "metadata": { "annotations": { NodeOp::OUT_OF_SERVICE_BY: run.as_str() } },
+                    "spec": { "taints": [{
+                        "key": NodeOp::OUT_OF_SERVICE,
+                        "value": "nodeshutdown",
+                        "effect": "NoExecute",
+                    }] },
+                });
+                self.patch_node(&what, node, &patch).await?;
+                Ok(())
+            }
+            NodeOp::RemoveOutOfService => {
+                let patch = json!({
+                    "metadata": { "annotations": { NodeOp::OUT_OF_SERVICE_BY: null } },
+                    "spec": { "taints": [{ "$patch": "delete", "key": NodeOp::OUT_OF_SERVICE }] },
+                });
+                self.patch_node(&what, node, &patch).await?;
                 Ok(())
             }
             NodeOp::EnableScaleDown => {
@@ -74,12 +90,7 @@ impl Kubernetes {
                     NodeOp::SCALE_DOWN_DISABLED: null,
                     NodeOp::SCALE_DOWN_DISABLED_BY: null,
                 } } });
-                self.patch_node(
-                    &Op::Node { node: node.clone(), op: op.clone() }.to_string(),
-                    node,
-                    &patch,
-                )
-                .await?;
+                self.patch_node(&what, node, &patch).await?;
                 Ok(())
             }
         }
@@ -92,7 +103,8 @@ impl Kubernetes {
         patch: &Value,
     ) -> Result<Option<Value>, ProviderError> {
         let path = format!("/api/v1/nodes/{node}?fieldManager={MANAGER}");
-        self.api.write(what, Method::PATCH, &path, Some((Body::Merge, patch))).await
+        // Taints are merged by key, so that those of others stay.
+        self.api.write(what, Method::PATCH, &path, Some((Body::Strategic, patch))).await
     }
 
     /// Through the eviction API, of the pod with this UID only: another pod of that name is

@@ -2,7 +2,9 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use refit_model::{BudgetState, PodOwner, PodState, WorkloadRef, WorkloadState, ZonalVolume, Zone};
+use refit_model::{
+    BudgetState, PodOwner, PodState, Timestamp, WorkloadRef, WorkloadState, ZonalVolume, Zone,
+};
 use serde::Deserialize;
 
 /// The label that a Deployment puts on its ReplicaSets and their pods.
@@ -39,6 +41,8 @@ pub(crate) struct OwnerReference {
 pub(crate) struct Condition {
     pub(crate) r#type: String,
     pub(crate) status: String,
+    #[serde(default, rename = "lastTransitionTime")]
+    pub(crate) since: Option<Timestamp>,
 }
 
 /// Whether the condition of that type is true.

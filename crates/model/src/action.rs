@@ -318,7 +318,16 @@ pub enum Bounds {
         node_ready_timeout: Period,
         /// How long to wait after a node before the next.
         node_interval: Period,
+        /// How long the kubelet of a node may not answer before the node is terminated without a
+        /// drain.
+        #[serde(default = "default_unreachable_timeout")]
+        unreachable_timeout: Period,
     },
+}
+
+/// Returns the bound of plans that were made before there was one.
+fn default_unreachable_timeout() -> Period {
+    Period::minutes(10)
 }
 
 /// Whether an action can be undone.

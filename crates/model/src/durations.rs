@@ -293,6 +293,7 @@ mod tests {
             unavailable: 0,
             drain_timeout: Period::minutes(10),
             node_ready_timeout: Period::minutes(10),
+            unreachable_timeout: Period::minutes(10),
             node_interval: if kind.rolls() { PAUSE } else { Period::ZERO },
         };
         Action {

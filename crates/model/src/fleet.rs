@@ -283,6 +283,9 @@ pub struct ControlPlane {
     pub drain_timeout: Period,
     /// How long one replacement may take to be Ready, its etcd member included.
     pub node_ready_timeout: Period,
+    /// How long the kubelet of an instance may not answer before the instance is terminated
+    /// without a drain.
+    pub unreachable_timeout: Period,
 }
 
 /// A node pool.
@@ -306,6 +309,8 @@ pub struct NodePool {
     pub drain_timeout: Period,
     /// How long a new node may take to be Ready.
     pub node_ready_timeout: Period,
+    /// How long the kubelet of a node may not answer before the node is terminated without a drain.
+    pub unreachable_timeout: Period,
     /// How long to wait after a node before the next.
     pub node_interval: Period,
 }

@@ -198,12 +198,25 @@ pub enum NodeOp {
     },
     /// Lets the cluster-autoscaler remove it again.
     EnableScaleDown,
+    /// Taints it as out of service, so that its pods are deleted and its volumes detached though
+    /// its kubelet does not answer
+    /// ([docs](https://kubernetes.io/docs/concepts/cluster-administration/node-shutdown/#non-graceful-node-shutdown)).
+    TaintOutOfService {
+        /// The run.
+        run: RunId,
+    },
+    /// Removes that taint.
+    RemoveOutOfService,
 }
 
 impl NodeOp {
     /// The annotation with which the cluster-autoscaler leaves a node alone
     /// ([FAQ](https://github.com/kubernetes/autoscaler/blob/master/cluster-autoscaler/FAQ.md#how-can-i-prevent-cluster-autoscaler-from-scaling-down-a-particular-node)).
     pub const SCALE_DOWN_DISABLED: &str = "cluster-autoscaler.kubernetes.io/scale-down-disabled";
+    /// The key of the taint of a node that is out of service.
+    pub const OUT_OF_SERVICE: &str = "node.kubernetes.io/out-of-service";
+    /// The annotation of a node that refit has tainted as out of service: the run.
+    pub const OUT_OF_SERVICE_BY: &str = "refit.dev/out-of-service-by";
     /// The annotation of a node on which refit has set [`Self::SCALE_DOWN_DISABLED`]: the run.
     pub const SCALE_DOWN_DISABLED_BY: &str = "refit.dev/scale-down-disabled-by";
 }
@@ -297,6 +310,10 @@ impl fmt::Display for Op {
                 }
                 NodeOp::EnableScaleDown => {
                     write!(f, "let the cluster-autoscaler remove {node} again")
+                }
+                NodeOp::TaintOutOfService { .. } => write!(f, "taint {node} as out of service"),
+                NodeOp::RemoveOutOfService => {
+                    write!(f, "remove the out-of-service taint of {node}")
                 }
             },
             Self::Addon { addon, op } => match op {

@@ -298,6 +298,10 @@ pub struct NodeState {
     pub kube_proxy: KubeProxy,
     /// Its condition Ready.
     pub ready: bool,
+    /// Since when its kubelet has not answered the control plane: its condition Ready is Unknown.
+    /// `None` if it answers.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub unreachable_since: Option<Timestamp>,
     /// Whether it is cordoned.
     pub unschedulable: bool,
     /// Whether it is an instance of the control plane.

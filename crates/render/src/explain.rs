@@ -179,6 +179,7 @@ fn bounds(action: &Action) -> String {
             drain_timeout,
             node_ready_timeout,
             node_interval,
+            unreachable_timeout: _,
         } => {
             let pause = match node_interval.as_secs() {
                 0 => String::new(),

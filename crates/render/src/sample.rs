@@ -103,6 +103,7 @@ pub(crate) fn action(cluster: &str, kind: ActionKind) -> Action {
                 unavailable: 0,
                 drain_timeout: Period::minutes(15),
                 node_ready_timeout: Period::minutes(15),
+                unreachable_timeout: Period::minutes(10),
                 node_interval: Period::ZERO,
             },
             Period::minutes(*nodes),

@@ -172,6 +172,9 @@ pub(crate) struct Node {
     #[serde(default)]
     pub(crate) ready_since: Option<Timestamp>,
     pub(crate) unready_since: Option<Timestamp>,
+    /// Since when its kubelet is dead, though its machine runs. `None` if it is not.
+    #[serde(default)]
+    pub(crate) kubelet_dead_since: Option<Timestamp>,
     pub(crate) unschedulable: bool,
     /// Whether somebody had cordoned it before refit did.
     pub(crate) cordoned_by_hand: bool,
@@ -326,6 +329,8 @@ impl ClusterWorld {
             Event::Schedule => self.schedule(),
             Event::PodReady(pod) => self.pod_ready(pod),
             Event::PodGone(pod) => self.pod_gone(pod),
+            Event::TaintEviction(node) => self.taint_eviction(&node),
+            Event::KubeletBack(node) => self.kubelet_back(&node),
             Event::Meddle(what) => self.meddle(what),
         }
     }

@@ -33,6 +33,8 @@ pub enum Edit {
     },
     /// The machine fails; its group will notice.
     KillInstance(InstanceId),
+    /// The kubelet of a node dies, and its machine goes on.
+    KillKubelet(NodeName),
     /// Another number of instances.
     SetDesired {
         /// The group.
@@ -176,6 +178,10 @@ impl ClusterWorld {
                 self.node_gone(&node);
             }
             Edit::AddNode { node, kubelet } => self.add_stray_node(&node, kubelet),
+            Edit::KillKubelet(name) => {
+                self.node_mut(&name)?;
+                self.kill_kubelet(&name);
+            }
             Edit::KillInstance(id) => {
                 let missing = self.missing(format!("instance {id}"));
                 let group = self.instances.get(&id).ok_or(missing)?.group.clone();
@@ -266,6 +272,7 @@ impl ClusterWorld {
             ready: false,
             ready_since: None,
             unready_since: Some(self.now),
+            kubelet_dead_since: None,
             unschedulable: false,
             cordoned_by_hand: false,
             control_plane: false,
@@ -380,6 +387,7 @@ impl ClusterWorld {
                 .groups
                 .get(&group)
                 .map(|found| Edit::SetDesired { desired: found.desired + 1, group: group.clone() }),
+            Meddling::KillKubelet => node.map(Edit::KillKubelet),
             Meddling::ScaleDown => None,
         };
         if let Some(edit) = edit {

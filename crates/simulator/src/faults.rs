@@ -54,6 +54,9 @@ pub struct Faults {
     /// Calls after which the cluster-autoscaler looks for an empty node and removes it.
     #[serde(default)]
     pub autoscaler: u32,
+    /// Calls after which the kubelet of a node dies, and its machine goes on.
+    #[serde(default)]
+    pub dead_kubelets: u32,
 }
 
 impl Faults {
@@ -92,6 +95,7 @@ impl Faults {
         faults.partial_looks = seldom(100);
         faults.stale_looks = seldom(300);
         faults.autoscaler = seldom(60);
+        faults.dead_kubelets = seldom(15);
         faults
     }
 
@@ -187,8 +191,15 @@ impl ClusterWorld {
 
     /// After a call, now and then, somebody else does something too.
     pub(crate) fn meddle_after_call(&mut self) {
-        let Faults { killed_instances, operator_cordons, operator_scales, autoscaler, .. } =
-            self.faults;
+        let Faults {
+            killed_instances,
+            operator_cordons,
+            operator_scales,
+            autoscaler,
+            dead_kubelets,
+            ..
+        } = self.faults;
+        let operators = killed_instances + operator_cordons + operator_scales;
         let (roll, after) = self.dice.draw(Concern::Meddling, |rng| {
             (rng.u32(0..1000), rng.u32(MEDDLING_AFTER.0..=MEDDLING_AFTER.1))
         });
@@ -196,10 +207,12 @@ impl ClusterWorld {
             Meddling::KillInstance
         } else if roll < killed_instances + operator_cordons {
             Meddling::Cordon
-        } else if roll < killed_instances + operator_cordons + operator_scales {
+        } else if roll < operators {
             Meddling::RaiseDesired
-        } else if roll < killed_instances + operator_cordons + operator_scales + autoscaler {
+        } else if roll < operators + autoscaler {
             Meddling::ScaleDown
+        } else if roll < operators + autoscaler + dead_kubelets {
+            Meddling::KillKubelet
         } else {
             return;
         };

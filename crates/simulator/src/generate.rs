@@ -231,6 +231,7 @@ impl Generator {
             local_api: !(self.one_in(12)),
             drain_timeout: Period::minutes(10),
             node_ready_timeout: Period::minutes(15),
+            unreachable_timeout: Period::minutes(10),
         }
     }
 
@@ -269,6 +270,7 @@ impl Generator {
             drain_timeout: Period::minutes(self.rng.u32(5..=15)),
             node_ready_timeout: Period::minutes(self.rng.u32(8..=15)),
             node_interval: Period::seconds(self.rng.u32(0..=60)),
+            unreachable_timeout: Period::minutes(6),
         }
     }
 

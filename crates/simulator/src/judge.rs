@@ -21,6 +21,9 @@ use crate::queue::seconds_between;
 /// How old something must be, in seconds, before refit had to know it: a look, a call that is
 /// tried again, and a little.
 const GRACE: u64 = 30;
+/// How long, in seconds, the kubelet of a node must not have answered before its pods count for
+/// nothing. Every simulated pool declares more.
+const UNREACHABLE: u64 = 300;
 
 /// Something that must never happen.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -190,7 +193,9 @@ impl ClusterWorld {
 
     /// Whether an instance went down a moment ago, and not because of refit.
     fn was_lost_lately(&self, instance: &Instance) -> bool {
-        let lost = instance.dead || instance.ended_by.is_some();
+        let node = instance.node.as_ref().and_then(|name| self.nodes.get(name));
+        let silent = node.is_some_and(|node| node.kubelet_dead_since.is_some());
+        let lost = instance.dead || instance.ended_by.is_some() || silent;
         let recent =
             instance.down_since.is_some_and(|since| seconds_between(since, self.now) < GRACE);
         lost && recent && instance.ended_by != Some(Who::Refit)
@@ -544,6 +549,13 @@ impl ClusterWorld {
         if instance.dead {
             return; // Nothing that runs there can be asked any more.
         }
+        let node = instance.node.as_ref().and_then(|name| self.nodes.get(name));
+        if node
+            .and_then(|node| node.unreachable_since(self.now))
+            .is_some_and(|since| seconds_between(since, self.now) >= UNREACHABLE)
+        {
+            return; // Nothing on it would ever end.
+        }
         let mut broken: Vec<String> = Vec::new();
         if let Some(target) = instance.target.filter(|_| instance.api_up)
             && target != TargetHealth::Unused
@@ -574,6 +586,18 @@ impl ClusterWorld {
             }
         }
         for text in broken {
+            self.violate(Rule::Undrained, text);
+        }
+    }
+
+    /// A node is tainted as out of service, which deletes its pods and detaches its volumes.
+    pub(crate) fn judge_out_of_service(&mut self, name: &NodeName) {
+        let Some(node) = self.nodes.get(name) else { return };
+        let long = node
+            .unreachable_since(self.now)
+            .is_some_and(|since| seconds_between(since, self.now) >= UNREACHABLE);
+        if !long {
+            let text = format!("{name} is tainted as out of service, and its kubelet may answer");
             self.violate(Rule::Undrained, text);
         }
     }

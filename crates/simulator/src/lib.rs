@@ -21,6 +21,7 @@ mod faults;
 mod generate;
 mod groups;
 mod judge;
+mod kubelets;
 mod look;
 mod nodes;
 mod ops;

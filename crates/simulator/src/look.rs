@@ -133,7 +133,10 @@ impl ClusterWorld {
         match look.scope {
             Scope::Identity | Scope::Addon(_) | Scope::Objects { .. } => return,
             Scope::ControlPlane | Scope::Pool(_) => {
-                state.nodes.retain(|_, node| node.instance.as_ref().is_some_and(is_launched));
+                state.nodes.retain(|_, node| {
+                    node.instance.as_ref().is_some_and(is_launched)
+                        || node.unreachable_since.is_some()
+                });
                 let nodes = &state.nodes;
                 state.pods.retain(|pod| pod.node.as_ref().is_none_or(|n| nodes.contains_key(n)));
             }
@@ -170,7 +173,9 @@ impl ClusterWorld {
         for (name, node) in &self.nodes {
             let instance = node.instance.as_ref().and_then(|id| self.instances.get(id));
             let group = instance.map(|instance| &instance.group);
-            if only.is_some() && !group.is_some_and(|group| shown.contains(group)) {
+            // What cannot be ready elsewhere is shown as well: workloads count for the whole cluster.
+            let silent = node.unreachable_since(self.now).is_some();
+            if only.is_some() && !silent && !group.is_some_and(|group| shown.contains(group)) {
                 continue;
             }
             let is_declared = group.is_some_and(|group| declared.contains(group));
@@ -232,6 +237,7 @@ impl ClusterWorld {
             kubelet: node.kubelet.clone(),
             kube_proxy: self.kube_proxy(node),
             ready: node.ready,
+            unreachable_since: node.unreachable_since(self.now),
             unschedulable: node.unschedulable,
             control_plane: node.control_plane,
             taints: BTreeSet::new(),

@@ -73,6 +73,7 @@ impl ClusterWorld {
             ready: false,
             ready_since: None,
             unready_since: Some(self.now),
+            kubelet_dead_since: None,
             unschedulable: false,
             cordoned_by_hand: false,
             control_plane: instance.control_plane,

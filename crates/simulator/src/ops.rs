@@ -301,6 +301,19 @@ impl ClusterWorld {
                 annotations.insert(NodeOp::SCALE_DOWN_DISABLED_BY.to_owned(), run.to_string());
                 Ok(())
             }
+            NodeOp::TaintOutOfService { run } => {
+                let Some(node) = self.nodes.get_mut(name) else { return Ok(()) };
+                let key = NodeOp::OUT_OF_SERVICE_BY.to_owned();
+                node.annotations.insert(key, run.to_string());
+                self.judge_out_of_service(name);
+                self.out_of_service(name);
+                Ok(())
+            }
+            NodeOp::RemoveOutOfService => {
+                let Some(node) = self.nodes.get_mut(name) else { return Ok(()) };
+                node.annotations.remove(NodeOp::OUT_OF_SERVICE_BY);
+                Ok(())
+            }
             NodeOp::EnableScaleDown => {
                 let Some(node) = self.nodes.get_mut(name) else { return Ok(()) };
                 node.annotations.remove(NodeOp::SCALE_DOWN_DISABLED);

@@ -411,6 +411,15 @@ impl ClusterWorld {
     }
 
     pub(crate) fn pod_gone(&mut self, id: u64) {
+        // A dead kubelet ends nothing.
+        let node = self.pods.get(&id).and_then(|pod| pod.node.as_ref());
+        if let Some(node) = node.and_then(|name| self.nodes.get(name)).filter(|n| !n.ends_pods())
+            && let Some(instance) = node.instance.as_ref().and_then(|i| self.instances.get_mut(i))
+            && !instance.dead
+        {
+            instance.held_back.push(Event::PodGone(id));
+            return;
+        }
         if let Some(owner) = self.remove_pod(id) {
             self.reconcile(&owner);
         }

@@ -40,6 +40,10 @@ pub(crate) enum Event {
     PodReady(u64),
     /// A pod is gone.
     PodGone(u64),
+    /// The pods of a node whose kubelet does not answer are deleted.
+    TaintEviction(NodeName),
+    /// The kubelet of a node answers again.
+    KubeletBack(NodeName),
     /// Somebody, or something, gets in between.
     Meddle(Meddling),
 }
@@ -55,6 +59,8 @@ impl Event {
                 | Self::Schedule
                 | Self::PodReady(_)
                 | Self::PodGone(_)
+                | Self::TaintEviction(_)
+                | Self::KubeletBack(_)
         )
     }
 }
@@ -71,6 +77,8 @@ pub(crate) enum Meddling {
     KillInstance,
     /// The cluster-autoscaler removes an empty node.
     ScaleDown,
+    /// The kubelet of a node dies, and its machine goes on.
+    KillKubelet,
 }
 
 /// Events by time. Those of the same time happen in the order in which they were decided.

@@ -23,15 +23,20 @@ pub enum Tale {
     Ahead,
     /// The cluster-autoscaler removes nodes that are empty, and nothing else goes wrong.
     Autoscaler,
+    /// Kubelets die while their machines run, and nothing else goes wrong.
+    DeadKubelets,
 }
 
 /// Calls of a thousand after which the autoscaler looks for an empty node.
 const AUTOSCALER: u32 = 300;
 
+/// Calls of a thousand after which a kubelet dies.
+const DEAD_KUBELETS: u32 = 40;
+
 impl Tale {
     /// All of them.
-    pub const ALL: [Self; 5] =
-        [Self::Up, Self::OnDelete, Self::Back, Self::Ahead, Self::Autoscaler];
+    pub const ALL: [Self; 6] =
+        [Self::Up, Self::OnDelete, Self::Back, Self::Ahead, Self::Autoscaler, Self::DeadKubelets];
 
     /// As it is called on the command line.
     pub fn name(self) -> &'static str {
@@ -41,6 +46,7 @@ impl Tale {
             Self::Back => "back",
             Self::Ahead => "ahead",
             Self::Autoscaler => "autoscaler",
+            Self::DeadKubelets => "dead-kubelets",
         }
     }
 }
@@ -80,12 +86,24 @@ impl Bench {
                 self.converge(Some(seed)).map(drop)
             }
             Tale::Autoscaler => {
-                self.trouble = Trouble { faults: true, ..Trouble::NONE };
-                self.meddled = true;
-                self.world.set_faults(&Faults { autoscaler: AUTOSCALER, ..Faults::none() });
-                self.converge(None).map(drop)
+                self.converge_with(&Faults { autoscaler: AUTOSCALER, ..Faults::none() })
+            }
+            Tale::DeadKubelets => {
+                self.converge_with(&Faults { dead_kubelets: DEAD_KUBELETS, ..Faults::none() })?;
+                match self.story.failed_rolls {
+                    0 => Ok(()),
+                    n => Err(format!("{n} rolls failed, and only kubelets were dead")),
+                }
             }
         }
+    }
+
+    /// Brings the fleet to what its files say while only these faults happen.
+    fn converge_with(&mut self, faults: &Faults) -> Result<(), String> {
+        self.trouble = Trouble { faults: true, ..Trouble::NONE };
+        self.meddled = true;
+        self.world.set_faults(faults);
+        self.converge(None).map(drop)
     }
 
     /// People point groups at the version that the files say, and replace the nodes of some.

@@ -15,7 +15,8 @@ use crate::diagnostic::{Diagnostic, known, quoted};
 use crate::load::{Kind, Sited};
 use crate::raw::{
     ClusterTable, Etcd, IMAGE_OWNER, ImageTable, Images, MAX_PARALLEL_POOLS, MAX_SURGE,
-    MAX_UNAVAILABLE, NODE_INTERVAL, NODE_TIMEOUT, PoolTable, ProviderKind, Update,
+    MAX_UNAVAILABLE, NODE_INTERVAL, NODE_TIMEOUT, PoolTable, ProviderKind, UNREACHABLE_TIMEOUT,
+    Update,
 };
 use crate::text::{At, Quantity, Text};
 
@@ -295,6 +296,8 @@ impl Resolver<'_> {
         let image = self.image(file, &written.image);
         let drain_timeout = self.period(file, written.drain_timeout.as_ref(), NODE_TIMEOUT);
         let ready = self.period(file, written.node_ready_timeout.as_ref(), NODE_TIMEOUT);
+        let unreachable =
+            self.period(file, written.unreachable_timeout.as_ref(), UNREACHABLE_TIMEOUT);
         Some(ControlPlane {
             groups,
             image: image?,
@@ -305,6 +308,7 @@ impl Resolver<'_> {
             local_api: written.local_api.unwrap_or(true),
             drain_timeout: drain_timeout?,
             node_ready_timeout: ready?,
+            unreachable_timeout: unreachable?,
         })
     }
 
@@ -316,6 +320,7 @@ impl Resolver<'_> {
         let drain_timeout = self.period(file, raw.drain_timeout.as_ref(), NODE_TIMEOUT);
         let ready = self.period(file, raw.node_ready_timeout.as_ref(), NODE_TIMEOUT);
         let interval = self.period(file, raw.node_interval.as_ref(), NODE_INTERVAL);
+        let unreachable = self.period(file, raw.unreachable_timeout.as_ref(), UNREACHABLE_TIMEOUT);
         if surge.is_some_and(IntOrPercent::is_zero)
             && unavailable.is_some_and(IntOrPercent::is_zero)
         {
@@ -347,6 +352,7 @@ impl Resolver<'_> {
             max_unavailable: unavailable?,
             drain_timeout: drain_timeout?,
             node_ready_timeout: ready?,
+            unreachable_timeout: unreachable?,
             node_interval: interval?,
         })
     }
@@ -358,7 +364,9 @@ impl Resolver<'_> {
         }
         let surge = raw.max_surge.as_ref().map(|at| ("max-surge", &at.span));
         let interval = raw.node_interval.as_ref().map(|text| ("node-interval", &text.span));
-        for (key, span) in surge.into_iter().chain(interval) {
+        let unreachable =
+            raw.unreachable_timeout.as_ref().map(|text| ("unreachable-timeout", &text.span));
+        for (key, span) in surge.into_iter().chain(interval).chain(unreachable) {
             let message = format!("`{key}` has no effect on {}", quoted(&raw.name.text));
             let diagnostic = Diagnostic::error(message)
                 .at(file, span, "`update-strategy = \"on-delete\"` rolls nothing")

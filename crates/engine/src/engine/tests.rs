@@ -445,6 +445,13 @@ impl World for Forbidding {
                         node.annotations
                             .insert(NodeOp::SCALE_DOWN_DISABLED.to_owned(), "true".to_owned());
                     }
+                    NodeOp::TaintOutOfService { run } => {
+                        node.annotations
+                            .insert(NodeOp::OUT_OF_SERVICE_BY.to_owned(), run.to_string());
+                    }
+                    NodeOp::RemoveOutOfService => {
+                        node.annotations.remove(NodeOp::OUT_OF_SERVICE_BY);
+                    }
                     NodeOp::EnableScaleDown => {
                         node.annotations.remove(NodeOp::SCALE_DOWN_DISABLED_BY);
                         node.annotations.remove(NodeOp::SCALE_DOWN_DISABLED);

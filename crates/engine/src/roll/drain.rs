@@ -41,7 +41,14 @@ impl Roll<'_> {
         group: &GroupName,
         instance: &InstanceState,
     ) -> Result<Decision, String> {
+        if self.is_lost(instance)
+            && let Some(node) = self.node(&instance.id)
+        {
+            return Ok(self.terminate_lost(memory, current, (group, instance), node));
+        }
+        // A kubelet that has gone silent in the middle gets its time, too.
         let until = after(current.since, self.drain_timeout);
+        let until = self.terminated_at(instance).map_or(until, |at| until.max(at));
         let wait = |what: String| -> Result<Decision, String> {
             if self.now >= until {
                 return Err(format!(
@@ -213,6 +220,7 @@ impl Roll<'_> {
         for state in &self.state.workloads {
             let Some(before) = current.baseline.get(&state.workload) else { continue };
             let wanted = (*before).min(state.replicas);
+            let wanted = wanted.saturating_sub(self.stuck_pods(&state.workload));
             if state.ready < wanted {
                 return Some(format!(
                     "{} to be ready again ({} of {wanted})",

@@ -43,6 +43,9 @@ impl Roll<'_> {
         }
         // The annotation goes last: it is what another process would know the node by.
         if let Some(node) = self.cordoned(instance) {
+            if self.state.nodes[node].annotations.contains_key(NodeOp::OUT_OF_SERVICE_BY) {
+                ops.push(on_node(node, NodeOp::RemoveOutOfService));
+            }
             ops.push(on_node(node, NodeOp::Uncordon));
         }
         ops

@@ -37,6 +37,14 @@ impl Roll<'_> {
                 self.now >= after(since, self.node_ready_timeout)
             }
         });
+        // A node whose kubelet does not answer goes first, and is not drained. Its pods count as
+        // unhealthy against their budgets, so until its time is over no other node is drained.
+        if let Some((_, lost)) = candidates.iter().find(|(_, instance)| self.is_lost(instance)) {
+            return self.choose(lost, Purpose::Replace, &step);
+        }
+        if let Some(decision) = self.wait_for_kubelet(&step) {
+            return decision;
+        }
         let Some((group, first)) = candidates.first() else {
             return self.wait_for_instances(memory, &step);
         };

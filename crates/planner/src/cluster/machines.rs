@@ -63,6 +63,7 @@ impl<'a> ClusterPlanner<'a> {
                 drain_timeout: control_plane.drain_timeout,
                 node_ready_timeout: control_plane.node_ready_timeout,
                 node_interval: Period::ZERO,
+                unreachable_timeout: control_plane.unreachable_timeout,
             },
             timeout: each.times(instances.max(1)),
             estimate: CONTROL_PLANE_ESTIMATE.times(instances.max(1)),
@@ -150,6 +151,7 @@ impl<'a> ClusterPlanner<'a> {
                 drain_timeout: pool.drain_timeout,
                 node_ready_timeout: pool.node_ready_timeout,
                 node_interval: pool.node_interval,
+                unreachable_timeout: pool.unreachable_timeout,
             },
             timeout: each.times(nodes.max(1)),
             // Nodes are drained one after the other; surge only hides how long one takes to boot.

@@ -4,8 +4,8 @@ use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use refit_model::{
-    Action, ActionKind, Actions, Because, Bounds, Edge, GroupName, NodePool, Period, PoolName,
-    Reversibility, StateGuard, Why,
+    Action, ActionKind, Actions, Because, Bounds, ControlPlane, Edge, GroupName, NodePool, Period,
+    PoolName, Reversibility, StateGuard, Why,
 };
 
 use super::ClusterPlanner;
@@ -29,10 +29,12 @@ impl ClusterPlanner<'_> {
             return tidying;
         }
         let control_plane = &self.cluster.control_plane;
-        let (drain, ready) = (control_plane.drain_timeout, control_plane.node_ready_timeout);
-        tidying.actions.extend(self.tidy_up(None, &control_plane.groups, (0, 1), drain, ready));
+        let ControlPlane { drain_timeout, node_ready_timeout, unreachable_timeout, .. } =
+            *control_plane;
+        let timeouts = (drain_timeout, node_ready_timeout, unreachable_timeout);
+        tidying.actions.extend(self.tidy_up(None, &control_plane.groups, (0, 1), timeouts));
         for pool in &self.cluster.pools {
-            let NodePool { drain_timeout, node_ready_timeout, .. } = *pool;
+            let NodePool { drain_timeout, node_ready_timeout, unreachable_timeout, .. } = *pool;
             let nodes = u32::try_from(self.nodes_of(pool).len()).unwrap_or(u32::MAX);
             // One node more, if any: only to move a node between the zones of its group.
             let surge = pool.max_surge.of_rounded_up(nodes).min(1);
@@ -41,8 +43,7 @@ impl ClusterPlanner<'_> {
                 Some(&pool.name),
                 &pool.groups,
                 (surge, unavailable),
-                drain_timeout,
-                node_ready_timeout,
+                (drain_timeout, node_ready_timeout, unreachable_timeout),
             ));
         }
         let because = Arc::new(Because::OneAtATime);
@@ -59,8 +60,7 @@ impl ClusterPlanner<'_> {
         pool: Option<&PoolName>,
         groups: &[GroupName],
         (surge, unavailable): (u32, u32),
-        drain_timeout: Period,
-        node_ready_timeout: Period,
+        (drain_timeout, node_ready_timeout, unreachable_timeout): (Period, Period, Period),
     ) -> Option<Box<Action>> {
         if !self.left_behind(groups) {
             return None;
@@ -87,6 +87,7 @@ impl ClusterPlanner<'_> {
                 drain_timeout,
                 node_ready_timeout,
                 node_interval: Period::ZERO,
+                unreachable_timeout,
             },
             timeout: each.times(most),
             estimate: ESTIMATE,

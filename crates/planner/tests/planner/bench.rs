@@ -104,6 +104,7 @@ fn cluster(name: &str, start: &str, goal: &str) -> Cluster {
             local_api: true,
             drain_timeout: Period::minutes(10),
             node_ready_timeout: Period::minutes(15),
+            unreachable_timeout: Period::minutes(10),
         },
         pools: vec![pool(name, "general"), pool(name, "batch")],
         at: at(&format!("clusters/{name}.toml")),
@@ -121,6 +122,7 @@ fn pool(cluster: &str, name: &str) -> NodePool {
         max_unavailable: IntOrPercent::Int(0),
         drain_timeout: Period::minutes(10),
         node_ready_timeout: Period::minutes(10),
+        unreachable_timeout: Period::minutes(10),
         node_interval: Period::seconds(30),
     }
 }

@@ -213,6 +213,7 @@ impl Bench {
                 local_api: true,
                 drain_timeout: Period::minutes(10),
                 node_ready_timeout: Period::minutes(10),
+                unreachable_timeout: Period::minutes(10),
             },
             pools: vec![NodePool {
                 name: "general".parse().unwrap(),
@@ -224,6 +225,7 @@ impl Bench {
                 max_unavailable: IntOrPercent::Int(0),
                 drain_timeout: Period::minutes(10),
                 node_ready_timeout: Period::minutes(10),
+                unreachable_timeout: Period::minutes(10),
                 node_interval: Period::ZERO,
             }],
             at,
