@@ -156,7 +156,8 @@ pub(crate) fn quarantined(dir: &Path) -> Vec<PathBuf> {
 
 /// Waits until no other process has the index open, which outlives the store's lock by a moment.
 /// sled reports it as an error like any other, which must not be taken for damage.
-pub(crate) fn wait_until_free(dir: &Path) -> Result<(), StoreError> {
+/// `before` is who held the store before, if that is known.
+pub(crate) fn wait_until_free(dir: &Path, before: Option<&Holder>) -> Result<(), StoreError> {
     let path = index_path(dir).join("db");
     let begun = Instant::now();
     loop {
@@ -171,7 +172,8 @@ pub(crate) fn wait_until_free(dir: &Path) -> Result<(), StoreError> {
                 std::thread::sleep(Duration::from_millis(10));
             }
             Err(TryLockError::WouldBlock) => {
-                return Err(StoreError::Locked { dir: dir.to_owned(), holder: None });
+                let holder = before.cloned().map(Box::new);
+                return Err(StoreError::Locked { dir: dir.to_owned(), holder });
             }
             Err(TryLockError::Error(source)) => return Err(StoreError::io("lock", &path, source)),
         }

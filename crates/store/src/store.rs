@@ -202,4 +202,16 @@ pub struct UnreadableRun {
     pub path: PathBuf,
     /// Why not.
     pub error: StoreError,
+    /// Where the run stood when it was last read; none when nobody knows.
+    pub state: Option<RunState>,
+}
+
+impl UnreadableRun {
+    /// Whether the run may go on: unless it is known to have ended for good.
+    pub fn may_be_open(&self) -> bool {
+        match self.state {
+            Some(RunState::Closed { outcome }) => outcome == RunOutcome::Interrupted,
+            Some(RunState::Open) | None => true,
+        }
+    }
 }
