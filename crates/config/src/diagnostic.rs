@@ -261,10 +261,7 @@ pub(crate) fn quoted(text: &str) -> String {
 }
 
 /// "did you mean", when one of the candidates is close.
-pub(crate) fn nearest<'a>(
-    name: &str,
-    candidates: impl IntoIterator<Item = &'a str>,
-) -> Option<&'a str> {
+pub fn nearest<'a>(name: &str, candidates: impl IntoIterator<Item = &'a str>) -> Option<&'a str> {
     // A third of the letters may differ: `relase` finds `release`, `dev` does not find `prod`.
     let close = (name.chars().count() / 3).max(1);
     candidates

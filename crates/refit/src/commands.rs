@@ -14,7 +14,7 @@ pub(crate) use addons::addons;
 pub(crate) use explain::{explain, graph};
 pub(crate) use inspect::{
     history, plan_failure, probe, probe_index, recovery_warnings, show, state, status,
-    store_failure,
+    store_failure, unreadable_failure,
 };
 #[cfg(feature = "aws")]
 pub(crate) use permissions::permissions;

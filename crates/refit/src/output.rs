@@ -31,6 +31,11 @@ impl Printer {
         Self { color: *color, quiet: *quiet, verbose: *verbose, log_format: *log_format }
     }
 
+    /// For what is said before the options are known.
+    pub(crate) fn plain() -> Self {
+        Self { color: ColorChoice::Auto, quiet: false, verbose: false, log_format: LogFormat::Text }
+    }
+
     fn colored(&self, terminal: bool) -> bool {
         match self.color {
             ColorChoice::Always => true,

@@ -10,7 +10,7 @@ use refit_model::{JournalRecord, Plan, PlanFileError, RunId, SavedPlan};
 use refit_render::{RunLine, StatusInput};
 use refit_store::{
     BlobListing, Lost, Probe, ProbeResult, Recovery, RunJournal, RunState, RunSummary, Shown,
-    StateListing, StoreError, UnlockOutcome,
+    StateListing, StoreError, UnlockOutcome, UnreadableRun,
 };
 use serde::Serialize;
 
@@ -33,13 +33,40 @@ pub(crate) fn store_failure(error: &StoreError) -> Failure {
     failure
 }
 
+/// A journal that cannot be read, for the user.
+pub(crate) fn unreadable_failure(unreadable: &UnreadableRun) -> Failure {
+    let mut failure = store_failure(&unreadable.error);
+    let run = unreadable.path.file_stem().map(|stem| stem.to_string_lossy().into_owned());
+    failure.message = match (run, unreadable.state) {
+        (Some(run), Some(RunState::Closed { .. })) => {
+            format!(
+                "the journal of run {run}, which has ended, cannot be read: {}",
+                failure.message
+            )
+        }
+        (Some(run), Some(RunState::Open) | None) => {
+            format!(
+                "the journal of run {run}, which may not have ended, cannot be read: {}",
+                failure.message
+            )
+        }
+        (None, _) => failure.message,
+    };
+    failure
+}
+
 /// How many blobs that are lost are named. The rest is a number: nobody reads a thousand digests.
 const LOST_NAMED_MAX: usize = 5;
 
 /// What had to be put right in the store, for the user: warnings with their hints.
 pub(crate) fn recovery_warnings(recovery: &Recovery) -> Vec<(String, Vec<String>)> {
-    let Recovery { problem, quarantined, lost } = recovery;
+    let Recovery { problem, quarantined, lost, epoch_damaged } = recovery;
     let mut warnings = Vec::new();
+    if *epoch_damaged {
+        let text = "the file `epoch` of the state directory was damaged: it had no number in it, and \
+                    was made again from the journals";
+        warnings.push((text.to_owned(), Vec::new()));
+    }
     if let Some(problem) = problem {
         let mut hints = Vec::new();
         if let Some(aside) = quarantined {
@@ -165,9 +192,15 @@ pub(crate) fn status(
     let fleet = load(directory, printer)?;
     let state = state_directory(directory, &fleet);
     let runs = refit_store::read_runs(&state).map_err(|error| store_failure(&error))?;
+    for unreadable in &runs.unreadable {
+        printer.failure(&unreadable_failure(unreadable));
+    }
+    let exit = if runs.unreadable.is_empty() { Exit::Done } else { Exit::Failed };
     let Some(last) = runs.runs.first() else {
-        printer.say("No run yet.");
-        return Ok(Exit::Done);
+        if runs.unreadable.is_empty() {
+            printer.say("No run yet.");
+        }
+        return Ok(exit);
     };
     let journal =
         refit_store::read_run(&state, &last.run).map_err(|error| store_failure(&error))?;
@@ -187,7 +220,7 @@ pub(crate) fn status(
             printer.data(&refit_render::status_text(&input, printer.style()))?;
         }
     }
-    Ok(Exit::Done)
+    Ok(exit)
 }
 
 /// A run, for programs.
@@ -231,12 +264,14 @@ pub(crate) fn history(
     let state = state_directory(directory, &fleet);
     let list = refit_store::read_runs(&state).map_err(|error| store_failure(&error))?;
     for unreadable in &list.unreadable {
-        printer.failure(&store_failure(&unreadable.error));
+        printer.failure(&unreadable_failure(unreadable));
     }
     let runs: Vec<Past> = list.runs.iter().map(past).collect();
     match options.format.format {
         Format::Json => printer.json(&runs)?,
-        Format::Text if runs.is_empty() => printer.say("No run yet."),
+        Format::Text if runs.is_empty() && list.unreadable.is_empty() => {
+            printer.say("No run yet.");
+        }
         Format::Text => {
             let lines: Vec<RunLine> = runs
                 .into_iter()
@@ -343,7 +378,7 @@ fn list(state: &Path, format: &FormatOption, printer: &Printer) -> Result<Exit, 
         quarantined,
     } = listing;
     for broken in &unreadable {
-        printer.failure(&store_failure(&broken.error));
+        printer.failure(&unreadable_failure(broken));
     }
     if let Some(holder) = &holder {
         printer.say(&format!("Locked by {holder}."));

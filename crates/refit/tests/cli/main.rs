@@ -4,6 +4,7 @@
 
 mod catalogue;
 mod crashes;
+mod damage;
 mod downgrade;
 mod explain;
 mod files;
@@ -16,6 +17,7 @@ mod past;
 mod quickstart;
 mod readme;
 mod refusals;
+mod saved_plans;
 mod selection;
 mod signals;
 mod support;

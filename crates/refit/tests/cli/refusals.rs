@@ -57,7 +57,7 @@ fn plans_of_newer_formats_and_files_that_are_no_plans_are_refused() {
         ]);
     }
     fleet.run(&["apply", "missing.plan"]).exits(1).says(&["cannot read missing.plan"]);
-    fleet.run(&["apply", "clusters"]).exits(1).says(&["clusters"]);
+    fleet.run(&["apply", "clusters"]).exits(1).says(&["cannot read clusters: it is a directory"]);
     assert_eq!(fleet.files(), before);
 }
 
