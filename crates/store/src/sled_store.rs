@@ -99,7 +99,9 @@ impl SledStore {
         let OpenOptions { who, command, lock_timeout, probe, waiting } = options;
         let runs = dir.join("runs");
         fs::create_dir_all(&runs).map_err(|source| StoreError::io("create", &runs, source))?;
-        let since = Timestamp::now();
+        // People read it: a fraction of a second tells them nothing.
+        let now = Timestamp::now();
+        let since = Timestamp::from_second(now.as_second()).unwrap_or(now);
         let holder = Holder { pid: std::process::id(), who, command, run: None, since };
         let lock = Lock::acquire(dir, holder, lock_timeout, waiting)?;
 

@@ -120,7 +120,18 @@ pub(crate) fn plan_failure(path: &Path, error: &PlanFileError) -> Failure {
         PlanFileError::Format { .. } => "use the refit that made it, or plan again",
         PlanFileError::Damaged { .. } => "plan again with `refit plan -o FILE`",
     };
-    Failure::new(Exit::Failed, format!("cannot use {}", path.display())).because(error).hint(hint)
+    // What the parser says is about its types, and helps nobody; the line does.
+    let cause = match error {
+        PlanFileError::NotAPlan(source) if source.line() > 0 => {
+            format!("{error} (line {})", source.line())
+        }
+        PlanFileError::NotAPlan(_)
+        | PlanFileError::Format { .. }
+        | PlanFileError::Damaged { .. } => error.to_string(),
+    };
+    let mut failure = Failure::new(Exit::Failed, format!("cannot use {}", path.display()));
+    failure.causes.push(cause);
+    failure.hint(hint)
 }
 
 /// `refit show`
@@ -138,7 +149,7 @@ pub(crate) fn show(directory: &Path, options: &Show, printer: &Printer) -> Resul
         return Ok(Exit::Done);
     }
     let unknown = || {
-        Failure::new(Exit::Failed, format!("`{}` is neither a file nor a run", options.what))
+        Failure::new(Exit::Usage, format!("`{}` is neither a file nor a run", options.what))
             .hint("`refit history` lists runs")
     };
     let run: RunId = options.what.parse().map_err(|_| unknown())?;
@@ -308,12 +319,12 @@ pub(crate) fn state(directory: &Path, options: &State, printer: &Printer) -> Res
                 }
                 Some(Shown::Ambiguous(digests)) => {
                     let mut failure =
-                        Failure::new(Exit::Failed, format!("`{name}` names more than one blob"));
+                        Failure::new(Exit::Usage, format!("`{name}` names more than one blob"));
                     failure.causes.extend(digests.iter().map(ToString::to_string));
                     Err(failure)
                 }
                 None => Err(Failure::new(
-                    Exit::Failed,
+                    Exit::Usage,
                     format!("the store has neither a run nor a blob `{name}`"),
                 )
                 .hint("`refit state list` lists both")),

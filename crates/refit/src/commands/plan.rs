@@ -145,21 +145,33 @@ fn read_snapshot(path: &Path, fleet: &Fleet) -> Result<Snapshot, Failure> {
     #[derive(Deserialize)]
     #[serde(rename_all = "kebab-case")]
     struct Head {
-        format_version: String,
+        format_version: Option<String>,
     }
     let bytes = disk::read(path)?;
     let unusable = |error: &serde_json::Error| {
-        Failure::new(Exit::Failed, format!("{} is not a snapshot of refit", path.display()))
-            .because(error)
+        let text = format!("{} is not a snapshot of refit", path.display());
+        let mut failure = Failure::new(Exit::Failed, text);
+        failure.causes.push(if error.is_data() {
+            format!("line {} is not what a snapshot has there", error.line().max(1))
+        } else {
+            format!("it is not JSON, from line {} on", error.line().max(1))
+        });
+        failure.hint("take one with `refit observe -o FILE`")
     };
     let head: Head = serde_json::from_slice(&bytes).map_err(|error| unusable(&error))?;
-    if !readable(&head.format_version, Snapshot::FORMAT) {
+    let Some(format_version) = head.format_version else {
+        let text = format!("{} is not a snapshot of refit", path.display());
+        let mut failure = Failure::new(Exit::Failed, text);
+        failure.causes.push("it has no `format-version`".to_owned());
+        return Err(failure.hint("take one with `refit observe -o FILE`"));
+    };
+    if !readable(&format_version, Snapshot::FORMAT) {
         return Err(Failure::new(
             Exit::Failed,
             format!(
                 "{} has format {}; this refit reads format {} and older minors",
                 path.display(),
-                head.format_version,
+                format_version,
                 Snapshot::FORMAT
             ),
         )
