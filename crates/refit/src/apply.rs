@@ -12,7 +12,9 @@ use refit_model::{
     PlanId, Precheck, RecordKind, RollTag, RunId, RunOutcome, SavedPlan, Selection, Snapshot,
 };
 use refit_runtime::{Actors, Clock, Drive, Observers, Report};
-use refit_store::{NewRun, OpenOptions, RunState, RunSummary, SetAside, SledStore, StateStore};
+use refit_store::{
+    Keep, NewRun, OpenOptions, RUNS_KEPT, RunState, RunSummary, SetAside, SledStore, StateStore,
+};
 use refit_verifier::Note;
 
 use crate::cli::{Apply, Planning};
@@ -137,7 +139,7 @@ fn open_store(
 }
 
 /// Who runs this: `user@host`.
-fn who() -> String {
+pub(crate) fn who() -> String {
     let user = ["USER", "LOGNAME", "USERNAME"]
         .into_iter()
         .find_map(|name| std::env::var(name).ok().filter(|user| !user.is_empty()))
@@ -422,6 +424,15 @@ impl Session<'_> {
                 at: now,
             })
             .map_err(|error| store_failure(&error))?;
+        // A run that cannot remove what is old is none the worse for it.
+        match store.prune(Keep::Newest(RUNS_KEPT)) {
+            Ok(pruned) if pruned.runs.is_empty() => {}
+            Ok(pruned) => self.printer.say(&commands::pruned_text(&pruned)),
+            Err(error) => {
+                let text = format!("old runs were not removed: {error}");
+                self.printer.warning(&text, &[]);
+            }
+        }
         let engine = Engine::new(saved.plan.clone(), self.settings(&run));
         Ok(Begun { run, plan: saved.plan, last_seq: handle.last_seq, engine })
     }

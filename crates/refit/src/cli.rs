@@ -553,8 +553,27 @@ pub(crate) enum StateCommand {
         #[arg(value_name = "RUN|DIGEST")]
         name: String,
     },
+    /// Remove the journals of runs that ended long ago; those that have not ended stay
+    #[command(after_help = "Examples:
+  refit state prune --keep 90d
+  refit state prune --keep-runs 50
+
+`refit apply` keeps the newest 500 runs that have ended by itself.")]
+    Prune(Prune),
     /// Remove what a dead process left of its lock; refuses while one holds it
     Unlock,
+}
+
+/// Which runs stay.
+#[derive(Debug, Args)]
+#[group(required = true, multiple = false)]
+pub(crate) struct Prune {
+    /// Keep the runs that ended within this time
+    #[arg(long, value_name = "DURATION", env = "REFIT_KEEP", hide_env_values = true)]
+    pub(crate) keep: Option<Period>,
+    /// Keep so many runs, the newest
+    #[arg(long, value_name = "N", env = "REFIT_KEEP_RUNS", hide_env_values = true, value_parser = number::<0, 1_000_000>)]
+    pub(crate) keep_runs: Option<u32>,
 }
 
 #[cfg(feature = "aws")]

@@ -6,6 +6,7 @@
 
 use std::any::Any;
 use std::cell::RefCell;
+use std::collections::BTreeSet;
 use std::fs::{self, File, TryLockError};
 use std::io;
 use std::panic::{AssertUnwindSafe, catch_unwind};
@@ -278,6 +279,22 @@ impl Index {
             Ok(is_new)
         })?;
         if is_new { catalogue::add(&self.dir, digest, bytes.len() as u64) } else { Ok(()) }
+    }
+
+    /// Removes blobs, and their lines from the list beside the index.
+    pub(crate) fn remove_blobs(&self, digests: &BTreeSet<Digest>) -> Result<(), StoreError> {
+        // The list first: what it names and the index does not have is told as lost.
+        let mut listed = catalogue::read(&self.dir)?.blobs;
+        listed.retain(|digest, _| !digests.contains(digest));
+        let listed: Vec<BlobInfo> =
+            listed.into_iter().map(|(digest, bytes)| BlobInfo { digest, bytes }).collect();
+        catalogue::write(&self.dir, &listed)?;
+        self.guarded("write", |trees| {
+            for digest in digests {
+                trees.blobs.remove(digest.to_string())?;
+            }
+            trees.db.flush().map(drop)
+        })
     }
 
     pub(crate) fn has_blob(&self, digest: &Digest) -> Result<bool, StoreError> {

@@ -19,6 +19,7 @@ mod inspect;
 pub mod journal;
 mod lock;
 mod memory;
+mod prune;
 mod set_aside;
 mod sled_store;
 mod store;
@@ -32,6 +33,7 @@ pub use inspect::{
 pub use journal::{RunJournal, TornTail, read_run, read_runs};
 pub use lock::{Holder, InUse, UnlockOutcome, Waiting, in_use, unlock};
 pub use memory::{CrashPoint, MemoryDisk, MemoryStore};
+pub use prune::{Keep, Pruned, RUNS_KEPT};
 pub use set_aside::{SetAside, set_aside};
 pub use sled_store::{Lost, OpenOptions, Recovery, SledStore};
 pub use store::{

@@ -1,6 +1,6 @@
 //! The default store: journals, an index in sled beside them, and a lock over both.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
 use std::io;
 use std::path::{Path, PathBuf};
@@ -154,6 +154,13 @@ impl SledStore {
         let _ = self.index.set_entry(&entry);
         let _ = self.lock.name_run(&run);
         self.writers.insert(run, Writer { journal, entry });
+    }
+
+    /// Makes the index forget runs and plans. It fails without harm: the journals are gone, and what
+    /// the index has of them is dropped at the next start.
+    pub(crate) fn forget(&self, runs: &BTreeSet<&RunId>, plans: &BTreeSet<Digest>) {
+        let _ = self.index.retain(|run| !runs.iter().any(|gone| gone.as_str() == run));
+        let _ = self.index.remove_blobs(plans);
     }
 
     /// The plan of that digest from a journal.
@@ -413,6 +420,8 @@ fn summary_with(path: &Path, index: &Index) -> Result<Option<RunSummary>, StoreE
     let known = run_of(path).and_then(|run| index.entry(&run).ok().flatten());
     if let Some(Entry { summary, bytes, seen: _ }) = &known
         && *bytes == metadata.len()
+        // Of one that may go on, damage has to show.
+        && summary.has_ended()
         && index.has_blob(&summary.plan_digest).unwrap_or(false)
     {
         return Ok(Some(summary.clone()));

@@ -167,6 +167,14 @@ impl RunSummary {
         Some(summary)
     }
 
+    /// Whether the run has ended for good, and can never be continued.
+    pub fn has_ended(&self) -> bool {
+        match self.state {
+            RunState::Open => false,
+            RunState::Closed { outcome } => outcome != RunOutcome::Interrupted,
+        }
+    }
+
     /// The summary after one more record.
     pub(crate) fn follow(&mut self, seq: u64, epoch: u64, at: Timestamp, kind: &RecordKind) {
         self.records = seq;

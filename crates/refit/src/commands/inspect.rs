@@ -9,12 +9,13 @@ use std::time::{Duration, Instant};
 use refit_model::{JournalRecord, Plan, PlanFileError, RunId, SavedPlan};
 use refit_render::{RunLine, StatusInput};
 use refit_store::{
-    BlobListing, Lost, Probe, ProbeResult, Recovery, RunJournal, RunState, RunSummary, Shown,
-    StateListing, StoreError, UnlockOutcome, UnreadableRun,
+    BlobListing, Keep, Lost, OpenOptions, Probe, ProbeResult, Pruned, RUNS_KEPT, Recovery,
+    RunJournal, RunState, RunSummary, Shown, SledStore, StateListing, StoreError, UnlockOutcome,
+    UnreadableRun,
 };
 use serde::Serialize;
 
-use crate::cli::{Format, FormatOption, History, Show, State, StateCommand, Status};
+use crate::cli::{Format, FormatOption, History, Prune, Show, State, StateCommand, Status};
 use crate::disk;
 use crate::exit::{Exit, Failure};
 use crate::fleet::{load, state_directory};
@@ -330,6 +331,20 @@ pub(crate) fn state(directory: &Path, options: &State, printer: &Printer) -> Res
                 .hint("`refit state list` lists both")),
             }
         }
+        StateCommand::Prune(Prune { keep, keep_runs }) => {
+            let keep = match (keep, keep_runs) {
+                (Some(period), _) => {
+                    let now = crate::reach::now(&fleet, &state)?;
+                    Keep::Within { period: *period, now }
+                }
+                (None, count) => {
+                    let count =
+                        count.map_or(RUNS_KEPT, |n| usize::try_from(n).unwrap_or(usize::MAX));
+                    Keep::Newest(count)
+                }
+            };
+            prune(&state, keep, printer)
+        }
         StateCommand::Unlock => {
             match refit_store::unlock(&state).map_err(|error| store_failure(&error))? {
                 UnlockOutcome::NotLocked => printer.say("Nothing is locked."),
@@ -348,6 +363,36 @@ pub(crate) fn state(directory: &Path, options: &State, printer: &Printer) -> Res
             }
             Ok(Exit::Done)
         }
+    }
+}
+
+fn prune(state: &Path, keep: Keep, printer: &Printer) -> Result<Exit, Failure> {
+    if !state.exists() {
+        printer.say("No run yet.");
+        return Ok(Exit::Done);
+    }
+    let open = OpenOptions {
+        who: crate::apply::who(),
+        command: "refit state prune".to_owned(),
+        probe: Some(probe()),
+        ..OpenOptions::default()
+    };
+    let mut store = SledStore::open(state, open).map_err(|error| store_failure(&error))?;
+    for (warning, hints) in recovery_warnings(store.recovery()) {
+        printer.warning(&warning, &hints);
+    }
+    let pruned = store.prune(keep).map_err(|error| store_failure(&error))?;
+    printer.say(&pruned_text(&pruned));
+    Ok(Exit::Done)
+}
+
+/// What was removed, in a sentence.
+pub(crate) fn pruned_text(pruned: &Pruned) -> String {
+    let Pruned { runs, bytes } = pruned;
+    match runs.len() {
+        0 => "Nothing to remove.".to_owned(),
+        1 => format!("Removed the journal of 1 run, {bytes} bytes."),
+        count => format!("Removed the journals of {count} runs, {bytes} bytes."),
     }
 }
 

@@ -14,6 +14,7 @@ mod limits;
 mod locks;
 mod moved;
 mod past;
+mod prune;
 mod quickstart;
 mod readme;
 mod refusals;
