@@ -6,7 +6,7 @@ use std::ffi::{OsStr, OsString};
 
 use clap::{ArgAction, CommandFactory, FromArgMatches};
 
-use crate::cli::{self, Cli};
+use crate::cli::{self, Cli, LogFormat};
 use crate::exit::{Exit, Failure};
 
 /// What every variable of refit begins with.
@@ -59,6 +59,15 @@ pub(crate) fn parse() -> Result<Cli, Refused> {
         Some(failure) => Err(Refused::Failure(failure)),
         None => Ok(cli),
     }
+}
+
+/// Returns how messages are to be written when the command line as a whole cannot be used.
+pub(crate) fn log_format() -> LogFormat {
+    let arguments: Vec<OsString> = std::env::args_os().collect();
+    let given = arguments.windows(2).any(|pair| pair[0] == "--log-format" && pair[1] == "json")
+        || arguments.iter().any(|argument| argument == "--log-format=json");
+    let set = std::env::var_os("REFIT_LOG_FORMAT").is_some_and(|value| value == "json");
+    if given || set { LogFormat::Json } else { LogFormat::Text }
 }
 
 /// Takes variables away from flags that they switch off: the parser takes any variable that is set

@@ -164,11 +164,8 @@ impl Output {
 
     fn replacing(path: &Path, is_own: fn(&[u8]) -> bool, other: &str) -> Result<Self, Failure> {
         let cannot = || format!("cannot write {}", path.display());
-        let metadata = match fs::metadata(path) {
-            Ok(metadata) => metadata,
-            // Whether it can be made shows when it is.
-            Err(_) => return Ok(Self::File(path.to_owned())),
-        };
+        // Whether it can be made shows when it is.
+        let Ok(metadata) = fs::metadata(path) else { return Ok(Self::File(path.to_owned())) };
         if metadata.is_dir() {
             return Err(Failure::new(Exit::Failed, format!("{}: it is a directory", cannot())));
         }

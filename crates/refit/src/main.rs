@@ -29,11 +29,11 @@ fn main() -> ExitCode {
         Err(Refused::Parser(error)) => {
             // Help and version are answers; everything else is wrong usage.
             let code = if error.use_stderr() { Exit::Usage } else { Exit::Done };
-            error.print().ok();
+            Printer::before_options(arguments::log_format()).parser(&error);
             return code.into();
         }
         Err(Refused::Failure(failure)) => {
-            Printer::plain().failure(&failure);
+            Printer::before_options(arguments::log_format()).failure(&failure);
             return failure.exit.into();
         }
     };

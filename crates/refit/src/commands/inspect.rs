@@ -6,7 +6,7 @@ use std::path::Path;
 use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 
-use refit_model::{JournalRecord, Plan, PlanFileError, RunId, SavedPlan};
+use refit_model::{JournalRecord, Plan, PlanFileError, RunId, RunStatus, SavedPlan};
 use refit_render::{RunLine, StatusInput};
 use refit_store::{
     BlobListing, Keep, Lost, OpenOptions, Probe, ProbeResult, Pruned, RUNS_KEPT, Recovery,
@@ -209,30 +209,38 @@ pub(crate) fn status(
     }
     let exit = if runs.unreadable.is_empty() { Exit::Done } else { Exit::Failed };
     let Some(last) = runs.runs.first() else {
-        if runs.unreadable.is_empty() {
+        if options.format.format == Format::Json {
+            printer.json(&no_run())?;
+        } else if runs.unreadable.is_empty() {
             printer.say("No run yet.");
         }
         return Ok(exit);
     };
     let journal =
         refit_store::read_run(&state, &last.run).map_err(|error| store_failure(&error))?;
+    let plan = plan_of(&journal);
+    let now = journal.records.last().map(|record| record.at);
+    let input =
+        StatusInput { run: &journal.run, plan: plan.as_ref(), records: &journal.records, now };
     match options.format.format {
-        Format::Json => {
-            printer.json(&ShownRun { run: &journal.run, records: &journal.records })?;
-        }
-        Format::Text => {
-            let plan = plan_of(&journal);
-            let now = journal.records.last().map(|record| record.at);
-            let input = StatusInput {
-                run: &journal.run,
-                plan: plan.as_ref(),
-                records: &journal.records,
-                now,
-            };
-            printer.data(&refit_render::status_text(&input, printer.style()))?;
-        }
+        Format::Json => printer.json(&refit_render::status_of(&input))?,
+        Format::Text => printer.data(&refit_render::status_text(&input, printer.style()))?,
     }
     Ok(exit)
+}
+
+/// The status of a fleet to which nothing was applied yet.
+fn no_run() -> RunStatus {
+    RunStatus {
+        format_version: RunStatus::FORMAT.to_owned(),
+        run: None,
+        plan: None,
+        who: None,
+        opened_at: None,
+        last_at: None,
+        outcome: None,
+        clusters: Vec::new(),
+    }
 }
 
 /// A run, for programs.

@@ -14,6 +14,7 @@ mod limits;
 mod locks;
 mod moved;
 mod past;
+mod programs;
 mod prune;
 mod quickstart;
 mod readme;

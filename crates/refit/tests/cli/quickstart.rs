@@ -173,7 +173,7 @@ fn planning_and_looking_write_nothing() {
         fleet.run(command).exits(0);
         assert_eq!(fleet.files(), before, "{command:?}");
     }
-    fleet.run(&["show", "20261102T090000-00000000"]).exits(1);
+    fleet.run(&["show", "20261102T090000-00000000"]).exits(64);
     fleet.run(&["apply"]).exits(64);
     assert!(!fs::exists(fleet.file("state")).unwrap());
     assert_eq!(fleet.files(), before);
