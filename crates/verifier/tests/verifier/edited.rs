@@ -1,8 +1,6 @@
 //! Saved plans that somebody edited, and computed the digest of again: held against the clusters as
 //! they are right before the plan is applied.
 
-use std::collections::HashSet;
-
 use refit_model::{
     Action, ActionKind, Bounds, ClusterName, ClusterState, ObjectRef, Observation, Period, Plan,
     StateGuard,
@@ -182,7 +180,7 @@ fn shorter_and_longer_waits_are_refused() {
 
 #[test]
 fn ids_and_guards_of_something_else_are_refused() {
-    let mut guards = HashSet::new();
+    let mut replacing = 0;
     for bench in plans(SEEDS) {
         for at in 0..bench.plan.actions.len() {
             let action = &bench.plan.actions[at];
@@ -199,6 +197,7 @@ fn ids_and_guards_of_something_else_are_refused() {
                 plan.actions[at].expect = strange.into();
             });
             if is_hop(action) || is_roll(action) {
+                replacing += 1;
                 refuses(&bench, "its guards are not what it does", |plan| {
                     let guard = StateGuard::clone(&plan.actions[at].ensure);
                     let StateGuard::Machines { groups, versions, images, .. } = guard else {
@@ -209,10 +208,9 @@ fn ids_and_guards_of_something_else_are_refused() {
                         StateGuard::Machines { groups, versions, images, replaced }.into();
                 });
             }
-            guards.insert(std::mem::discriminant(&action.kind));
         }
     }
-    assert!(guards.len() > 4, "{guards:?}");
+    assert!(replacing > 50, "{replacing}");
 }
 
 #[test]
