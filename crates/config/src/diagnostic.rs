@@ -1,5 +1,6 @@
 //! What is wrong with the files: in the user's words, with the place and what to do.
 
+use std::cmp::Reverse;
 use std::collections::BTreeMap;
 use std::ops::Range;
 
@@ -257,21 +258,35 @@ pub(crate) fn quoted(text: &str) -> String {
     const LONGEST: usize = 80;
     let short: String = text.chars().take(LONGEST).collect();
     let rest = if short.len() < text.len() { "..." } else { "" };
-    format!("`{}{rest}`", short.escape_debug())
+    format!("`{}{rest}`", printable(&short))
+}
+
+/// The text with its control characters escaped: they would be a terminal's commands. Quotation marks
+/// stay as they are.
+pub(crate) fn printable(text: &str) -> String {
+    let mut shown = String::with_capacity(text.len());
+    for character in text.chars() {
+        if character.is_control() {
+            shown.extend(character.escape_debug());
+        } else {
+            shown.push(character);
+        }
+    }
+    shown
 }
 
 /// "did you mean", when one of the candidates is close.
-pub(crate) fn nearest<'a>(
-    name: &str,
-    candidates: impl IntoIterator<Item = &'a str>,
-) -> Option<&'a str> {
+pub fn nearest<'a>(name: &str, candidates: impl IntoIterator<Item = &'a str>) -> Option<&'a str> {
     // A third of the letters may differ: `relase` finds `release`, `dev` does not find `prod`.
     let close = (name.chars().count() / 3).max(1);
     candidates
         .into_iter()
         .map(|candidate| (strsim::osa_distance(name, candidate), candidate))
         .filter(|(distance, candidate)| *distance <= close && *distance < candidate.len())
-        .min()
+        .min_by_key(|(distance, candidate)| {
+            let alike = name.chars().zip(candidate.chars()).take_while(|(a, b)| a == b).count();
+            (*distance, Reverse(alike), *candidate)
+        })
         .map(|(_, candidate)| candidate)
 }
 
@@ -281,17 +296,34 @@ pub fn known<'a>(
     what: &str,
     candidates: impl IntoIterator<Item = &'a str> + Clone,
 ) -> Vec<String> {
+    let near = nearest(name, candidates.clone());
+    let near = near.map(|nearest| format!("did you mean {}?", quoted(nearest)));
+    near.into_iter().chain([all_of(what, candidates)]).collect()
+}
+
+/// Hints for a version that is not known. Only one that differs in its last part alone is what may be
+/// meant: another would be an upgrade or a downgrade.
+pub(crate) fn known_version<'a>(
+    version: &str,
+    what: &str,
+    candidates: impl IntoIterator<Item = &'a str> + Clone,
+) -> Vec<String> {
+    let line = |version: &'a str| version.rsplit_once('.').map(|(line, _)| line);
+    let own = version.rsplit_once('.').map(|(line, _)| line);
+    let alike = candidates.clone().into_iter().filter(|other| own.is_some() && line(other) == own);
+    let near = nearest(version, alike);
+    let near = near.map(|nearest| format!("did you mean {}?", quoted(nearest)));
+    near.into_iter().chain([all_of(what, candidates)]).collect()
+}
+
+/// The candidates, as far as they fit into a message.
+fn all_of<'a>(what: &str, candidates: impl IntoIterator<Item = &'a str>) -> String {
     const SHOWN: usize = 10;
-    let mut hints = Vec::new();
-    if let Some(nearest) = nearest(name, candidates.clone()) {
-        hints.push(format!("did you mean {}?", quoted(nearest)));
-    }
     let all: Vec<String> = candidates.into_iter().map(quoted).collect();
     let list = all.iter().take(SHOWN).cloned().collect::<Vec<_>>().join(", ");
-    hints.push(match all.len() {
-        0 => format!("there are no {what} yet"),
+    match all.len() {
+        0 => format!("there are no {} yet", what.strip_prefix("its ").unwrap_or(what)),
         count if count > SHOWN => format!("{what}: {list} and {} more", count - SHOWN),
         _ => format!("{what}: {list}"),
-    });
-    hints
+    }
 }

@@ -17,7 +17,7 @@ mod shape;
 mod starter;
 mod text;
 
-pub use diagnostic::{Diagnostic, Mark, Severity, Sources, known, render};
+pub use diagnostic::{Diagnostic, Mark, Severity, Sources, known, nearest, render};
 pub use files::{
     Entry, EntryKind, FILES_MAX, FileError, Files, MANIFEST_BYTES_MAX, MemoryFiles, TOML_BYTES_MAX,
     TOTAL_BYTES_MAX,

@@ -178,16 +178,34 @@ impl Reader<'_> {
             Ok(documents) => documents,
             Err(Unreadable { line, reason }) => {
                 found.whole = false;
+                let template = is_template(&text);
                 let what = if has_extension(path, &["json"]) { "JSON" } else { "YAML" };
                 let span = self.sources.line_span(path, line);
-                let message = format!("`{path}` is not {what} that refit reads");
-                self.diagnostics.push(if open {
-                    Diagnostic::error(message).at(path, &span, reason)
+                let message = if template {
+                    format!("`{path}` is a template, such as a Helm chart has, and not a manifest")
                 } else {
-                    Diagnostic::error(message)
-                        .at(path, &span, "")
-                        .hint("nothing of it is shown, because there is a Secret in it")
-                });
+                    format!("`{path}` is not {what} that refit reads")
+                };
+                let diagnostic = Diagnostic::error(message);
+                let mut diagnostic = match reason {
+                    Reason::Own(text) | Reason::OfParser(text) if open => {
+                        diagnostic.at(path, &span, text)
+                    }
+                    // Without the line there is no label to put it into.
+                    Reason::Own(text) => diagnostic.at(path, &span, "").hint(text),
+                    // It may name what stands in the text.
+                    Reason::OfParser(_) => diagnostic.at(path, &span, ""),
+                };
+                if template {
+                    diagnostic = diagnostic.hint(
+                        "render it, as with `helm template`, and put the plain manifests here",
+                    );
+                }
+                if !open {
+                    diagnostic =
+                        diagnostic.hint("nothing of it is shown, because there is a Secret in it");
+                }
+                self.diagnostics.push(diagnostic);
                 return;
             }
         };
@@ -242,9 +260,22 @@ fn renderer_of(name: &str) -> Option<&'static str> {
     }
 }
 
+/// Whether a text has what templates are filled in at. In a manifest it is rare, and quoted.
+fn is_template(text: &str) -> bool {
+    text.contains("{{") && text.contains("}}")
+}
+
 struct Unreadable {
     line: u64,
-    reason: String,
+    reason: Reason,
+}
+
+/// Why a manifest cannot be read.
+enum Reason {
+    /// In words of refit's, with nothing of the text.
+    Own(String),
+    /// In the parser's words.
+    OfParser(String),
 }
 
 /// The documents of a YAML file with the lines that they begin at.
@@ -276,13 +307,17 @@ fn yaml_documents(text: &str) -> Result<Vec<(u64, Value)>, Unreadable> {
             if is_too_much(&error) {
                 let reason =
                     "nested too deep, too many objects, or made too large by aliases".to_owned();
-                return Unreadable { line, reason };
+                return Unreadable { line, reason: Reason::Own(reason) };
+            }
+            if is_duplicate(&error) {
+                let reason = "this key stands here twice".to_owned();
+                return Unreadable { line, reason: Reason::Own(reason) };
             }
             let text = error.without_snippet().to_string();
             // The place is shown by the excerpt.
             let reason = text.split(" at line ").next().unwrap_or(&text);
             let reason = reason.lines().next().unwrap_or(reason);
-            Unreadable { line, reason: reason.to_owned() }
+            Unreadable { line, reason: Reason::OfParser(reason.to_owned()) }
         })
 }
 
@@ -300,6 +335,16 @@ fn is_too_much(error: &serde_saphyr::Error) -> bool {
     }
 }
 
+/// Whether a key stands in a mapping twice.
+fn is_duplicate(error: &serde_saphyr::Error) -> bool {
+    use serde_saphyr::Error;
+    match error {
+        Error::AliasError { error, .. } | Error::WithSnippet { error, .. } => is_duplicate(error),
+        Error::DuplicateMappingKey { .. } => true,
+        _ => false,
+    }
+}
+
 fn json_documents(text: &str) -> Result<Vec<(u64, Value)>, Unreadable> {
     if text.trim().is_empty() {
         return Ok(Vec::new());
@@ -307,7 +352,7 @@ fn json_documents(text: &str) -> Result<Vec<(u64, Value)>, Unreadable> {
     serde_json::from_str(text).map(|value| vec![(1, value)]).map_err(|error| {
         let text = error.to_string();
         let reason = text.split(" at line ").next().unwrap_or(&text).to_owned();
-        Unreadable { line: error.line() as u64, reason }
+        Unreadable { line: error.line() as u64, reason: Reason::OfParser(reason) }
     })
 }
 
@@ -369,6 +414,19 @@ fn identify(value: Value) -> Result<(ObjectRef, Value), Flaw> {
             });
         }
     };
+    let written = [
+        ("apiVersion", Some(api_version)),
+        ("kind", Some(kind)),
+        ("metadata.name", Some(name)),
+        ("metadata.namespace", namespace.as_deref()),
+    ];
+    for (key, text) in written {
+        if text.is_some_and(|text| text.chars().any(char::is_control)) {
+            let text = quoted(text.unwrap_or_default());
+            let message = format!("the `{key}` {text} has a control character in it");
+            return Err(Flaw { message, hint: Some("no name of Kubernetes has one; remove it") });
+        }
+    }
     let object = ObjectRef {
         api_version: api_version.to_owned(),
         kind: kind.to_owned(),

@@ -3,7 +3,7 @@
 //! They are generated from the types that read and write those files, and the check of a
 //! file's shape walks the same schema, so the three cannot drift apart.
 
-use refit_model::{Explanation, RunEvent, SavedPlan, Snapshot};
+use refit_model::{Explanation, LogLine, RunEvent, RunStatus, SavedPlan, Snapshot};
 use schemars::JsonSchema;
 use schemars::generate::SchemaSettings;
 use serde_json::{Map, Value, json};
@@ -61,6 +61,8 @@ pub fn schemas() -> Vec<(&'static str, Value)> {
     all.push(("plan.schema.json", schema_of::<SavedPlan>("A saved plan")));
     all.push(("explanation.schema.json", schema_of::<Explanation>("What `refit explain` tells")));
     all.push(("event.schema.json", schema_of::<RunEvent>("An event of a run, one JSON per line")));
+    all.push(("log.schema.json", schema_of::<LogLine>("A line of `--log-format json`")));
+    all.push(("status.schema.json", schema_of::<RunStatus>("What `refit status` tells")));
     all
 }
 

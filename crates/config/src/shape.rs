@@ -255,11 +255,25 @@ impl<'a> Check<'a> {
             diagnostic = diagnostic.hint(format!("did you mean `{near}`?"));
         } else if let Some(place) = self.elsewhere(name) {
             diagnostic = diagnostic.hint(format!("{} belongs to {place}", quoted(name)));
+        } else if let Some((near, place)) = self.nearly_elsewhere(name) {
+            diagnostic =
+                diagnostic.hint(format!("did you mean `{near}`, which belongs to {place}?"));
         } else {
             let keys: Vec<String> = keys().map(|key| quoted(key)).collect();
             diagnostic = diagnostic.hint(format!("keys of {header}: {}", keys.join(", ")));
         }
         self.report(diagnostic);
+    }
+
+    /// A key of nearly that name that belongs to another table of this file, and to which.
+    fn nearly_elsewhere(&self, name: &str) -> Option<(&'a str, String)> {
+        let shapes: &'a Shapes = self.shapes;
+        let of_file = shapes
+            .places
+            .iter()
+            .filter(|(_, places)| places.iter().any(|(kind, _)| *kind == self.kind));
+        let near = nearest(name, of_file.map(|(key, _)| key.as_str()))?;
+        Some((near, self.elsewhere(near)?))
     }
 
     /// Where a key belongs that does not belong here: in this file, or in another.

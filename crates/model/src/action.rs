@@ -45,6 +45,15 @@ pub struct Action {
 }
 
 impl Action {
+    /// How long an add-on's workloads may take to roll out.
+    pub const ADDON_TIMEOUT: Period = Period::minutes(20);
+    /// How long a storage migration may go on without any progress.
+    pub const MIGRATION_TIMEOUT: Period = Period::minutes(20);
+    /// How long it may take to point groups at an image: a few API calls and their retries.
+    pub const PIN_TIMEOUT: Period = Period::minutes(10);
+    /// The end of a wave waits for its clusters, whose actions have timeouts of their own.
+    pub const WAVE_TIMEOUT: Period = Period::MAX;
+
     /// The id of an action of this kind on this cluster.
     pub fn id_of(cluster: Option<&ClusterName>, kind: &ActionKind) -> ActionId {
         let mut identity = String::with_capacity(80);

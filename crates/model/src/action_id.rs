@@ -111,7 +111,7 @@ mod tests {
         let refused = |text: &str| text.parse::<ActionId>().unwrap_err().to_string();
         assert_eq!(refused(""), "an action id is empty");
         assert_eq!(refused("9f3c2b7d01aa0"), "an action id has 13 bytes; at most 12 are allowed");
-        assert_eq!(refused("a b"), "an action id `a b` contains ' '");
-        assert_eq!(refused("é"), "an action id `é` contains 'é'");
+        assert_eq!(refused("a b"), "an action id `a b` contains ` `");
+        assert_eq!(refused("é"), "an action id `é` contains `é`");
     }
 }

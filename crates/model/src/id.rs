@@ -29,7 +29,7 @@ pub(crate) fn check(
     } else if text.len() > longest {
         format!("{what} has {} bytes; at most {longest} are allowed", text.len())
     } else if let Some(bad) = text.chars().find(|c| !allowed(*c)) {
-        format!("{what} `{}` contains {bad:?}", text.escape_debug())
+        format!("{what} `{}` contains `{}`", text.escape_debug(), bad.escape_debug())
     } else {
         return Ok(());
     };
@@ -127,7 +127,7 @@ mod tests {
         assert_eq!("".parse::<ClusterName>().unwrap_err().to_string(), "a cluster name is empty");
         assert_eq!(
             "a/b".parse::<ClusterName>().unwrap_err().to_string(),
-            "a cluster name `a/b` contains '/'"
+            "a cluster name `a/b` contains `/`"
         );
         assert!("a b".parse::<GroupName>().is_ok());
         assert!("x".repeat(256).parse::<GroupName>().is_err());

@@ -32,6 +32,7 @@ mod period;
 mod plan;
 mod quantity;
 mod range;
+mod report;
 mod rules;
 mod schedule;
 mod selection;
@@ -81,6 +82,9 @@ pub use plan::{
 };
 pub use quantity::{IntOrPercent, InvalidQuantity};
 pub use range::{InvalidRange, VersionRange};
+pub use report::{
+    ActionStanding, ActionState, ClusterStanding, LogLevel, LogLine, LogMessage, RunStatus,
+};
 pub use rules::RuleSource;
 pub use schedule::Schedule;
 pub use selection::{Only, Selection};

@@ -20,8 +20,6 @@ use crate::way::Move;
 
 /// How long a migration takes, unless there are many objects: a hundred a second.
 const ESTIMATE: Period = Period::minutes(1);
-/// How long it may be without getting any further.
-const TIMEOUT: Period = Period::minutes(20);
 
 /// What is stored of one definition.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -265,7 +263,7 @@ pub(crate) fn action(
         expect: guard(&|crd| crd.from.clone()).into(),
         ensure: guard(&|crd| BTreeSet::from([crd.to.clone()])).into(),
         bounds: Bounds::None,
-        timeout: TIMEOUT,
+        timeout: Action::MIGRATION_TIMEOUT,
         estimate: ESTIMATE,
         reversible: Reversibility::StoredVersions,
         why,

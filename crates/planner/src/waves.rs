@@ -20,9 +20,6 @@ pub(crate) struct Tied {
     pub(crate) clusters: BTreeMap<ClusterName, Planned>,
 }
 
-/// How long the end of a wave may wait; it does no work of its own.
-const WAVE_TIMEOUT: Period = Period::MAX;
-
 /// The clusters that a plan has to see: those that it is about, and those of the waves before
 /// theirs, because it tells whether these are done.
 pub fn needed(fleet: &Fleet, selection: &Selection) -> BTreeSet<ClusterName> {
@@ -254,7 +251,7 @@ fn finish_wave(channel: &Channel, wave: u32, max_failed_clusters: u32) -> Action
         expect: StateGuard::Anything.into(),
         ensure: StateGuard::Anything.into(),
         bounds: Bounds::None,
-        timeout: WAVE_TIMEOUT,
+        timeout: Action::WAVE_TIMEOUT,
         estimate: Period::ZERO,
         reversible: Reversibility::Reversible,
         why: Why::Waves,

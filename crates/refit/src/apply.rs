@@ -8,11 +8,14 @@ use std::sync::Arc;
 
 use refit_engine::{Engine, Settings};
 use refit_model::{
-    ClusterName, Durations, Fleet, JournalRecord, Plan, RecordKind, RunId, RunOutcome, SavedPlan,
-    Selection, Snapshot,
+    ActionKind, ClusterName, Durations, Fleet, GroupState, JournalRecord, Observation, Plan,
+    PlanId, Precheck, RecordKind, RollTag, RunId, RunOutcome, SavedPlan, Selection, Snapshot,
 };
 use refit_runtime::{Actors, Clock, Drive, Observers, Report};
-use refit_store::{NewRun, OpenOptions, RunState, RunSummary, SledStore, StateStore};
+use refit_store::{
+    Keep, NewRun, OpenOptions, RUNS_KEPT, RunState, RunSummary, SetAside, SledStore, StateStore,
+};
+use refit_verifier::Note;
 
 use crate::cli::{Apply, Planning};
 use crate::commands::{self, Made, plan_failure, store_failure};
@@ -136,7 +139,7 @@ fn open_store(
 }
 
 /// Who runs this: `user@host`.
-fn who() -> String {
+pub(crate) fn who() -> String {
     let user = ["USER", "LOGNAME", "USERNAME"]
         .into_iter()
         .find_map(|name| std::env::var(name).ok().filter(|user| !user.is_empty()))
@@ -175,14 +178,15 @@ struct Begun {
 
 impl Session<'_> {
     async fn go(self, store: &mut SledStore, saved: Option<SavedPlan>) -> Result<Exit, Failure> {
+        self.set_damaged_aside(store)?;
         let begun = if let Some(begun) = self.open_run(store, saved.as_ref())? {
             begun
         } else {
             let approved = match saved {
-                Some(saved) => {
-                    self.check_again(&saved.plan).await?;
-                    saved
-                }
+                Some(saved) => match self.carried_out(store, &saved).await? {
+                    Some(exit) => return Ok(exit),
+                    None => saved,
+                },
                 None => match self.plan_and_ask().await? {
                     Ok(saved) => saved,
                     Err(exit) => return Ok(exit),
@@ -247,19 +251,81 @@ impl Session<'_> {
         Err(failure.hint("`refit permissions kubernetes` prints the roles that suffice"))
     }
 
-    /// Holds a saved plan against what is there now.
-    async fn check_again(&self, plan: &Plan) -> Result<(), Failure> {
+    /// Holds a saved plan against what is there now. Returns how to exit if it was carried out
+    /// already.
+    async fn carried_out(
+        &self,
+        store: &SledStore,
+        saved: &SavedPlan,
+    ) -> Result<Option<Exit>, Failure> {
+        let SavedPlan { plan, id, .. } = saved;
+        let done = RunState::Closed { outcome: RunOutcome::Done };
+        let runs = store.runs().map_err(|error| store_failure(&error))?;
+        let run = runs.runs.iter().find(|run| run.plan == *id && run.state == done);
         let snapshot = self.look().await;
-        let notes = refit_verifier::verify_again(&self.fleet, &snapshot, plan);
-        if notes.is_empty() {
-            return Ok(());
+        if run.is_none() && (plan.is_empty() || !is_satisfied(plan, &snapshot)) {
+            let notes = refit_verifier::verify_again(&self.fleet, &snapshot, plan);
+            return if notes.is_empty() { Ok(None) } else { Err(stale(id, &notes)) };
         }
-        let mut failure = Failure::new(
-            Exit::Stale,
-            format!("the clusters have moved since plan {} was made; nothing was done", plan.id()),
-        );
-        failure.causes.extend(notes.iter().take(10).map(ToString::to_string));
-        Err(failure.hint("plan again with `refit plan`"))
+        self.printer.say(&match run {
+            Some(run) => format!("Run {} of this plan is done; nothing is left to do.", run.run),
+            None => "This plan is done: every cluster is as it would leave it.".to_owned(),
+        });
+        let planning =
+            Planning { downgrade: self.downgrade.iter().cloned().collect(), ..Planning::default() };
+        let (selection, measured) = (self.selection.clone(), self.measured());
+        let now = commands::make(&self.fleet, snapshot, &planning, selection, measured)?.plan;
+        self.say_drift(&now);
+        Ok(Some(commands::exit_of(plan, false)))
+    }
+
+    /// Says what has changed in the clusters since a plan was carried out. It is not part of that
+    /// plan, and nothing is done about it.
+    fn say_drift(&self, now: &Plan) {
+        let drifted: Vec<&refit_model::Action> =
+            now.actions.iter().map(AsRef::as_ref).filter(|a| a.cluster.is_some()).collect();
+        if drifted.is_empty() {
+            return;
+        }
+        self.printer
+            .say("The clusters have changed since the run ended. A plan made now would do:");
+        for action in drifted.iter().take(SHOWN_MAX) {
+            let cluster = action.cluster.as_ref().map_or("", ClusterName::as_str);
+            self.printer.say(&format!("  {cluster}: {}", action.kind));
+        }
+        if drifted.len() > SHOWN_MAX {
+            self.printer.say(&format!("  and {} more", drifted.len() - SHOWN_MAX));
+        }
+        self.printer.hint("`refit plan` shows all of it; this command did nothing");
+    }
+
+    /// Refuses to pass over a journal that cannot be read and whose run may not have ended; or sets
+    /// it aside, if the command says so.
+    fn set_damaged_aside(&self, store: &SledStore) -> Result<(), Failure> {
+        let runs = store.runs().map_err(|error| store_failure(&error))?;
+        for unreadable in &runs.unreadable {
+            let failure = commands::unreadable_failure(unreadable);
+            if !unreadable.may_be_open() {
+                self.printer.warning(&failure.message, &failure.hints);
+                continue;
+            }
+            if !self.options.set_aside_damaged {
+                let Failure { exit, message, causes, mut hints } = failure;
+                hints.push(
+                    "`--set-aside-damaged` goes on without it: the clusters are looked at, and what \
+                     the run left half done is part of the new plan"
+                        .to_owned(),
+                );
+                let message = format!("{message}; nothing was done");
+                return Err(Failure { exit, message, causes, hints });
+            }
+            let aside =
+                refit_store::set_aside(unreadable).map_err(|error| store_failure(&error))?;
+            let Some(SetAside { from, to }) = aside else { return Err(failure) };
+            let text = format!("{} is damaged and was set aside", from.display());
+            self.printer.warning(&text, &[format!("it is kept as {}", to.display())]);
+        }
+        Ok(())
     }
 
     /// An earlier run that did not end, if this command is to go on with it. Another one is
@@ -358,6 +424,15 @@ impl Session<'_> {
                 at: now,
             })
             .map_err(|error| store_failure(&error))?;
+        // A run that cannot remove what is old is none the worse for it.
+        match store.prune(Keep::Newest(RUNS_KEPT)) {
+            Ok(pruned) if pruned.runs.is_empty() => {}
+            Ok(pruned) => self.printer.say(&commands::pruned_text(&pruned)),
+            Err(error) => {
+                let text = format!("old runs were not removed: {error}");
+                self.printer.warning(&text, &[]);
+            }
+        }
         let engine = Engine::new(saved.plan.clone(), self.settings(&run));
         Ok(Begun { run, plan: saved.plan, last_seq: handle.last_seq, engine })
     }
@@ -451,6 +526,42 @@ impl Session<'_> {
         self.printer.say(&text);
         Ok(())
     }
+}
+
+/// How many actions or notes are named in a message.
+const SHOWN_MAX: usize = 10;
+
+/// Whether every action of a plan finds its cluster as it would leave it, and no run has left
+/// anything there that is still to be given back.
+fn is_satisfied(plan: &Plan, snapshot: &Snapshot) -> bool {
+    plan.actions.iter().all(|action| {
+        let Some(cluster) = &action.cluster else { return true };
+        let listed = plan.cluster(cluster).and_then(|listed| listed.identity.as_ref());
+        match snapshot.clusters.get(cluster) {
+            Some(Observation::Fresh(state)) => {
+                let tagged = |group: &GroupState| group.tags.contains_key(RollTag::KEY);
+                listed == Some(&state.identity)
+                    && !matches!(action.kind, ActionKind::TidyUp { .. })
+                    && action.precheck(state) == Precheck::AlreadySatisfied
+                    && !state.groups.values().any(tagged)
+            }
+            Some(Observation::Unreachable { .. }) | None => false,
+        }
+    })
+}
+
+/// A saved plan that does not hold any more, or that somebody edited.
+fn stale(id: &PlanId, notes: &[Note]) -> Failure {
+    let text = format!(
+        "plan {id} cannot be carried out: the clusters have changed since it was made, or somebody \
+         edited it; nothing was done"
+    );
+    let mut failure = Failure::new(Exit::Stale, text);
+    failure.causes.extend(notes.iter().take(SHOWN_MAX).map(ToString::to_string));
+    if notes.len() > SHOWN_MAX {
+        failure.causes.push(format!("{} more", notes.len() - SHOWN_MAX));
+    }
+    failure.hint("plan again with `refit plan -o FILE`")
 }
 
 /// Asks whether the plan that was shown is to be carried out.

@@ -64,13 +64,13 @@ pub(crate) struct Global {
         short,
         long,
         global = true,
-        env = "REFIT_QUIET",
+        env = "REFIT_QUIET", value_parser = boolean,
         hide_env_values = true,
         conflicts_with = "verbose"
     )]
     pub(crate) quiet: bool,
     /// Say more: every step of a run, not only its milestones
-    #[arg(short, long, global = true, env = "REFIT_VERBOSE", hide_env_values = true)]
+    #[arg(short, long, global = true, env = "REFIT_VERBOSE", value_parser = boolean, hide_env_values = true)]
     pub(crate) verbose: bool,
     /// How progress is written to standard error where there is no terminal
     #[arg(
@@ -206,12 +206,12 @@ pub(crate) struct FormatOption {
   refit plan --snapshot snapshot.json     the same plan, offline")]
 pub(crate) struct Observe {
     /// Where to save the snapshot; `-` or nothing: standard output
-    #[arg(short, long, value_name = "FILE", env = "REFIT_OUTPUT", hide_env_values = true, value_hint = ValueHint::FilePath)]
+    #[arg(short, long, value_name = "FILE", env = "REFIT_OBSERVE_OUTPUT", hide_env_values = true, value_hint = ValueHint::FilePath)]
     pub(crate) output: Option<PathBuf>,
     #[command(flatten)]
     pub(crate) reaching: Reaching,
     /// How many clusters to look at at once
-    #[arg(long, value_name = "N", default_value_t = 10, env = "REFIT_PARALLELISM", hide_env_values = true, value_parser = clap::value_parser!(u32).range(1..=1000))]
+    #[arg(long, value_name = "N", default_value_t = 10, env = "REFIT_OBSERVE_PARALLELISM", hide_env_values = true, value_parser = number::<1, 1000>)]
     pub(crate) parallelism: u32,
 }
 
@@ -276,12 +276,36 @@ pub(crate) struct Planning {
     )]
     pub(crate) downgrade: Vec<ClusterName>,
     /// Take newer images of the same version for a change
-    #[arg(long, env = "REFIT_REFRESH_IMAGES", hide_env_values = true)]
+    #[arg(long, env = "REFIT_REFRESH_IMAGES", value_parser = boolean, hide_env_values = true)]
     pub(crate) refresh_images: bool,
     /// The time to hold freezes and the ends of minors' maintenance against, as
     /// 2026-11-21T09:00:00Z; without it: when the clusters were looked at
-    #[arg(long, value_name = "TIME", env = "REFIT_NOW", hide_env_values = true)]
+    #[arg(long, value_name = "TIME", env = "REFIT_NOW", hide_env_values = true, value_parser = time)]
     pub(crate) now: Option<Timestamp>,
+}
+
+/// What a flag's variable may have. Empty is as good as not set: it is how CI systems unset one.
+fn boolean(text: &str) -> Result<bool, String> {
+    switch(text)
+        .ok_or_else(|| "write 1, true, yes or on; or 0, false, no, off or nothing".to_owned())
+}
+
+/// Returns whether the text says yes or no; `None` if it says neither.
+pub(crate) fn switch(text: &str) -> Option<bool> {
+    match text.trim().to_ascii_lowercase().as_str() {
+        "1" | "true" | "yes" | "on" => Some(true),
+        "0" | "false" | "no" | "off" | "" => Some(false),
+        _ => None,
+    }
+}
+
+fn number<const MIN: u32, const MAX: u32>(text: &str) -> Result<u32, String> {
+    let number = text.parse().ok().filter(|number| (MIN..=MAX).contains(number));
+    number.ok_or_else(|| format!("write a whole number from {MIN} to {MAX}"))
+}
+
+fn time(text: &str) -> Result<Timestamp, String> {
+    text.parse().map_err(|_| "write a date and time as `2026-11-21T09:00:00Z`".to_owned())
 }
 
 fn cluster_and_pool(text: &str) -> Result<(ClusterName, PoolName), String> {
@@ -305,23 +329,23 @@ Planning needs no lock and writes to no cluster. Exit code 3 means that a findin
 cluster; the others are planned all the same.")]
 pub(crate) struct PlanOptions {
     /// Save the plan, for `refit apply FILE`
-    #[arg(short, long, value_name = "FILE", env = "REFIT_OUTPUT", hide_env_values = true, value_hint = ValueHint::FilePath)]
+    #[arg(short, long, value_name = "FILE", env = "REFIT_PLAN_OUTPUT", hide_env_values = true, value_hint = ValueHint::FilePath)]
     pub(crate) output: Option<PathBuf>,
     /// Plan from a saved snapshot instead of looking
     #[arg(long, value_name = "FILE", env = "REFIT_SNAPSHOT", hide_env_values = true, value_hint = ValueHint::FilePath)]
     pub(crate) snapshot: Option<PathBuf>,
     /// Show what changes in the objects of add-ons, line by line
-    #[arg(long, env = "REFIT_DIFF", hide_env_values = true)]
+    #[arg(long, env = "REFIT_DIFF", value_parser = boolean, hide_env_values = true)]
     pub(crate) diff: bool,
     /// Exit with 2 when there are changes, 0 when there are none
-    #[arg(long, env = "REFIT_DETAILED_EXITCODE", hide_env_values = true)]
+    #[arg(long, env = "REFIT_DETAILED_EXITCODE", value_parser = boolean, hide_env_values = true)]
     pub(crate) detailed_exitcode: bool,
     #[command(flatten)]
     pub(crate) planning: Planning,
     #[command(flatten)]
     pub(crate) reaching: Reaching,
     /// How many clusters to look at at once
-    #[arg(long, value_name = "N", default_value_t = 10, env = "REFIT_PARALLELISM", hide_env_values = true, value_parser = clap::value_parser!(u32).range(1..=1000))]
+    #[arg(long, value_name = "N", default_value_t = 10, env = "REFIT_OBSERVE_PARALLELISM", hide_env_values = true, value_parser = number::<1, 1000>)]
     pub(crate) parallelism: u32,
     #[command(flatten)]
     pub(crate) format: FormatOption,
@@ -351,7 +375,7 @@ pub(crate) struct PlanSource {
     #[command(flatten)]
     pub(crate) reaching: Reaching,
     /// How many clusters to look at at once
-    #[arg(long, value_name = "N", default_value_t = 10, env = "REFIT_PARALLELISM", hide_env_values = true, value_parser = clap::value_parser!(u32).range(1..=1000))]
+    #[arg(long, value_name = "N", default_value_t = 10, env = "REFIT_OBSERVE_PARALLELISM", hide_env_values = true, value_parser = number::<1, 1000>)]
     pub(crate) parallelism: u32,
 }
 
@@ -437,14 +461,14 @@ pub(crate) struct Apply {
     #[arg(value_name = "FILE", value_hint = ValueHint::FilePath)]
     pub(crate) file: Option<PathBuf>,
     /// Do not ask
-    #[arg(long, env = "REFIT_AUTO_APPROVE", hide_env_values = true)]
+    #[arg(long, env = "REFIT_AUTO_APPROVE", value_parser = boolean, hide_env_values = true)]
     pub(crate) auto_approve: bool,
     #[command(flatten)]
     pub(crate) planning: Planning,
     #[command(flatten)]
     pub(crate) reaching: Reaching,
     /// How many actions may run at once
-    #[arg(long, value_name = "N", default_value_t = 10, env = "REFIT_PARALLELISM", hide_env_values = true, value_parser = clap::value_parser!(u32).range(1..=1000))]
+    #[arg(long, value_name = "N", default_value_t = 10, env = "REFIT_PARALLELISM", hide_env_values = true, value_parser = number::<1, 1000>)]
     pub(crate) parallelism: u32,
     /// How long to wait while another run holds the state store
     #[arg(
@@ -455,6 +479,10 @@ pub(crate) struct Apply {
         hide_env_values = true
     )]
     pub(crate) lock_timeout: Period,
+    /// Set damaged journals aside and go on without them: what their runs left half done is part of
+    /// the new plan
+    #[arg(long, env = "REFIT_SET_ASIDE_DAMAGED", value_parser = boolean, hide_env_values = true)]
+    pub(crate) set_aside_damaged: bool,
     /// Write every event of the run to this file, one JSON object per line
     #[arg(long, value_name = "FILE", env = "REFIT_EVENTS", hide_env_values = true, value_hint = ValueHint::FilePath)]
     pub(crate) events: Option<PathBuf>,
@@ -468,7 +496,7 @@ pub(crate) struct Apply {
     )]
     pub(crate) grace: Period,
     /// How many times faster than real time a simulated fleet lives
-    #[arg(long, value_name = "N", default_value_t = 1000, env = "REFIT_SIMULATION_SPEED", hide_env_values = true, value_parser = clap::value_parser!(u32).range(1..=100_000))]
+    #[arg(long, value_name = "N", default_value_t = 1000, env = "REFIT_SIMULATION_SPEED", hide_env_values = true, value_parser = number::<1, 100_000>)]
     pub(crate) simulation_speed: u32,
 }
 
@@ -525,8 +553,27 @@ pub(crate) enum StateCommand {
         #[arg(value_name = "RUN|DIGEST")]
         name: String,
     },
+    /// Remove the journals of runs that ended long ago; those that have not ended stay
+    #[command(after_help = "Examples:
+  refit state prune --keep 90d
+  refit state prune --keep-runs 50
+
+`refit apply` keeps the newest 500 runs that have ended by itself.")]
+    Prune(Prune),
     /// Remove what a dead process left of its lock; refuses while one holds it
     Unlock,
+}
+
+/// Which runs stay.
+#[derive(Debug, Args)]
+#[group(required = true, multiple = false)]
+pub(crate) struct Prune {
+    /// Keep the runs that ended within this time
+    #[arg(long, value_name = "DURATION", env = "REFIT_KEEP", hide_env_values = true)]
+    pub(crate) keep: Option<Period>,
+    /// Keep so many runs, the newest
+    #[arg(long, value_name = "N", env = "REFIT_KEEP_RUNS", hide_env_values = true, value_parser = number::<0, 1_000_000>)]
+    pub(crate) keep_runs: Option<u32>,
 }
 
 #[cfg(feature = "aws")]
@@ -549,7 +596,7 @@ pub(crate) enum PermissionsCommand {
     /// Print a ClusterRole and a Role with their bindings, for the add-ons of this fleet, as YAML
     Kubernetes {
         /// Only what observing and planning take
-        #[arg(long, env = "REFIT_TO_PLAN", hide_env_values = true)]
+        #[arg(long, env = "REFIT_TO_PLAN", value_parser = boolean, hide_env_values = true)]
         to_plan: bool,
         /// Bind them to this user, by the name that authentication gives
         #[arg(long, value_name = "NAME", env = "REFIT_BIND_USER", hide_env_values = true, default_value = "refit", conflicts_with_all = ["group", "service_account"])]
@@ -575,7 +622,7 @@ pub(crate) enum PermissionsCommand {
     /// Print an IAM policy, as JSON
     Aws {
         /// Only what observing and planning take
-        #[arg(long, env = "REFIT_TO_PLAN", hide_env_values = true)]
+        #[arg(long, env = "REFIT_TO_PLAN", value_parser = boolean, hide_env_values = true)]
         to_plan: bool,
     },
 }
@@ -595,17 +642,37 @@ pub(crate) struct Completions {
   refit man --output /usr/local/share/man/man1")]
 pub(crate) struct Man {
     /// Write one page per command into this directory
-    #[arg(short, long, value_name = "DIR", env = "REFIT_OUTPUT", hide_env_values = true, value_hint = ValueHint::DirPath)]
+    #[arg(short, long, value_name = "DIR", env = "REFIT_MAN_OUTPUT", hide_env_values = true, value_hint = ValueHint::DirPath)]
     pub(crate) output: Option<PathBuf>,
 }
 
 #[cfg(test)]
 mod tests {
+    use std::collections::{BTreeMap, BTreeSet};
+
     use clap::CommandFactory;
 
     #[test]
     fn the_command_line_is_consistent() {
         super::Cli::command().debug_assert();
+    }
+
+    #[test]
+    fn a_variable_has_one_meaning() {
+        fn collect(command: &clap::Command, found: &mut BTreeMap<String, BTreeSet<String>>) {
+            for argument in command.get_arguments() {
+                if let Some(name) = argument.get_env().and_then(|name| name.to_str()) {
+                    let help = argument.get_help().map(ToString::to_string).unwrap_or_default();
+                    found.entry(name.to_owned()).or_default().insert(help);
+                }
+            }
+            command.get_subcommands().for_each(|command| collect(command, found));
+        }
+        let mut found = BTreeMap::new();
+        collect(&super::Cli::command(), &mut found);
+        for (name, meanings) in found {
+            assert_eq!(meanings.len(), 1, "{name}: {meanings:?}");
+        }
     }
 
     #[test]

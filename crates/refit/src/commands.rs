@@ -13,8 +13,8 @@ mod setup;
 pub(crate) use addons::addons;
 pub(crate) use explain::{explain, graph};
 pub(crate) use inspect::{
-    history, plan_failure, probe, probe_index, recovery_warnings, show, state, status,
-    store_failure,
+    history, plan_failure, probe, probe_index, pruned_text, recovery_warnings, show, state, status,
+    store_failure, unreadable_failure,
 };
 #[cfg(feature = "aws")]
 pub(crate) use permissions::permissions;

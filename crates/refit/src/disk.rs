@@ -6,6 +6,8 @@ use std::io::{self, Read, Write};
 use std::path::{Component, Path, PathBuf};
 
 use refit_config::{Entry, EntryKind, FileError, Files};
+use serde::Deserialize;
+use serde::de::IgnoredAny;
 
 use crate::exit::{Exit, Failure};
 
@@ -27,6 +29,11 @@ impl Disk {
             Failure::new(Exit::Failed, format!("cannot open directory {}", root.display()))
                 .because(&error)
         })?;
+        if !real_root.is_dir() {
+            let text = format!("cannot open directory {}: it is a file", root.display());
+            return Err(Failure::new(Exit::Failed, text)
+                .hint("give the directory of the fleet, the one that has fleet.toml in it"));
+        }
         // The repository may begin above the fleet's directory.
         let real_root = repository(&real_root).unwrap_or(real_root);
         Ok(Self { root: root.to_owned(), real_root })
@@ -101,7 +108,14 @@ pub(crate) fn read(path: &Path) -> Result<Vec<u8>, Failure> {
     let fail = |error: &io::Error| {
         Failure::new(Exit::Failed, format!("cannot read {}", path.display())).because(error)
     };
-    let size = fs::metadata(path).map_err(|error| fail(&error))?.len();
+    let metadata = fs::metadata(path).map_err(|error| fail(&error))?;
+    if metadata.is_dir() {
+        return Err(Failure::new(
+            Exit::Failed,
+            format!("cannot read {}: it is a directory", path.display()),
+        ));
+    }
+    let size = metadata.len();
     if size > INPUT_BYTES_MAX {
         return Err(Failure::new(
             Exit::Failed,
@@ -116,30 +130,104 @@ pub(crate) fn read(path: &Path) -> Result<Vec<u8>, Failure> {
 /// # Errors
 /// When it cannot be written.
 pub(crate) fn write(path: &Path, bytes: &[u8]) -> io::Result<()> {
-    let directory = match path.parent() {
-        Some(parent) if !parent.as_os_str().is_empty() => parent,
-        _ => Path::new("."),
-    };
-    let mut file = tempfile::NamedTempFile::new_in(directory)?;
-    file.write_all(bytes)?;
-    set_ordinary_permissions(file.as_file())?;
-    file.persist(path).map_err(|error| error.error)?;
-    Ok(())
+    refit_store::replace_file(path, bytes).map_err(|error| match error {
+        refit_store::StoreError::Io { source, .. } => source,
+        error => io::Error::other(error),
+    })
 }
 
-/// Temporary files are the owner's alone; results are as readable as any file.
-#[cfg(unix)]
-fn set_ordinary_permissions(file: &fs::File) -> io::Result<()> {
-    use std::os::unix::fs::PermissionsExt;
-    file.set_permissions(fs::Permissions::from_mode(0o644))
+/// Where a result goes that somebody asked for with an option.
+pub(crate) enum Output {
+    /// A file that is replaced.
+    File(PathBuf),
+    /// A device or a pipe, which is written to and stays what it is.
+    Stream(PathBuf),
 }
 
-#[cfg(not(unix))]
-fn set_ordinary_permissions(_file: &fs::File) -> io::Result<()> {
-    Ok(())
+impl Output {
+    /// Looks whether a plan or a snapshot may be written there. A file that is there is replaced if
+    /// it is empty, or a plan or a snapshot itself; anything else is somebody's work.
+    ///
+    /// # Errors
+    /// When it is a directory, or a file of something else.
+    pub(crate) fn of(path: &Path) -> Result<Self, Failure> {
+        Self::replacing(path, is_result, "neither a plan nor a snapshot of refit")
+    }
+
+    /// The same for a file of events.
+    ///
+    /// # Errors
+    /// When it is a directory, or a file of something else.
+    pub(crate) fn of_events(path: &Path) -> Result<Self, Failure> {
+        Self::replacing(path, is_events, "not a file of refit's events")
+    }
+
+    fn replacing(path: &Path, is_own: fn(&[u8]) -> bool, other: &str) -> Result<Self, Failure> {
+        let cannot = || format!("cannot write {}", path.display());
+        // Whether it can be made shows when it is.
+        let Ok(metadata) = fs::metadata(path) else { return Ok(Self::File(path.to_owned())) };
+        if metadata.is_dir() {
+            return Err(Failure::new(Exit::Failed, format!("{}: it is a directory", cannot())));
+        }
+        if !metadata.is_file() {
+            return Ok(Self::Stream(path.to_owned()));
+        }
+        if metadata.len() > 0 && !is_own(&read(path)?) {
+            return Err(Failure::new(
+                Exit::Failed,
+                format!("{} exists and is {other}; it was not replaced", path.display()),
+            )
+            .hint("give another name, or remove the file first"));
+        }
+        // A link stays a link.
+        let target = fs::canonicalize(path)
+            .map_err(|error| Failure::new(Exit::Failed, cannot()).because(&error))?;
+        Ok(Self::File(target))
+    }
+
+    /// Writes the result.
+    ///
+    /// # Errors
+    /// When it cannot be written.
+    pub(crate) fn save(&self, bytes: &[u8]) -> Result<(), Failure> {
+        let (path, saved) = match self {
+            Self::File(path) => (path, write(path, bytes)),
+            Self::Stream(path) => {
+                let stream = fs::File::options().write(true).open(path);
+                (path, stream.and_then(|mut stream| stream.write_all(bytes)))
+            }
+        };
+        saved.map_err(|error| {
+            Failure::new(Exit::Failed, format!("cannot write {}", path.display())).because(&error)
+        })
+    }
 }
 
-/// Writes a result that somebody asked for.
+/// Whether a file is a plan or a snapshot, of whatever version.
+fn is_result(bytes: &[u8]) -> bool {
+    #[derive(Deserialize)]
+    #[serde(rename_all = "kebab-case")]
+    struct Head {
+        #[serde(rename = "format-version")]
+        _format: String,
+        plan: Option<IgnoredAny>,
+        digest: Option<IgnoredAny>,
+        clusters: Option<IgnoredAny>,
+        taken_at: Option<IgnoredAny>,
+    }
+    serde_json::from_slice(bytes).is_ok_and(|head: Head| {
+        (head.plan.is_some() && head.digest.is_some())
+            || (head.clusters.is_some() && head.taken_at.is_some())
+    })
+}
+
+/// Whether a file begins with an event of a run.
+fn is_events(bytes: &[u8]) -> bool {
+    let first = bytes.split(|byte| *byte == b'\n').next().unwrap_or_default();
+    serde_json::from_slice::<refit_model::RunEvent>(first).is_ok()
+}
+
+/// Writes a page of a manual.
 ///
 /// # Errors
 /// When it cannot be written.

@@ -81,6 +81,10 @@ fn fits_nothing<'a>(
     many: &str,
     names: impl Iterator<Item = &'a str> + Clone,
 ) -> Failure {
+    if given.is_empty() {
+        let text = format!("`--{option}` has an empty name");
+        return Failure::new(Exit::Usage, text).hint("leave the option out to select everything");
+    }
     let text = format!("`--{option} {given}`: there is no such {one} in the files");
     let mut failure = Failure::new(Exit::Usage, text);
     failure.hints = refit_config::known(given, many, names);

@@ -1,6 +1,7 @@
 //! The command line of refit: arguments, terminal, exit codes, and nothing else.
 
 mod apply;
+mod arguments;
 mod cli;
 mod commands;
 mod disk;
@@ -14,8 +15,7 @@ mod world;
 
 use std::process::ExitCode;
 
-use clap::Parser;
-
+use crate::arguments::Refused;
 use crate::cli::{Cli, Command};
 use crate::exit::{Exit, Failure};
 use crate::output::Printer;
@@ -24,13 +24,17 @@ fn main() -> ExitCode {
     if let Some(exit) = commands::probe_index(std::env::args_os()) {
         return exit.into();
     }
-    let cli = match Cli::try_parse() {
+    let cli = match arguments::parse() {
         Ok(cli) => cli,
-        Err(error) => {
+        Err(Refused::Parser(error)) => {
             // Help and version are answers; everything else is wrong usage.
             let code = if error.use_stderr() { Exit::Usage } else { Exit::Done };
-            error.print().ok();
+            Printer::before_options(arguments::log_format()).parser(&error);
             return code.into();
+        }
+        Err(Refused::Failure(failure)) => {
+            Printer::before_options(arguments::log_format()).failure(&failure);
+            return failure.exit.into();
         }
     };
     let printer = Printer::new(&cli.global);

@@ -3,6 +3,7 @@
 
 use std::io::{self, IsTerminal, Write};
 
+use refit_model::{LogLevel, LogMessage};
 use refit_render::{Message, Style, message_text};
 use serde::Serialize;
 
@@ -31,6 +32,25 @@ impl Printer {
         Self { color: *color, quiet: *quiet, verbose: *verbose, log_format: *log_format }
     }
 
+    /// For what is said before the options are known.
+    pub(crate) fn before_options(log_format: LogFormat) -> Self {
+        Self { color: ColorChoice::Auto, quiet: false, verbose: false, log_format }
+    }
+
+    /// Says what the parser of the command line says.
+    pub(crate) fn parser(&self, error: &clap::Error) {
+        match self.log_format {
+            LogFormat::Json if error.use_stderr() => {
+                let text = error.render().to_string();
+                let text = text.trim();
+                self.complain(text.strip_prefix("error: ").unwrap_or(text));
+            }
+            LogFormat::Json | LogFormat::Text => {
+                error.print().ok();
+            }
+        }
+    }
+
     fn colored(&self, terminal: bool) -> bool {
         match self.color {
             ColorChoice::Always => true,
@@ -54,7 +74,7 @@ impl Printer {
     /// How text for standard error looks.
     pub(crate) fn error_style(&self) -> Style {
         Style {
-            color: self.colored(io::stderr().is_terminal()),
+            color: self.log_format == LogFormat::Text && self.colored(io::stderr().is_terminal()),
             width: text_width(terminal_columns(&io::stderr())),
         }
     }
@@ -99,45 +119,70 @@ impl Printer {
     /// Says something to people, unless they asked for silence.
     pub(crate) fn say(&self, text: &str) {
         if !self.quiet {
-            self.complain(text);
+            self.log(LogLevel::Info, text, (&[], &[]), text);
         }
     }
 
     /// Says something to people that must be heard.
-    #[expect(clippy::unused_self, reason = "who writes needs the printer")]
     pub(crate) fn complain(&self, text: &str) {
-        let mut text = text.trim_end_matches('\n').to_owned();
-        text.push('\n');
-        io::stderr().lock().write_all(text.as_bytes()).ok();
+        self.log(LogLevel::Error, text, (&[], &[]), text);
+    }
+
+    /// Writes a message to standard error: as JSON where a log of it is wanted, else as this text.
+    fn log(
+        &self,
+        level: LogLevel,
+        message: &str,
+        (causes, hints): (&[String], &[String]),
+        text: &str,
+    ) {
+        let mut line = match self.log_format {
+            LogFormat::Text => text.trim_end_matches('\n').to_owned(),
+            // An empty line only sets texts apart.
+            LogFormat::Json if message.trim().is_empty() => return,
+            LogFormat::Json => {
+                let message = LogMessage {
+                    level,
+                    message: message.trim().to_owned(),
+                    causes: causes.to_vec(),
+                    hints: hints.to_vec(),
+                };
+                let Ok(line) = serde_json::to_string(&message) else { return };
+                line
+            }
+        };
+        line.push('\n');
+        io::stderr().lock().write_all(line.as_bytes()).ok();
     }
 
     /// Says what went wrong.
     pub(crate) fn failure(&self, failure: &Failure) {
         let Failure { exit: _, message, causes, hints } = failure;
-        self.message(Message::Error, message);
-        for cause in causes {
-            self.message(Message::Cause, cause);
-        }
-        for hint in hints {
-            self.message(Message::Hint, hint);
-        }
+        self.message(LogLevel::Error, message, causes, hints);
     }
 
     /// Says what may be wrong, and what to do about it.
     pub(crate) fn warning(&self, text: &str, hints: &[String]) {
-        self.message(Message::Warning, text);
-        for hint in hints {
-            self.message(Message::Hint, hint);
-        }
+        self.message(LogLevel::Warning, text, &[], hints);
     }
 
     /// Says what to do.
     pub(crate) fn hint(&self, text: &str) {
-        self.message(Message::Hint, text);
+        self.message(LogLevel::Hint, text, &[], &[]);
     }
 
-    fn message(&self, message: Message, text: &str) {
-        self.complain(&message_text(message, text, self.message_style()));
+    fn message(&self, level: LogLevel, message: &str, causes: &[String], hints: &[String]) {
+        let style = self.message_style();
+        let kind = match level {
+            LogLevel::Info | LogLevel::Hint => Message::Hint,
+            LogLevel::Warning => Message::Warning,
+            LogLevel::Error => Message::Error,
+        };
+        let mut lines = vec![message_text(kind, message, style)];
+        lines.extend(causes.iter().map(|cause| message_text(Message::Cause, cause, style)));
+        lines.extend(hints.iter().map(|hint| message_text(Message::Hint, hint, style)));
+        let lines: Vec<&str> = lines.iter().map(|line| line.trim_end_matches('\n')).collect();
+        self.log(level, message, (causes, hints), &lines.join("\n"));
     }
 }
 

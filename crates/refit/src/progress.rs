@@ -12,6 +12,7 @@ use refit_render::ProgressLines;
 use refit_runtime::Reporter;
 
 use crate::cli::LogFormat;
+use crate::disk::Output;
 use crate::exit::{Exit, Failure};
 use crate::output::Printer;
 
@@ -20,6 +21,7 @@ use crate::output::Printer;
 /// # Errors
 /// When it cannot be made.
 pub(crate) fn events_file(path: &Path) -> Result<File, Failure> {
+    Output::of_events(path)?;
     File::options().create(true).append(true).open(path).map_err(|error| {
         Failure::new(Exit::Failed, format!("cannot write {}", path.display())).because(&error)
     })

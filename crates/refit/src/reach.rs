@@ -34,6 +34,17 @@ pub(crate) async fn observers(
     Ok((simulated.observers(fleet), now))
 }
 
+/// What time it is where the fleet's clusters are.
+///
+/// # Errors
+/// When the world of a simulated fleet is damaged.
+pub(crate) fn now(fleet: &Fleet, state: &Path) -> Result<Timestamp, Failure> {
+    if is_real(fleet) {
+        return Ok(SystemClock.now());
+    }
+    Ok(SimulatedFleet::open(fleet, state)?.now())
+}
+
 /// For a run.
 pub(crate) struct Live {
     pub(crate) observers: Observers,

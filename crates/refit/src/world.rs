@@ -29,6 +29,11 @@ impl SimulatedFleet {
     /// When the file cannot be read.
     pub(crate) fn open(fleet: &Fleet, state: &Path) -> Result<Self, Failure> {
         let file = state.join(FILE);
+        if file.is_dir() {
+            let text = format!("cannot read {}: it is a directory", file.display());
+            return Err(Failure::new(Exit::Failed, text)
+                .hint("move the directory away to let the simulated fleet begin anew"));
+        }
         let mut world = if file.exists() {
             World::from_bytes(&disk::read(&file)?).map_err(|error| {
                 Failure::new(Exit::Failed, format!("cannot use {}", file.display()))

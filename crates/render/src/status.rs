@@ -2,10 +2,11 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use refit_model::ActionState as State;
 use refit_model::{
-    Action, ActionId, ActionKind, Because, ClusterName, GivingUp, InstanceId, JournalRecord,
-    NodeName, Op, OpId, OpResult, Outcome, Plan, PlanId, Progress, Purpose, RecordKind, RunId,
-    RunOutcome, Stop, Timestamp,
+    Action, ActionId, ActionKind, ActionStanding, Because, ClusterName, ClusterStanding, GivingUp,
+    InstanceId, JournalRecord, NodeName, Op, OpId, OpResult, Outcome, Plan, PlanId, Progress,
+    Purpose, RecordKind, RunId, RunOutcome, RunStatus, Stop, Timestamp,
 };
 
 use crate::page::Page;
@@ -57,6 +58,45 @@ pub fn status_text(input: &StatusInput<'_>, style: Style) -> String {
         page.names(Paint::Plain, clusters.iter().copied(), NAME_LINES, "");
     }
     page.finish()
+}
+
+/// The same for programs.
+pub fn status_of(input: &StatusInput<'_>) -> RunStatus {
+    let told = Told::of(input.records);
+    let clusters = by_cluster(input, &told).into_iter().filter_map(|(name, entries)| {
+        Some(ClusterStanding {
+            // Actions of a run whose plan is not known may belong to no cluster.
+            name: name.parse().ok()?,
+            done: number(entries.iter().filter(|entry| entry.is_done()).count()),
+            total: number(entries.len()),
+            actions: entries.iter().map(standing).collect(),
+        })
+    });
+    RunStatus {
+        format_version: RunStatus::FORMAT.to_owned(),
+        run: Some(input.run.clone()),
+        plan: told.opened.map(|(_, _, plan)| plan.clone()),
+        who: told.opened.map(|(_, who, _)| who.to_owned()),
+        opened_at: told.opened.map(|(at, ..)| at),
+        last_at: told.last,
+        outcome: told.closed.map(|(_, outcome)| outcome),
+        clusters: clusters.collect(),
+    }
+}
+
+fn number(count: usize) -> u32 {
+    u32::try_from(count).unwrap_or(u32::MAX)
+}
+
+fn standing(entry: &Entry<'_>) -> ActionStanding {
+    ActionStanding {
+        action: *entry.id,
+        what: entry.what.clone(),
+        state: entry.state,
+        started_at: entry.story.and_then(|story| story.started),
+        ended_at: entry.story.and_then(|story| story.ended).map(|(at, _)| at),
+        outcome: entry.outcome().cloned(),
+    }
 }
 
 /// Every action of a run with when it began, how long it took and how it ended.
@@ -176,17 +216,6 @@ fn wave_before(plan: Option<&Plan>, told: &Told<'_>, entries: &[Entry<'_>]) -> O
         }
         _ => None,
     })
-}
-
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum State {
-    Done,
-    Already,
-    Running,
-    Failed,
-    Stopped,
-    Skipped,
-    Waiting,
 }
 
 /// An action with what the journal tells of it.

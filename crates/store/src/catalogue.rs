@@ -72,7 +72,7 @@ pub(crate) fn write(dir: &Path, blobs: &[BlobInfo]) -> Result<(), StoreError> {
     for BlobInfo { digest, bytes } in blobs {
         text.push_str(&format!("{digest} {bytes}\n"));
     }
-    durable::write(&path(dir), text.as_bytes())
+    durable::replace_file(&path(dir), text.as_bytes())
 }
 
 fn path(dir: &Path) -> PathBuf {

@@ -66,7 +66,7 @@ pub enum StoreError {
         run: RunId,
     },
     /// The run has ended for good.
-    #[error("run {run} has ended ({outcome:?}) and cannot be continued")]
+    #[error("run {run} has ended ({}) and cannot be continued", outcome_text(*outcome))]
     RunClosed {
         /// The run.
         run: RunId,
@@ -129,8 +129,8 @@ impl StoreError {
                 Some("wait for the other process to end; the lock goes with it".to_owned())
             }
             Self::Damaged { path, .. } => Some(format!(
-                "restore {0} from a backup; or move it away and apply the plan as a new run, which \
-                 looks at every cluster before it acts",
+                "restore {0} from a backup; or let `refit apply --set-aside-damaged` set it aside and \
+                 begin a new run, which looks at every cluster before it acts",
                 path.display()
             )),
             Self::Format { path, .. } => Some(format!(
@@ -145,7 +145,16 @@ impl StoreError {
             Self::Fenced { .. } => {
                 Some("stop this process; `refit status` shows who goes on with the run".to_owned())
             }
-            Self::Io { source, .. } => match source.kind() {
+            Self::Io { path, source, .. } => match source.kind() {
+                io::ErrorKind::IsADirectory => Some(format!(
+                    "{} must be a file: move the directory away that is in its place",
+                    path.display()
+                )),
+                io::ErrorKind::NotADirectory | io::ErrorKind::AlreadyExists => Some(format!(
+                    "{} and what is above it must be directories: move the file away that is in \
+                     their place",
+                    path.display()
+                )),
                 io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded => {
                     Some("free some space and run the same command again".to_owned())
                 }
@@ -194,7 +203,7 @@ pub enum AppendError {
         run: RunId,
     },
     /// The run has ended.
-    #[error("the run has ended ({outcome:?})")]
+    #[error("the run has ended ({})", outcome_text(*outcome))]
     Closed {
         /// How.
         outcome: RunOutcome,
@@ -216,6 +225,16 @@ pub enum AppendError {
         /// Why not.
         source: io::Error,
     },
+}
+
+fn outcome_text(outcome: RunOutcome) -> &'static str {
+    match outcome {
+        RunOutcome::Done => "done",
+        RunOutcome::Partly => "partly applied",
+        RunOutcome::Failed => "failed",
+        RunOutcome::Stale => "stale",
+        RunOutcome::Interrupted => "interrupted",
+    }
 }
 
 fn held_by(holder: Option<&Holder>) -> String {

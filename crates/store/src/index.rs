@@ -6,6 +6,7 @@
 
 use std::any::Any;
 use std::cell::RefCell;
+use std::collections::BTreeSet;
 use std::fs::{self, File, TryLockError};
 use std::io;
 use std::panic::{AssertUnwindSafe, catch_unwind};
@@ -156,7 +157,8 @@ pub(crate) fn quarantined(dir: &Path) -> Vec<PathBuf> {
 
 /// Waits until no other process has the index open, which outlives the store's lock by a moment.
 /// sled reports it as an error like any other, which must not be taken for damage.
-pub(crate) fn wait_until_free(dir: &Path) -> Result<(), StoreError> {
+/// `before` is who held the store before, if that is known.
+pub(crate) fn wait_until_free(dir: &Path, before: Option<&Holder>) -> Result<(), StoreError> {
     let path = index_path(dir).join("db");
     let begun = Instant::now();
     loop {
@@ -171,7 +173,8 @@ pub(crate) fn wait_until_free(dir: &Path) -> Result<(), StoreError> {
                 std::thread::sleep(Duration::from_millis(10));
             }
             Err(TryLockError::WouldBlock) => {
-                return Err(StoreError::Locked { dir: dir.to_owned(), holder: None });
+                let holder = before.cloned().map(Box::new);
+                return Err(StoreError::Locked { dir: dir.to_owned(), holder });
             }
             Err(TryLockError::Error(source)) => return Err(StoreError::io("lock", &path, source)),
         }
@@ -276,6 +279,22 @@ impl Index {
             Ok(is_new)
         })?;
         if is_new { catalogue::add(&self.dir, digest, bytes.len() as u64) } else { Ok(()) }
+    }
+
+    /// Removes blobs, and their lines from the list beside the index.
+    pub(crate) fn remove_blobs(&self, digests: &BTreeSet<Digest>) -> Result<(), StoreError> {
+        // The list first: what it names and the index does not have is told as lost.
+        let mut listed = catalogue::read(&self.dir)?.blobs;
+        listed.retain(|digest, _| !digests.contains(digest));
+        let listed: Vec<BlobInfo> =
+            listed.into_iter().map(|(digest, bytes)| BlobInfo { digest, bytes }).collect();
+        catalogue::write(&self.dir, &listed)?;
+        self.guarded("write", |trees| {
+            for digest in digests {
+                trees.blobs.remove(digest.to_string())?;
+            }
+            trees.db.flush().map(drop)
+        })
     }
 
     pub(crate) fn has_blob(&self, digest: &Digest) -> Result<bool, StoreError> {

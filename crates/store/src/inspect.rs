@@ -120,7 +120,7 @@ pub fn list(dir: &Path, probe: Option<&Probe>) -> Result<StateListing, StoreErro
                     summary,
                 }));
             }
-            Err(error) => listing.unreadable.push(UnreadableRun { path, error }),
+            Err(error) => listing.unreadable.push(UnreadableRun { path, error, state: None }),
         }
     }
     listing.journals.sort_by(|a, b| {
@@ -180,7 +180,7 @@ pub fn show(dir: &Path, name: &str, probe: Option<&Probe>) -> Result<Option<Show
             Err(StoreError::Index { operation: "read", path, problem })
         }
         Err(_) => {
-            let holder = lock::read_note(dir).map(Box::new);
+            let holder = lock::holder(dir).map(Box::new);
             Err(StoreError::Locked { dir: dir.to_owned(), holder })
         }
     }
@@ -202,7 +202,7 @@ fn with_index<T: Default>(
         // sled cannot read without writing, so where nobody may write, blobs are out of reach.
         Err(error) => return Ok(Err(BlobListing::Unreadable { problem: error.to_string() })),
     };
-    index::wait_until_free(dir)?;
+    index::wait_until_free(dir, None)?;
     if let Some(probe) = probe
         && let ProbeResult::Damaged { problem } = probe(&path)
     {

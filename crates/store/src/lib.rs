@@ -19,9 +19,12 @@ mod inspect;
 pub mod journal;
 mod lock;
 mod memory;
+mod prune;
+mod set_aside;
 mod sled_store;
 mod store;
 
+pub use durable::replace_file;
 pub use error::{AppendError, StoreError};
 pub use index::{Probe, ProbeResult, probe_in_this_process};
 pub use inspect::{
@@ -30,6 +33,8 @@ pub use inspect::{
 pub use journal::{RunJournal, TornTail, read_run, read_runs};
 pub use lock::{Holder, InUse, UnlockOutcome, Waiting, in_use, unlock};
 pub use memory::{CrashPoint, MemoryDisk, MemoryStore};
+pub use prune::{Keep, Pruned, RUNS_KEPT};
+pub use set_aside::{SetAside, set_aside};
 pub use sled_store::{Lost, OpenOptions, Recovery, SledStore};
 pub use store::{
     Continued, NewRun, RunHandle, RunList, RunState, RunSummary, StateStore, UnreadableRun,

@@ -18,6 +18,10 @@ use crate::{StoreError, durable};
 /// How often a waiting process looks. People do not notice it, and it costs nothing.
 const POLL: Duration = Duration::from_millis(50);
 
+/// How long somebody who is locked out waits for the holder to say who it is. It says so right after
+/// it has taken the lock.
+const NAMED_MAX: Duration = Duration::from_secs(2);
+
 /// The longest note that is read; a real one has a few hundred bytes.
 const NOTE_BYTES_MAX: u64 = 64 * 1024;
 
@@ -68,7 +72,7 @@ pub fn unlock(dir: &Path) -> Result<UnlockOutcome, StoreError> {
         return Ok(UnlockOutcome::NotLocked);
     }
     let Some(_file) = try_lock(dir)? else {
-        return Ok(UnlockOutcome::Held(read_note(dir)));
+        return Ok(UnlockOutcome::Held(self::holder(dir)));
     };
     let holder = read_note(dir);
     match fs::remove_file(note_path(dir)) {
@@ -112,6 +116,8 @@ pub type Waiting = Box<dyn FnOnce(Option<&Holder>)>;
 pub(crate) struct Lock {
     dir: PathBuf,
     holder: Holder,
+    /// Who held it before and did not say that it has ended.
+    before: Option<Holder>,
     /// Closing the file gives the lock back.
     _file: File,
 }
@@ -131,21 +137,27 @@ impl Lock {
                 break file;
             }
             if begun.elapsed() >= timeout {
-                let holder = read_note(dir).map(Box::new);
+                let holder = self::holder(dir).map(Box::new);
                 return Err(StoreError::Locked { dir: dir.to_owned(), holder });
             }
             if let Some(waiting) = waiting.take() {
-                waiting(read_note(dir).as_ref());
+                waiting(self::holder(dir).as_ref());
             }
             std::thread::sleep(POLL.min(timeout.saturating_sub(begun.elapsed())));
         };
-        let lock = Self { dir: dir.to_owned(), holder, _file: file };
+        let before = read_note(dir);
+        let lock = Self { dir: dir.to_owned(), holder, before, _file: file };
         lock.write_note()?;
         Ok(lock)
     }
 
     pub(crate) fn holder(&self) -> &Holder {
         &self.holder
+    }
+
+    /// Who held it before, if that process was killed.
+    pub(crate) fn before(&self) -> Option<&Holder> {
+        self.before.as_ref()
     }
 
     /// Adds the run to the note.
@@ -156,7 +168,7 @@ impl Lock {
 
     fn write_note(&self) -> Result<(), StoreError> {
         let json = serde_json::to_vec_pretty(&self.holder).expect("a holder has only string keys");
-        durable::write(&note_path(&self.dir), &json)
+        durable::replace_file(&note_path(&self.dir), &json)
     }
 }
 
@@ -182,6 +194,26 @@ pub(crate) fn try_lock(dir: &Path) -> Result<Option<File>, StoreError> {
         Err(TryLockError::WouldBlock) => Ok(None),
         Err(TryLockError::Error(source)) => Err(StoreError::io("lock", &path, source)),
     }
+}
+
+/// Returns who holds the store, for those who are locked out. The note is written right after the
+/// lock was taken, so a missing one, or one of a process that has ended, is waited for.
+pub(crate) fn holder(dir: &Path) -> Option<Holder> {
+    let begun = Instant::now();
+    loop {
+        let note = read_note(dir);
+        let is_current = note.as_ref().is_some_and(|note| !has_ended(note.pid));
+        if is_current || begun.elapsed() >= NAMED_MAX {
+            return note;
+        }
+        std::thread::sleep(POLL);
+    }
+}
+
+/// Whether a process of this machine has ended, as far as that can be told. One of another machine
+/// that shares the directory looks the same: it only costs a moment.
+fn has_ended(pid: u32) -> bool {
+    Path::new("/proc/self").exists() && !Path::new("/proc").join(pid.to_string()).exists()
 }
 
 /// Who holds the store, if it is held and the note can be read.

@@ -273,7 +273,11 @@ impl StateStore for MemoryStore {
                 Ok(journal) => list.runs.extend(RunSummary::of(&journal)),
                 Err(error) => {
                     let path = memory().join(run.as_str());
-                    list.unreadable.push(UnreadableRun { error: error.at(&path), path });
+                    list.unreadable.push(UnreadableRun {
+                        error: error.at(&path),
+                        path,
+                        state: None,
+                    });
                 }
             }
         }

@@ -1,6 +1,6 @@
 //! The default store: journals, an index in sled beside them, and a lock over both.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
 use std::io;
 use std::path::{Path, PathBuf};
@@ -45,6 +45,8 @@ pub struct Recovery {
     pub quarantined: Option<PathBuf>,
     /// Which blobs the index had and has no more.
     pub lost: Lost,
+    /// Whether the file `epoch` had no number in it. It was made again from the journals.
+    pub epoch_damaged: bool,
 }
 
 /// Blobs that could not be made again: snapshots, reports, plans without a run. Those of runs
@@ -97,19 +99,23 @@ impl SledStore {
         let OpenOptions { who, command, lock_timeout, probe, waiting } = options;
         let runs = dir.join("runs");
         fs::create_dir_all(&runs).map_err(|source| StoreError::io("create", &runs, source))?;
-        let since = Timestamp::now();
+        // People read it: a fraction of a second tells them nothing.
+        let now = Timestamp::now();
+        let since = Timestamp::from_second(now.as_second()).unwrap_or(now);
         let holder = Holder { pid: std::process::id(), who, command, run: None, since };
         let lock = Lock::acquire(dir, holder, lock_timeout, waiting)?;
 
-        remove_unfinished(&runs)?;
-        let (index, mut recovery) = open_index(dir, probe.as_ref())?;
+        durable::remove_unfinished(dir)?;
+        durable::remove_unfinished(&runs)?;
+        let (index, mut recovery) = open_index(dir, probe.as_ref(), lock.before())?;
         let runs = runs_with(dir, &index)?;
         recovery.lost = lost(dir, &index, recovery.problem.is_some())?;
         // Some runs may be unreadable, and the file may have been deleted: the highest counts.
         let written = runs.runs.iter().map(|run| run.epoch).max().unwrap_or(0);
+        recovery.epoch_damaged = epoch_is_damaged(dir)?;
         let known = read_epoch(dir)?.max(index.epoch().unwrap_or(0)).max(written);
         let epoch = known + 1;
-        durable::write(&epoch_path(dir), format!("{epoch}\n").as_bytes())?;
+        durable::replace_file(&epoch_path(dir), format!("{epoch}\n").as_bytes())?;
         // The index may fail from here on: the journals do without it.
         let _ = index.add_lease(epoch, lock.holder());
         Ok(Self { writers: BTreeMap::new(), index, recovery, epoch, dir: dir.to_owned(), lock })
@@ -130,9 +136,8 @@ impl SledStore {
     fn newer_epoch(&self) -> Result<Option<u64>, StoreError> {
         // Gone with the whole directory, it is an error: nothing could be kept any more.
         let path = epoch_path(&self.dir);
-        let text =
-            fs::read_to_string(&path).map_err(|source| StoreError::io("read", &path, source))?;
-        Ok(text.trim().parse().ok().filter(|found| *found > self.epoch))
+        let bytes = fs::read(&path).map_err(|source| StoreError::io("read", &path, source))?;
+        Ok(parse_epoch(&bytes).filter(|found| *found > self.epoch))
     }
 
     fn check_epoch(&self) -> Result<(), StoreError> {
@@ -149,6 +154,13 @@ impl SledStore {
         let _ = self.index.set_entry(&entry);
         let _ = self.lock.name_run(&run);
         self.writers.insert(run, Writer { journal, entry });
+    }
+
+    /// Makes the index forget runs and plans. It fails without harm: the journals are gone, and what
+    /// the index has of them is dropped at the next start.
+    pub(crate) fn forget(&self, runs: &BTreeSet<&RunId>, plans: &BTreeSet<Digest>) {
+        let _ = self.index.retain(|run| !runs.iter().any(|gone| gone.as_str() == run));
+        let _ = self.index.remove_blobs(plans);
     }
 
     /// The plan of that digest from a journal.
@@ -310,7 +322,12 @@ pub(crate) fn check_blob(bytes: &[u8]) -> Result<(), StoreError> {
 }
 
 /// Opens the index; a damaged one is set aside first, and an empty one takes its place.
-fn open_index(dir: &Path, probe: Option<&Probe>) -> Result<(Index, Recovery), StoreError> {
+/// `before` is who held the store before this process, and may not have ended completely.
+fn open_index(
+    dir: &Path,
+    probe: Option<&Probe>,
+    before: Option<&Holder>,
+) -> Result<(Index, Recovery), StoreError> {
     let path = index::index_path(dir);
     // Its number is written when the index has been opened.
     let has_lived = read_epoch(dir)? > 0;
@@ -319,7 +336,7 @@ fn open_index(dir: &Path, probe: Option<&Probe>) -> Result<(Index, Recovery), St
         // Nothing is waited for: it may be this very process that cannot let go of it.
         problem = Some("it failed when it was last in use".to_owned());
     } else {
-        index::wait_until_free(dir)?;
+        index::wait_until_free(dir, before)?;
         if let Some(probe) = probe
             && path.exists()
         {
@@ -327,7 +344,7 @@ fn open_index(dir: &Path, probe: Option<&Probe>) -> Result<(Index, Recovery), St
                 problem = Some(found);
             }
             // A child that was given up may still be about to end.
-            index::wait_until_free(dir)?;
+            index::wait_until_free(dir, before)?;
         }
     }
     if problem.is_none() {
@@ -336,7 +353,7 @@ fn open_index(dir: &Path, probe: Option<&Probe>) -> Result<(Index, Recovery), St
             Ok(None) => {
                 problem = Some(index::EMPTIED.to_owned());
                 // It has just been closed, and must not write to the one that takes its place.
-                index::wait_until_free(dir)?;
+                index::wait_until_free(dir, before)?;
             }
             Err(StoreError::Index { problem: found, .. }) => problem = Some(found),
             Err(error) => return Err(error),
@@ -378,7 +395,11 @@ fn runs_with(dir: &Path, index: &Index) -> Result<RunList, StoreError> {
     for path in files {
         match summary_with(&path, index) {
             Ok(summary) => list.runs.extend(summary),
-            Err(error) => list.unreadable.push(UnreadableRun { path, error }),
+            Err(error) => {
+                let known = run_of(&path).and_then(|run| index.entry(&run).ok().flatten());
+                let state = known.map(|known| known.summary.state);
+                list.unreadable.push(UnreadableRun { path, error, state });
+            }
         }
     }
     list.sort();
@@ -389,12 +410,18 @@ fn runs_with(dir: &Path, index: &Index) -> Result<RunList, StoreError> {
     Ok(list)
 }
 
+/// The run that a journal's name says it is of.
+pub(crate) fn run_of(path: &Path) -> Option<RunId> {
+    path.file_stem()?.to_str()?.parse().ok()
+}
+
 fn summary_with(path: &Path, index: &Index) -> Result<Option<RunSummary>, StoreError> {
     let metadata = fs::metadata(path).map_err(|source| StoreError::io("read", path, source))?;
-    let run = path.file_stem().and_then(|stem| stem.to_str()).and_then(|stem| stem.parse().ok());
-    let known = run.and_then(|run| index.entry(&run).ok().flatten());
+    let known = run_of(path).and_then(|run| index.entry(&run).ok().flatten());
     if let Some(Entry { summary, bytes, seen: _ }) = &known
         && *bytes == metadata.len()
+        // Of one that may go on, damage has to show.
+        && summary.has_ended()
         && index.has_blob(&summary.plan_digest).unwrap_or(false)
     {
         return Ok(Some(summary.clone()));
@@ -409,28 +436,30 @@ fn summary_with(path: &Path, index: &Index) -> Result<Option<RunSummary>, StoreE
     Ok(summary)
 }
 
-/// Removes what a crash has left half written; nothing refers to it.
-fn remove_unfinished(runs: &Path) -> Result<(), StoreError> {
-    let failed = |source| StoreError::io("list", runs, source);
-    for entry in fs::read_dir(runs).map_err(failed)? {
-        let path = entry.map_err(failed)?.path();
-        if path.extension().is_some_and(|extension| extension == durable::UNFINISHED) {
-            fs::remove_file(&path).map_err(|source| StoreError::io("remove", &path, source))?;
-        }
-    }
-    Ok(())
-}
-
 fn epoch_path(dir: &Path) -> PathBuf {
     dir.join("epoch")
 }
 
 /// The epoch of the last opening; 0 when there was none, or its file cannot be understood.
 pub(crate) fn read_epoch(dir: &Path) -> Result<u64, StoreError> {
+    Ok(epoch_bytes(dir)?.and_then(|bytes| parse_epoch(&bytes)).unwrap_or(0))
+}
+
+/// Whether there is a file for the epoch, and no number in it.
+fn epoch_is_damaged(dir: &Path) -> Result<bool, StoreError> {
+    Ok(epoch_bytes(dir)?.is_some_and(|bytes| parse_epoch(&bytes).is_none()))
+}
+
+/// What the epoch's file has; none: there is no such file.
+fn epoch_bytes(dir: &Path) -> Result<Option<Vec<u8>>, StoreError> {
     let path = epoch_path(dir);
-    match fs::read_to_string(&path) {
-        Ok(text) => Ok(text.trim().parse().unwrap_or(0)),
-        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(0),
+    match fs::read(&path) {
+        Ok(bytes) => Ok(Some(bytes)),
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
         Err(source) => Err(StoreError::io("read", &path, source)),
     }
+}
+
+fn parse_epoch(bytes: &[u8]) -> Option<u64> {
+    std::str::from_utf8(bytes).ok()?.trim().parse().ok()
 }

@@ -167,6 +167,14 @@ impl RunSummary {
         Some(summary)
     }
 
+    /// Whether the run has ended for good, and can never be continued.
+    pub fn has_ended(&self) -> bool {
+        match self.state {
+            RunState::Open => false,
+            RunState::Closed { outcome } => outcome != RunOutcome::Interrupted,
+        }
+    }
+
     /// The summary after one more record.
     pub(crate) fn follow(&mut self, seq: u64, epoch: u64, at: Timestamp, kind: &RecordKind) {
         self.records = seq;
@@ -202,4 +210,16 @@ pub struct UnreadableRun {
     pub path: PathBuf,
     /// Why not.
     pub error: StoreError,
+    /// Where the run stood when it was last read; none when nobody knows.
+    pub state: Option<RunState>,
+}
+
+impl UnreadableRun {
+    /// Whether the run may go on: unless it is known to have ended for good.
+    pub fn may_be_open(&self) -> bool {
+        match self.state {
+            Some(RunState::Closed { outcome }) => outcome == RunOutcome::Interrupted,
+            Some(RunState::Open) | None => true,
+        }
+    }
 }

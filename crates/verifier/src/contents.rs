@@ -1,27 +1,47 @@
 //! Does each action carry what its cluster's files and snapshot say?
 //!
-//! A saved plan proves by its digest that nobody changed it, so this looks only at the plan's
-//! own snapshot: what an action deletes may be gone in a newer one.
+//! A saved plan's digest shows damage and not forgery: whoever edits a plan can compute the digest
+//! again. So this is checked against the newer snapshot as well, right before a plan is applied.
+//! Then what an action deletes or takes over may be gone, if the action has nothing left to do.
 
 use std::collections::{BTreeMap, BTreeSet};
 
 use refit_model::{
     Action, ActionKind, AddonName, AddonVersion, Cluster, ClusterState, ClusterStatus,
-    CrdMigration, Digest, Fleet, GroupName, ImagePattern, ImagePins, KubeVersion, Lifecycle, Minor,
-    NodePool, ObjectRef, RollTag, StateGuard,
+    CrdMigration, Digest, Fleet, GroupName, ImageId, ImagePattern, ImagePins, KubeVersion,
+    Lifecycle, Minor, NodePool, ObjectRef, Precheck, RollTag, StateGuard,
 };
 
 use crate::Case;
+use crate::guards;
+use crate::launches::Images;
+use crate::limits;
 use crate::nodes::Nodes;
+
+/// Which snapshot a plan is checked against.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Against {
+    /// The one that it was made from.
+    Own,
+    /// A newer one: some actions may be done already, by an earlier run of the same plan.
+    Newer,
+}
 
 /// Kinds that take more with them than the object: kept unless the add-on's file names them.
 const KEPT: [&str; 3] = ["CustomResourceDefinition", "Namespace", "PersistentVolumeClaim"];
 
 /// What is wrong with what a cluster and its actions carry.
-pub(crate) fn check(case: &Case<'_>, actions: &[&Action]) -> Vec<String> {
+pub(crate) fn check(case: &Case<'_>, actions: &[&Action], against: Against) -> Vec<String> {
     let Case { fleet, cluster, state, listed, nodes } = case;
-    let each = actions.iter().flat_map(|action| of_action(fleet, cluster, state, action));
-    let planned = listed.status == ClusterStatus::Planned;
+    let seen = Seen { fleet, cluster, state, nodes, against };
+    let each = actions.iter().flat_map(|action| {
+        let mut notes = seen.of_action(action);
+        notes.extend(guards::check(cluster, action, actions));
+        notes.extend(limits::check(cluster, state, action, against));
+        notes
+    });
+    // Nodes come and go: the number is about what the plan was made from.
+    let planned = listed.status == ClusterStatus::Planned && against == Against::Own;
     let stay = planned.then(|| kubelets_that_stay(cluster, nodes, actions));
     let wrong = stay.filter(|minors| *minors != listed.kubelets_that_stay).map(|minors| {
         format!("the kubelets that stay run {minors:?}, not {:?}", listed.kubelets_that_stay)
@@ -50,33 +70,96 @@ fn kubelets_that_stay(
     stay
 }
 
-fn of_action(
-    fleet: &Fleet,
-    cluster: &Cluster,
-    state: &ClusterState,
-    action: &Action,
-) -> Vec<String> {
-    match &action.kind {
-        ActionKind::ControlPlaneHop { to, images: pins, .. } => {
-            let control_plane = &cluster.control_plane;
-            images(state, &control_plane.groups, &control_plane.image, to, pins)
+/// What an action is held against.
+struct Seen<'a> {
+    fleet: &'a Fleet,
+    cluster: &'a Cluster,
+    state: &'a ClusterState,
+    nodes: &'a Nodes<'a>,
+    against: Against,
+}
+
+impl Seen<'_> {
+    fn of_action(&self, action: &Action) -> Vec<String> {
+        let Self { fleet, cluster, state, nodes: _, against } = self;
+        // An action of an earlier run of the plan that has nothing left to do touches nothing.
+        let is_done =
+            *against == Against::Newer && action.precheck(state) == Precheck::AlreadySatisfied;
+        match &action.kind {
+            ActionKind::ControlPlaneHop { to, images: pins, .. } => {
+                let control_plane = &cluster.control_plane;
+                images(state, &control_plane.groups, &control_plane.image, to, pins)
+            }
+            ActionKind::NodePoolRoll { pool, to, images: pins, replace, .. } => {
+                let Some(pool) = cluster.pool(pool) else { return Vec::new() };
+                let mut notes = images(state, &pool.groups, &pool.image, to, pins);
+                if *against == Against::Own && !self.has_instances(pool, replace) {
+                    notes.push(format!("{}: it replaces what is not of the pool", action.kind));
+                }
+                notes
+            }
+            ActionKind::AddonApply { addon, to, digest, deletes, .. } => {
+                let mut notes = manifests(fleet, addon, to, digest);
+                if !is_done {
+                    notes.extend(deleted(fleet, state, addon, Some(to), deletes));
+                }
+                notes
+            }
+            ActionKind::AddonAdopt { addon, to, digest, managers, .. } => {
+                let mut notes = manifests(fleet, addon, to, digest);
+                let copy = state.addons.get(addon).and_then(|seen| seen.foreign.as_ref());
+                if !is_done && !copy.is_some_and(|copy| managers.is_subset(&copy.managers)) {
+                    notes.push(format!(
+                        "{}: it takes fields of managers that have none",
+                        action.kind
+                    ));
+                }
+                notes
+            }
+            ActionKind::AddonRemove { addon, objects, .. } => {
+                if is_done {
+                    Vec::new()
+                } else {
+                    deleted(fleet, state, addon, None, objects)
+                }
+            }
+            ActionKind::StorageMigration { addon, crds, .. } => migrated(action, addon, crds),
+            ActionKind::TidyUp { groups, .. } => match against {
+                Against::Own => tidied(state, action, groups),
+                // What is tidied up already stays as it is.
+                Against::Newer => Vec::new(),
+            },
+            ActionKind::PinGroups { images } => self.pinned(images),
+            ActionKind::FinishWave { .. } => {
+                vec![format!("{}: it belongs to no cluster", action.kind)]
+            }
         }
-        ActionKind::NodePoolRoll { pool, to, images: pins, .. } => cluster
-            .pool(pool)
-            .map(|pool| images(state, &pool.groups, &pool.image, to, pins))
-            .unwrap_or_default(),
-        ActionKind::AddonApply { addon, to, digest, deletes, .. } => {
-            let mut notes = manifests(fleet, addon, to, digest);
-            notes.extend(deleted(fleet, state, addon, Some(to), deletes));
-            notes
-        }
-        ActionKind::AddonAdopt { addon, to, digest, .. } => manifests(fleet, addon, to, digest),
-        ActionKind::AddonRemove { addon, objects, .. } => {
-            deleted(fleet, state, addon, None, objects)
-        }
-        ActionKind::StorageMigration { addon, crds, .. } => migrated(action, addon, crds),
-        ActionKind::TidyUp { groups, .. } => tidied(state, action, groups),
-        ActionKind::PinGroups { .. } | ActionKind::FinishWave { .. } => Vec::new(),
+    }
+
+    fn has_instances(&self, pool: &NodePool, ids: &BTreeSet<refit_model::InstanceId>) -> bool {
+        let groups = pool.groups.iter().filter_map(|name| self.state.groups.get(name));
+        let own: BTreeSet<_> =
+            groups.flat_map(|group| &group.instances).map(|instance| &instance.id).collect();
+        ids.iter().all(|id| own.contains(id))
+    }
+
+    /// Every group gets an image of its pool's that was seen.
+    fn pinned(&self, pins: &BTreeMap<GroupName, ImageId>) -> Vec<String> {
+        let Self { fleet, cluster, state, nodes, against: _ } = self;
+        let known = Images::of(fleet, cluster, state, nodes);
+        let fits = |group: &GroupName, id: &ImageId| {
+            let pool = cluster.pools.iter().find(|pool| pool.groups.contains(group));
+            // A group of no pool is somebody else's note.
+            pool.is_none_or(|pool| {
+                let image = state.images.iter().find(|seen| seen.id == *id);
+                image.is_some_and(|image| image.architecture == pool.image.architecture)
+                    && known.carried(&pool.image, id).is_some()
+            })
+        };
+        let strange = pins.iter().filter(|(group, id)| !fits(group, id));
+        strange
+            .map(|(group, id)| format!("group {group} is pinned to {id}, no image of its pool"))
+            .collect()
     }
 }
 

@@ -115,7 +115,11 @@ impl<'a> Images<'a> {
 
     /// The version of an image, by its name. What is not there any more cannot be judged, and cannot
     /// be launched either.
-    fn carried(&self, pattern: &'a ImagePattern, image: &ImageId) -> Option<KubeVersion> {
+    pub(crate) fn carried(
+        &self,
+        pattern: &'a ImagePattern,
+        image: &ImageId,
+    ) -> Option<KubeVersion> {
         let mut asked = self.asked.borrow_mut();
         if let Some((.., version)) = asked.iter().find(|(p, i, _)| i == image && *p == pattern) {
             return version.clone();

@@ -9,8 +9,10 @@
 
 mod contents;
 mod downgrade;
+mod guards;
 mod index;
 mod launches;
+mod limits;
 mod nodes;
 mod order;
 mod pools;
@@ -27,6 +29,7 @@ use refit_model::{
     Fleet, Observation, Plan, Snapshot, digest_of,
 };
 
+use contents::Against;
 use index::{Index, at};
 use nodes::Nodes;
 use order::Order;
@@ -64,7 +67,7 @@ pub fn verify(fleet: &Fleet, snapshot: &Snapshot, plan: &Plan) -> Vec<Note> {
 #[must_use = "an unread note is a plan that nobody checked"]
 pub fn verify_known(fleet: &Fleet, snapshot: &Snapshot, digest: &Digest, plan: &Plan) -> Vec<Note> {
     let index = Index::of(plan);
-    let mut notes = check(fleet, snapshot, plan, &index, true);
+    let mut notes = check(fleet, snapshot, plan, &index, Against::Own);
     notes.extend(idle(fleet, snapshot, plan, &index));
     if plan.snapshot_digest != *digest {
         notes.push(Note { cluster: None, text: "was made from another snapshot".into() });
@@ -72,12 +75,13 @@ pub fn verify_known(fleet: &Fleet, snapshot: &Snapshot, digest: &Digest, plan: &
     notes
 }
 
-/// Checks a saved plan against a newer snapshot, right before it is applied: what was done
-/// since must not make what is left break a rule. Clusters that cannot be read are left to the
-/// look that each action begins with.
+/// Checks a saved plan against a newer snapshot, right before it is applied. What was done since
+/// must not make what is left break a rule, and what each action carries must be what the files and
+/// the clusters say: the digest of a saved plan shows damage, but whoever edits a plan can compute
+/// it again. Clusters that cannot be read are left to the look that each action begins with.
 #[must_use = "an unread note is a plan that nobody checked"]
 pub fn verify_again(fleet: &Fleet, snapshot: &Snapshot, plan: &Plan) -> Vec<Note> {
-    let mut notes = check(fleet, snapshot, plan, &Index::of(plan), false);
+    let mut notes = check(fleet, snapshot, plan, &Index::of(plan), Against::Newer);
     notes.retain(|note| {
         note.cluster
             .as_ref()
@@ -195,13 +199,28 @@ fn untouched(
     notes
 }
 
+/// What is wrong with the actions that belong to no cluster: nothing but the ends of waves may, and
+/// they change nothing.
+fn of_no_cluster(plan: &Plan) -> Vec<String> {
+    let mut notes = Vec::new();
+    for action in plan.actions.iter().filter(|action| action.cluster.is_none()) {
+        if matches!(action.kind, ActionKind::FinishWave { .. }) {
+            notes.extend(guards::of_wave(action));
+            notes.extend(limits::of_wave(action));
+        } else {
+            notes.push(format!("{}: it belongs to no cluster", action.kind));
+        }
+    }
+    notes
+}
+
 /// What is wrong with a plan, for its own snapshot or a newer one.
 fn check(
     fleet: &Fleet,
     snapshot: &Snapshot,
     plan: &Plan,
     index: &Index<'_>,
-    own: bool,
+    against: Against,
 ) -> Vec<Note> {
     let mut notes = Vec::new();
     let mut say = |cluster: Option<&ClusterName>, text: String| {
@@ -214,7 +233,8 @@ fn check(
         say(None, "its actions are not ordered by id, or not unique".into());
         return notes;
     }
-    for text in order::check(plan, index).into_iter().chain(waves::check(fleet, plan, index)) {
+    let waves = waves::check(fleet, plan, index);
+    for text in order::check(plan, index).into_iter().chain(waves).chain(of_no_cluster(plan)) {
         say(None, text);
     }
 
@@ -254,10 +274,10 @@ fn check(
         };
         nodes.look_at(cluster, state);
         let case = Case { fleet, cluster, state, listed, nodes: &nodes };
-        if own {
-            for text in contents::check(&case, order.actions()) {
-                say(Some(name), text);
-            }
+        for text in contents::check(&case, order.actions(), against) {
+            say(Some(name), text);
+        }
+        if against == Against::Own {
             let texts = (!stands_still(listed.status))
                 .then(|| untouched(fleet, cluster, state, plan, &order));
             for text in texts.into_iter().flatten() {

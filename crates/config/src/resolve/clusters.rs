@@ -39,7 +39,11 @@ impl Resolver<'_> {
             let new = name.as_ref().is_some_and(|name| {
                 self.is_new(&mut seen, "clusters", name.as_str(), (file, &raw.name.span))
             });
-            let Some(known) = self.cluster(file, raw, channels, &mut groups) else { continue };
+            // Of a cluster that is declared a second time, what follows from that is not told.
+            let mut apart = Groups::new();
+            let is_second = name.is_some() && !new;
+            let groups = if is_second { &mut apart } else { &mut groups };
+            let Some(known) = self.cluster(file, raw, channels, groups) else { continue };
             if new {
                 clusters.insert(known.cluster.name.clone(), known);
             }
@@ -197,7 +201,13 @@ impl Resolver<'_> {
                 continue;
             }
             let Some(versions) = known_release.release.addon_sets.get(set) else {
-                if !incomplete {
+                if set.is_empty() {
+                    reports.push(
+                        Diagnostic::error("an entry of `addon-sets` is empty")
+                            .at(file, span, "no name of a set")
+                            .hint("remove it"),
+                    );
+                } else if !incomplete {
                     let names = known_release.release.addon_sets.keys().map(String::as_str);
                     let message =
                         format!("the release {release} has no add-on set {}", quoted(set));

@@ -274,7 +274,7 @@ impl Resolver<'_> {
             return Some(version);
         }
         let names: Vec<String> = known.addon.versions.keys().map(ToString::to_string).collect();
-        let hints = crate::diagnostic::known(
+        let hints = crate::diagnostic::known_version(
             &version.to_string(),
             "versions with manifests",
             names.iter().map(String::as_str),

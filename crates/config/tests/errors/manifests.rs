@@ -127,6 +127,7 @@ fn a_secret_is_not_shown() {
     assert_snapshot!(plus("addons/ingress/3.0.0/secret.yaml", "apiVersion: v1\nkind: Secret\nstringData: { password: hunter2, password: hunter2 }\n"), @r#"
     error: `addons/ingress/3.0.0/secret.yaml` is not YAML that refit reads
     --> addons/ingress/3.0.0/secret.yaml:3:1
+     = help: this key stands here twice
      = help: nothing of it is shown, because there is a Secret in it
     "#);
 }
@@ -275,4 +276,63 @@ fn a_definition_with_two_storage_versions() {
       |
       = help: exactly one version is the storage version
     ");
+}
+
+/// The errors of a text, without where they are.
+fn errors(text: &str) -> Vec<&str> {
+    text.lines().filter(|line| line.starts_with("error")).collect()
+}
+
+#[test]
+fn a_key_that_stands_twice() {
+    let twice = "apiVersion: v1\nkind: ConfigMap\nmetadata:\n  name: a\n  name: b\n";
+    let told = plus("addons/coredns/1.2.0/more.yaml", twice);
+    assert!(told.contains("this key stands here twice") && told.contains(":5:3"), "{told}");
+    assert!(!told.contains("Policy"), "{told}");
+    // Of a Secret no line is shown, and the reason is told all the same.
+    let secret =
+        format!("{}data:\n  password: aHVudGVyMg==\n  password: x\n", object("Secret", "s"));
+    let told = plus("addons/coredns/1.2.0/more.yaml", &secret);
+    assert!(told.contains("this key stands here twice"), "{told}");
+    assert!(
+        !told.contains("hunter") && !told.contains("aHVud") && !told.contains("password"),
+        "{told}"
+    );
+}
+
+#[test]
+fn a_template_of_a_helm_chart() {
+    for text in [
+        "apiVersion: v1\nkind: ConfigMap\nmetadata:\n  name: {{ .Values.name }}\n",
+        "apiVersion: v1\nkind: ConfigMap\nmetadata:\n  name: a\ndata:\n  {{- if .Values.x }}\n  a: b\n  {{- end }}\n",
+    ] {
+        let told = plus("addons/coredns/1.2.0/more.yaml", text);
+        assert!(told.contains("is a template, such as a Helm chart has"), "{told}");
+        assert!(told.contains("render it, as with `helm template`"), "{told}");
+    }
+    // Quoted, as in a dashboard, it is text.
+    let fine = format!("{}data:\n  legend: '{{{{pod}}}}'\n", object("ConfigMap", "dashboard"));
+    assert_eq!(plus("addons/coredns/1.2.0/more.yaml", &fine), "");
+}
+
+#[test]
+fn a_control_character_in_a_name() {
+    for (key, text) in [
+        (
+            "metadata.name",
+            "apiVersion: v1\nkind: ConfigMap\nmetadata:\n  name: \"a\\u001b[31mb\"\n",
+        ),
+        ("kind", "apiVersion: v1\nkind: \"Config\\u001bMap\"\nmetadata:\n  name: a\n"),
+        ("apiVersion", "apiVersion: \"v1\\u0007\"\nkind: ConfigMap\nmetadata:\n  name: a\n"),
+        (
+            "metadata.namespace",
+            "apiVersion: v1\nkind: ConfigMap\nmetadata:\n  name: a\n  namespace: \"b\\u001b\"\n",
+        ),
+    ] {
+        let told = plus("addons/coredns/1.2.0/more.yaml", text);
+        assert!(told.contains(&format!("the `{key}` `")), "{told}");
+        assert!(told.contains("has a control character in it"), "{told}");
+        assert_eq!(errors(&told).len(), 1, "{told}");
+        assert!(!told.contains('\u{1b}') && !told.contains('\u{7}'), "{told:?}");
+    }
 }

@@ -256,3 +256,42 @@ fn waves_that_name_every_cluster_need_no_last_one() {
     assert_eq!(waves("[{ percent = 100 }]"), 1);
     assert_eq!(waves("[]"), 1);
 }
+
+/// One mistake, one error: the copy has the same groups, and they are not told.
+#[test]
+fn a_copy_of_a_cluster() {
+    let told = plus("clusters/copy.toml", &crate::cluster("a", "dev"));
+    assert!(told.contains("there are two clusters called `a`"), "{told}");
+    assert_eq!(told.matches("error:").count(), 1, "{told}");
+}
+
+#[test]
+fn an_empty_name_in_a_list() {
+    let told = with(
+        "clusters/a.toml",
+        r#"addon-sets = ["base", "more"]"#,
+        r#"addon-sets = ["", "base", "more"]"#,
+    );
+    assert!(told.contains("an entry of `addon-sets` is empty"), "{told}");
+    assert!(!told.contains("``"), "{told}");
+}
+
+#[test]
+fn a_misspelled_key_at_the_wrong_level() {
+    let told = with("clusters/a.toml", "[cluster]", "chanel = \"dev\"\n[cluster]");
+    assert!(told.contains("did you mean `channel`, which belongs to `[cluster]`?"), "{told}");
+    let told = with("clusters/a.toml", "[cluster]", "channel = \"dev\"\n[cluster]");
+    assert!(told.contains("`channel` belongs to `[cluster]`"), "{told}");
+}
+
+/// A suggestion that is followed must not be an upgrade or a downgrade by a minor.
+#[test]
+fn a_version_is_suggested_within_its_minor() {
+    let told = |version: &str| {
+        with("releases/r1.toml", "coredns = \"1.2.0\"", &format!("coredns = \"{version}\""))
+    };
+    let near = told("1.2.1");
+    assert!(near.contains("did you mean `1.2.0`?"), "{near}");
+    let far = told("1.3.0");
+    assert!(!far.contains("did you mean") && far.contains("versions with manifests"), "{far}");
+}

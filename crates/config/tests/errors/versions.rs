@@ -13,7 +13,6 @@ fn an_unknown_addon_version() {
     7 | coredns = "1.3.0"
       |           ^^^^^^^ not in `addons/coredns/addon.toml`
       |
-      = help: did you mean `1.1.0`?
       = help: versions with manifests: `1.1.0`, `1.2.0`
     "#);
 }

@@ -15,8 +15,6 @@ use crate::way::{Move, Way};
 
 /// What an add-on takes from its apply to its rollout, unless its pods are slow.
 const ADDON_ESTIMATE: Period = Period::minutes(2);
-/// How long an add-on's workloads may take to roll out.
-const ADDON_TIMEOUT: Period = Period::minutes(20);
 
 impl<'a> ClusterPlanner<'a> {
     pub(super) fn addon_action(
@@ -76,7 +74,7 @@ impl<'a> ClusterPlanner<'a> {
             expect: expect.clone(),
             ensure: ensure.clone(),
             bounds: Bounds::None,
-            timeout: ADDON_TIMEOUT,
+            timeout: Action::ADDON_TIMEOUT,
             estimate: ADDON_ESTIMATE,
             reversible,
             why,

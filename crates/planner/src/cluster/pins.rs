@@ -13,8 +13,6 @@ use crate::checks::Blocker;
 use crate::way::Way;
 
 const PIN_ESTIMATE: Period = Period::seconds(10);
-/// How long it may take to point a group at an image: a few API calls and their retries.
-const PIN_TIMEOUT: Period = Period::minutes(10);
 
 /// What groups are to launch, and what they launch until then.
 #[derive(Default)]
@@ -140,7 +138,7 @@ impl ClusterPlanner<'_> {
             expect: StateGuard::Launches { images: launched }.into(),
             ensure: ensure.into(),
             bounds: Bounds::None,
-            timeout: PIN_TIMEOUT,
+            timeout: Action::PIN_TIMEOUT,
             estimate: PIN_ESTIMATE,
             reversible: Reversibility::Reversible,
             why,

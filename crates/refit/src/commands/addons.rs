@@ -29,9 +29,7 @@ pub(crate) fn addons(
     if let Some(name) = &options.name {
         if !names.contains(name.as_str()) {
             let text = format!("neither the catalogue nor the fleet knows `{name}`");
-            return Err(
-                Failure::new(Exit::Failed, text).hint("`refit addons` lists what they know")
-            );
+            return Err(Failure::new(Exit::Usage, text).hint("`refit addons` lists what they know"));
         }
         names.retain(|other| other == name);
     }

@@ -6,15 +6,16 @@ use std::path::Path;
 use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 
-use refit_model::{JournalRecord, Plan, PlanFileError, RunId, SavedPlan};
+use refit_model::{JournalRecord, Plan, PlanFileError, RunId, RunStatus, SavedPlan};
 use refit_render::{RunLine, StatusInput};
 use refit_store::{
-    BlobListing, Lost, Probe, ProbeResult, Recovery, RunJournal, RunState, RunSummary, Shown,
-    StateListing, StoreError, UnlockOutcome,
+    BlobListing, Keep, Lost, OpenOptions, Probe, ProbeResult, Pruned, RUNS_KEPT, Recovery,
+    RunJournal, RunState, RunSummary, Shown, SledStore, StateListing, StoreError, UnlockOutcome,
+    UnreadableRun,
 };
 use serde::Serialize;
 
-use crate::cli::{Format, FormatOption, History, Show, State, StateCommand, Status};
+use crate::cli::{Format, FormatOption, History, Prune, Show, State, StateCommand, Status};
 use crate::disk;
 use crate::exit::{Exit, Failure};
 use crate::fleet::{load, state_directory};
@@ -33,13 +34,40 @@ pub(crate) fn store_failure(error: &StoreError) -> Failure {
     failure
 }
 
+/// A journal that cannot be read, for the user.
+pub(crate) fn unreadable_failure(unreadable: &UnreadableRun) -> Failure {
+    let mut failure = store_failure(&unreadable.error);
+    let run = unreadable.path.file_stem().map(|stem| stem.to_string_lossy().into_owned());
+    failure.message = match (run, unreadable.state) {
+        (Some(run), Some(RunState::Closed { .. })) => {
+            format!(
+                "the journal of run {run}, which has ended, cannot be read: {}",
+                failure.message
+            )
+        }
+        (Some(run), Some(RunState::Open) | None) => {
+            format!(
+                "the journal of run {run}, which may not have ended, cannot be read: {}",
+                failure.message
+            )
+        }
+        (None, _) => failure.message,
+    };
+    failure
+}
+
 /// How many blobs that are lost are named. The rest is a number: nobody reads a thousand digests.
 const LOST_NAMED_MAX: usize = 5;
 
 /// What had to be put right in the store, for the user: warnings with their hints.
 pub(crate) fn recovery_warnings(recovery: &Recovery) -> Vec<(String, Vec<String>)> {
-    let Recovery { problem, quarantined, lost } = recovery;
+    let Recovery { problem, quarantined, lost, epoch_damaged } = recovery;
     let mut warnings = Vec::new();
+    if *epoch_damaged {
+        let text = "the file `epoch` of the state directory was damaged: it had no number in it, and \
+                    was made again from the journals";
+        warnings.push((text.to_owned(), Vec::new()));
+    }
     if let Some(problem) = problem {
         let mut hints = Vec::new();
         if let Some(aside) = quarantined {
@@ -93,7 +121,18 @@ pub(crate) fn plan_failure(path: &Path, error: &PlanFileError) -> Failure {
         PlanFileError::Format { .. } => "use the refit that made it, or plan again",
         PlanFileError::Damaged { .. } => "plan again with `refit plan -o FILE`",
     };
-    Failure::new(Exit::Failed, format!("cannot use {}", path.display())).because(error).hint(hint)
+    // What the parser says is about its types, and helps nobody; the line does.
+    let cause = match error {
+        PlanFileError::NotAPlan(source) if source.line() > 0 => {
+            format!("{error} (line {})", source.line())
+        }
+        PlanFileError::NotAPlan(_)
+        | PlanFileError::Format { .. }
+        | PlanFileError::Damaged { .. } => error.to_string(),
+    };
+    let mut failure = Failure::new(Exit::Failed, format!("cannot use {}", path.display()));
+    failure.causes.push(cause);
+    failure.hint(hint)
 }
 
 /// `refit show`
@@ -111,7 +150,7 @@ pub(crate) fn show(directory: &Path, options: &Show, printer: &Printer) -> Resul
         return Ok(Exit::Done);
     }
     let unknown = || {
-        Failure::new(Exit::Failed, format!("`{}` is neither a file nor a run", options.what))
+        Failure::new(Exit::Usage, format!("`{}` is neither a file nor a run", options.what))
             .hint("`refit history` lists runs")
     };
     let run: RunId = options.what.parse().map_err(|_| unknown())?;
@@ -165,29 +204,43 @@ pub(crate) fn status(
     let fleet = load(directory, printer)?;
     let state = state_directory(directory, &fleet);
     let runs = refit_store::read_runs(&state).map_err(|error| store_failure(&error))?;
+    for unreadable in &runs.unreadable {
+        printer.failure(&unreadable_failure(unreadable));
+    }
+    let exit = if runs.unreadable.is_empty() { Exit::Done } else { Exit::Failed };
     let Some(last) = runs.runs.first() else {
-        printer.say("No run yet.");
-        return Ok(Exit::Done);
+        if options.format.format == Format::Json {
+            printer.json(&no_run())?;
+        } else if runs.unreadable.is_empty() {
+            printer.say("No run yet.");
+        }
+        return Ok(exit);
     };
     let journal =
         refit_store::read_run(&state, &last.run).map_err(|error| store_failure(&error))?;
+    let plan = plan_of(&journal);
+    let now = journal.records.last().map(|record| record.at);
+    let input =
+        StatusInput { run: &journal.run, plan: plan.as_ref(), records: &journal.records, now };
     match options.format.format {
-        Format::Json => {
-            printer.json(&ShownRun { run: &journal.run, records: &journal.records })?;
-        }
-        Format::Text => {
-            let plan = plan_of(&journal);
-            let now = journal.records.last().map(|record| record.at);
-            let input = StatusInput {
-                run: &journal.run,
-                plan: plan.as_ref(),
-                records: &journal.records,
-                now,
-            };
-            printer.data(&refit_render::status_text(&input, printer.style()))?;
-        }
+        Format::Json => printer.json(&refit_render::status_of(&input))?,
+        Format::Text => printer.data(&refit_render::status_text(&input, printer.style()))?,
     }
-    Ok(Exit::Done)
+    Ok(exit)
+}
+
+/// The status of a fleet to which nothing was applied yet.
+fn no_run() -> RunStatus {
+    RunStatus {
+        format_version: RunStatus::FORMAT.to_owned(),
+        run: None,
+        plan: None,
+        who: None,
+        opened_at: None,
+        last_at: None,
+        outcome: None,
+        clusters: Vec::new(),
+    }
 }
 
 /// A run, for programs.
@@ -231,12 +284,14 @@ pub(crate) fn history(
     let state = state_directory(directory, &fleet);
     let list = refit_store::read_runs(&state).map_err(|error| store_failure(&error))?;
     for unreadable in &list.unreadable {
-        printer.failure(&store_failure(&unreadable.error));
+        printer.failure(&unreadable_failure(unreadable));
     }
     let runs: Vec<Past> = list.runs.iter().map(past).collect();
     match options.format.format {
         Format::Json => printer.json(&runs)?,
-        Format::Text if runs.is_empty() => printer.say("No run yet."),
+        Format::Text if runs.is_empty() && list.unreadable.is_empty() => {
+            printer.say("No run yet.");
+        }
         Format::Text => {
             let lines: Vec<RunLine> = runs
                 .into_iter()
@@ -273,16 +328,30 @@ pub(crate) fn state(directory: &Path, options: &State, printer: &Printer) -> Res
                 }
                 Some(Shown::Ambiguous(digests)) => {
                     let mut failure =
-                        Failure::new(Exit::Failed, format!("`{name}` names more than one blob"));
+                        Failure::new(Exit::Usage, format!("`{name}` names more than one blob"));
                     failure.causes.extend(digests.iter().map(ToString::to_string));
                     Err(failure)
                 }
                 None => Err(Failure::new(
-                    Exit::Failed,
+                    Exit::Usage,
                     format!("the store has neither a run nor a blob `{name}`"),
                 )
                 .hint("`refit state list` lists both")),
             }
+        }
+        StateCommand::Prune(Prune { keep, keep_runs }) => {
+            let keep = match (keep, keep_runs) {
+                (Some(period), _) => {
+                    let now = crate::reach::now(&fleet, &state)?;
+                    Keep::Within { period: *period, now }
+                }
+                (None, count) => {
+                    let count =
+                        count.map_or(RUNS_KEPT, |n| usize::try_from(n).unwrap_or(usize::MAX));
+                    Keep::Newest(count)
+                }
+            };
+            prune(&state, keep, printer)
         }
         StateCommand::Unlock => {
             match refit_store::unlock(&state).map_err(|error| store_failure(&error))? {
@@ -302,6 +371,36 @@ pub(crate) fn state(directory: &Path, options: &State, printer: &Printer) -> Res
             }
             Ok(Exit::Done)
         }
+    }
+}
+
+fn prune(state: &Path, keep: Keep, printer: &Printer) -> Result<Exit, Failure> {
+    if !state.exists() {
+        printer.say("No run yet.");
+        return Ok(Exit::Done);
+    }
+    let open = OpenOptions {
+        who: crate::apply::who(),
+        command: "refit state prune".to_owned(),
+        probe: Some(probe()),
+        ..OpenOptions::default()
+    };
+    let mut store = SledStore::open(state, open).map_err(|error| store_failure(&error))?;
+    for (warning, hints) in recovery_warnings(store.recovery()) {
+        printer.warning(&warning, &hints);
+    }
+    let pruned = store.prune(keep).map_err(|error| store_failure(&error))?;
+    printer.say(&pruned_text(&pruned));
+    Ok(Exit::Done)
+}
+
+/// What was removed, in a sentence.
+pub(crate) fn pruned_text(pruned: &Pruned) -> String {
+    let Pruned { runs, bytes } = pruned;
+    match runs.len() {
+        0 => "Nothing to remove.".to_owned(),
+        1 => format!("Removed the journal of 1 run, {bytes} bytes."),
+        count => format!("Removed the journals of {count} runs, {bytes} bytes."),
     }
 }
 
@@ -343,7 +442,7 @@ fn list(state: &Path, format: &FormatOption, printer: &Printer) -> Result<Exit, 
         quarantined,
     } = listing;
     for broken in &unreadable {
-        printer.failure(&store_failure(&broken.error));
+        printer.failure(&unreadable_failure(broken));
     }
     if let Some(holder) = &holder {
         printer.say(&format!("Locked by {holder}."));

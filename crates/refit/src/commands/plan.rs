@@ -1,6 +1,7 @@
 //! `observe` and `plan`.
 
 use std::collections::BTreeSet;
+use std::fs::File;
 use std::path::Path;
 
 use refit_model::{
@@ -15,7 +16,7 @@ use serde::Deserialize;
 
 use super::inspect::plan_of;
 use crate::cli::{Format, Observe, PlanOptions, Planning, Reaching};
-use crate::disk;
+use crate::disk::{self, Output};
 use crate::exit::{Exit, Failure};
 use crate::fleet::{load, selected, state_directory};
 use crate::output::Printer;
@@ -28,6 +29,10 @@ pub(crate) fn observe(
     printer: &Printer,
 ) -> Result<Exit, Failure> {
     let fleet = load(directory, printer)?;
+    let output = match options.output.as_deref() {
+        Some(path) if path != Path::new("-") => Some((path, Output::of(path)?)),
+        Some(_) | None => None,
+    };
     let all: BTreeSet<ClusterName> = fleet.clusters.keys().cloned().collect();
     let snapshot = look(directory, &fleet, &all, &options.reaching, options.parallelism)?;
     let unseen = snapshot.clusters.iter().filter_map(|(name, seen)| match seen {
@@ -39,16 +44,16 @@ pub(crate) fn observe(
         failed = true;
         printer.complain(&format!("{name} could not be read: {reason}"));
     }
-    match options.output.as_deref() {
-        Some(path) if path != Path::new("-") => {
+    match output {
+        Some((path, output)) => {
             let mut bytes = serde_json::to_vec_pretty(&snapshot)
                 .map_err(|error| Failure::new(Exit::Failed, "cannot write JSON").because(&error))?;
             bytes.push(b'\n');
-            disk::save(path, &bytes)?;
+            output.save(&bytes)?;
             let count = snapshot.clusters.len();
             printer.say(&format!("Saved what was seen of {count} clusters to {}.", path.display()));
         }
-        _ => printer.json(&snapshot)?,
+        None => printer.json(&snapshot)?,
     }
     Ok(if failed { Exit::Failed } else { Exit::Done })
 }
@@ -101,7 +106,11 @@ pub(crate) async fn take(
 }
 
 /// Runs the asynchronous part of a command.
+///
+/// # Errors
+/// When the operating system does not give what it takes.
 pub(crate) fn block_on<T>(future: impl Future<Output = T>) -> Result<T, Failure> {
+    check_open_files()?;
     let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_all()
         .build()
@@ -109,26 +118,60 @@ pub(crate) fn block_on<T>(future: impl Future<Output = T>) -> Result<T, Failure>
     Ok(runtime.block_on(future))
 }
 
+/// How many more files have to be open than are, before the runtime is started: it panics when it
+/// cannot open what it listens for signals with.
+const OPEN_FILES_MIN: usize = 16;
+
+/// # Errors
+/// When too few files may be open at once.
+fn check_open_files() -> Result<(), Failure> {
+    if !cfg!(unix) {
+        return Ok(());
+    }
+    let opened: Result<Vec<File>, _> =
+        (0..OPEN_FILES_MIN).map(|_| File::open("/dev/null")).collect();
+    match opened {
+        Err(error) if error.kind() != std::io::ErrorKind::NotFound => {
+            Err(Failure::new(Exit::Failed, "too few files may be open at once")
+                .because(&error)
+                .hint("raise the limit in the shell that starts refit: `ulimit -n 1024`"))
+        }
+        Ok(_) | Err(_) => Ok(()),
+    }
+}
+
 /// Reads a snapshot's file.
 fn read_snapshot(path: &Path, fleet: &Fleet) -> Result<Snapshot, Failure> {
     #[derive(Deserialize)]
     #[serde(rename_all = "kebab-case")]
     struct Head {
-        format_version: String,
+        format_version: Option<String>,
     }
     let bytes = disk::read(path)?;
     let unusable = |error: &serde_json::Error| {
-        Failure::new(Exit::Failed, format!("{} is not a snapshot of refit", path.display()))
-            .because(error)
+        let text = format!("{} is not a snapshot of refit", path.display());
+        let mut failure = Failure::new(Exit::Failed, text);
+        failure.causes.push(if error.is_data() {
+            format!("line {} is not what a snapshot has there", error.line().max(1))
+        } else {
+            format!("it is not JSON, from line {} on", error.line().max(1))
+        });
+        failure.hint("take one with `refit observe -o FILE`")
     };
     let head: Head = serde_json::from_slice(&bytes).map_err(|error| unusable(&error))?;
-    if !readable(&head.format_version, Snapshot::FORMAT) {
+    let Some(format_version) = head.format_version else {
+        let text = format!("{} is not a snapshot of refit", path.display());
+        let mut failure = Failure::new(Exit::Failed, text);
+        failure.causes.push("it has no `format-version`".to_owned());
+        return Err(failure.hint("take one with `refit observe -o FILE`"));
+    };
+    if !readable(&format_version, Snapshot::FORMAT) {
         return Err(Failure::new(
             Exit::Failed,
             format!(
                 "{} has format {}; this refit reads format {} and older minors",
                 path.display(),
-                head.format_version,
+                format_version,
                 Snapshot::FORMAT
             ),
         )
@@ -282,6 +325,7 @@ pub(crate) fn plan(
 ) -> Result<Exit, Failure> {
     let fleet = load(directory, printer)?;
     let selection = selected(&fleet, &options.planning.selecting)?;
+    let output = options.output.as_deref().map(Output::of).transpose()?;
     let names = refit_planner::needed(&fleet, &selection);
     let saved = options.snapshot.as_deref();
     let reaching = &options.reaching;
@@ -289,8 +333,8 @@ pub(crate) fn plan(
     let durations = measured(&state_directory(directory, &fleet), saved);
     let Made { plan, snapshot } = make(&fleet, snapshot, &options.planning, selection, durations)?;
     let saved = SavedPlan::new(plan);
-    if let Some(path) = &options.output {
-        disk::save(path, &saved.to_bytes())?;
+    if let Some(output) = &output {
+        output.save(&saved.to_bytes())?;
     }
     match options.format.format {
         Format::Json => printer.data(&String::from_utf8_lossy(&saved.to_bytes()))?,

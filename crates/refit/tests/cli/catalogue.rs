@@ -50,7 +50,7 @@ fn the_catalogue_is_shown_without_a_fleet() {
         2026-08-22
     ");
     Ended::of(refit(nowhere.path(), &["addons", "nothing"]))
-        .exits(1)
+        .exits(64)
         .says(&["neither the catalogue nor the fleet knows `nothing`", "`refit addons` lists"]);
 }
 

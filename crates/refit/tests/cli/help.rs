@@ -73,6 +73,7 @@ fn every_command_has_help_and_works() {
             "state",
             "state list",
             "state show",
+            "state prune",
             "state unlock",
             "permissions",
             "permissions kubernetes",

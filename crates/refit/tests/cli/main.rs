@@ -4,6 +4,7 @@
 
 mod catalogue;
 mod crashes;
+mod damage;
 mod downgrade;
 mod explain;
 mod files;
@@ -13,9 +14,12 @@ mod limits;
 mod locks;
 mod moved;
 mod past;
+mod programs;
+mod prune;
 mod quickstart;
 mod readme;
 mod refusals;
+mod saved_plans;
 mod selection;
 mod signals;
 mod support;

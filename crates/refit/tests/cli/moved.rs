@@ -11,22 +11,6 @@ fn next_release(fleet: &Fleet) {
 }
 
 #[test]
-fn the_same_plan_again_finds_everything_done() {
-    let fleet = Fleet::starter();
-    let before = fleet.shape();
-    fleet.run(&["plan", "-o", "next.plan"]).exits(0);
-    fleet.apply(&["next.plan"]).exits(0).shows(&["3 done"]);
-    let world = fleet.observed()["clusters"].clone();
-    fleet.apply(&["next.plan"]).exits(0).shows(&["3 already"]);
-    fleet.nothing_is_left_to_do();
-    fleet.is_tidy(&before);
-    let nodes = |world: &serde_json::Value| {
-        world["dev-1"]["fresh"]["nodes"].as_object().unwrap().keys().cloned().collect::<Vec<_>>()
-    };
-    assert_eq!(nodes(&fleet.observed()["clusters"]), nodes(&world), "no node was replaced again");
-}
-
-#[test]
 fn another_release_is_another_way() {
     let fleet = Fleet::starter();
     let old = fleet.run(&["plan"]).exits(0);

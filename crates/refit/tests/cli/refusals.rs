@@ -57,7 +57,7 @@ fn plans_of_newer_formats_and_files_that_are_no_plans_are_refused() {
         ]);
     }
     fleet.run(&["apply", "missing.plan"]).exits(1).says(&["cannot read missing.plan"]);
-    fleet.run(&["apply", "clusters"]).exits(1).says(&["clusters"]);
+    fleet.run(&["apply", "clusters"]).exits(1).says(&["cannot read clusters: it is a directory"]);
     assert_eq!(fleet.files(), before);
 }
 
@@ -129,6 +129,16 @@ fn wrong_usage_is_64() {
         (&["apply", "--simulation-speed", "0"], "--simulation-speed"),
         (&["apply", "--lock-timeout", "soon"], "--lock-timeout"),
         (&["show"], "<FILE|RUN>"),
+        (&["show", "nope"], "`nope` is neither a file nor a run"),
+        (&["state", "show", "nope"], "neither a run nor a blob `nope`"),
+        (&["addons", "nope"], "neither the catalogue nor the fleet knows `nope`"),
+        (&["explain", "nope"], "`nope` is neither a cluster nor an action"),
+        (&["plan", "--cluster", ""], "`--cluster` has an empty name"),
+        (&["plan", "--now", "tomorrow"], "write a date and time as `2026-11-21T09:00:00Z`"),
+        (&["plan", "--parallelism", "ten"], "write a whole number from 1 to 1000"),
+        (&["apply", "--simulation-speed", "100001"], "write a whole number from 1 to 100000"),
+        (&["plan", "-out=x"], "hint: write `-o x`"),
+        (&["apply", "-auto-approve"], "hint: write `--auto-approve`"),
     ] {
         let ended = fleet.run(command);
         assert_eq!(ended.code, Some(64), "{command:?}: {ended:?}");
@@ -148,6 +158,56 @@ fn without_a_fleet_there_is_nothing_to_plan() {
         .exits(1)
         .says(&["cannot open directory nowhere"]);
     assert_eq!(std::fs::read_dir(empty.path()).unwrap().count(), 0);
+}
+
+#[test]
+fn variables_are_read_as_strictly_as_options() {
+    let fleet = Fleet::starter();
+    let before = fleet.files();
+    let with = |variables: &[(&str, &str)], args: &[&str]| {
+        let mut command = fleet.command(args);
+        command.envs(variables.iter().copied());
+        Ended::of(command)
+    };
+    with(&[("REFIT_CLUSTRE", "dev-1")], &["plan"]).exits(64).says(&[
+        "the environment variable `REFIT_CLUSTRE` is not one of refit's; nothing was done",
+        "hint: did you mean `REFIT_CLUSTER`?",
+    ]);
+    with(&[("REFIT_OUTPUT", "x")], &["plan"]).exits(64).says(&["`REFIT_PLAN_OUTPUT`"]);
+    with(&[("REFIT_PLAN_OUTPUT", "x.plan"), ("REFIT_OBSERVE_OUTPUT", "s.json")], &["observe"])
+        .exits(0);
+    assert!(fleet.file("s.json").exists() && !fleet.file("x.plan").exists());
+    std::fs::remove_file(fleet.file("s.json")).unwrap();
+    for yes in ["1", "true", "YES", "on"] {
+        with(&[("REFIT_DETAILED_EXITCODE", yes)], &["plan"]).exits(2);
+    }
+    for no in ["0", "false", "No", "off", ""] {
+        with(&[("REFIT_DETAILED_EXITCODE", no)], &["plan"]).exits(0);
+        with(&[("REFIT_QUIET", no)], &["-v", "plan"]).exits(0);
+    }
+    with(&[("REFIT_QUIET", "maybe")], &["plan"]).exits(64).says(&["write 1, true, yes or on"]);
+    assert_eq!(fleet.files(), before);
+}
+
+#[test]
+fn what_is_no_snapshot_is_told_in_plain_words() {
+    let fleet = Fleet::starter();
+    for (text, part) in [
+        ("{}", "it has no `format-version`"),
+        ("{", "it is not JSON, from line 1 on"),
+        ("[1]", "line 1 is not what a snapshot has there"),
+        (
+            "{\"format-version\": \"1.2\",\n \"fleet\": 7}",
+            "line 2 is not what a snapshot has there",
+        ),
+    ] {
+        fleet.write("s.json", text);
+        let ended = fleet.run(&["plan", "--snapshot", "s.json"]).exits(1).says(&[part]);
+        for word in ["missing field", "column", "expected", "invalid type"] {
+            assert!(!ended.stderr.contains(word), "{}", ended.stderr);
+        }
+    }
+    fleet.run(&["plan", "--chdir", "fleet.toml"]).exits(1).says(&["it is a file"]);
 }
 
 #[test]

@@ -38,7 +38,7 @@ pub fn read_runs(dir: &Path) -> Result<RunList, StoreError> {
     for path in journal_files(dir)? {
         match read_file(&path).map(|(journal, _)| RunSummary::of(&journal)) {
             Ok(summary) => list.runs.extend(summary),
-            Err(error) => list.unreadable.push(UnreadableRun { path, error }),
+            Err(error) => list.unreadable.push(UnreadableRun { path, error, state: None }),
         }
     }
     list.sort();
@@ -118,7 +118,7 @@ pub(crate) struct JournalWriter<M = File> {
 impl JournalWriter<File> {
     /// Creates a journal with these bytes, whole or not at all.
     pub(crate) fn create(path: PathBuf, bytes: &[u8], tail: Tail) -> Result<Self, StoreError> {
-        durable::write(&path, bytes)?;
+        durable::replace_file(&path, bytes)?;
         let medium = open(&path)?;
         Ok(Self { path, medium, tail, broken: false })
     }

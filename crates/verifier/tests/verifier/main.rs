@@ -6,6 +6,7 @@ mod bench;
 mod contents;
 mod downgrade;
 mod edges;
+mod edited;
 mod mutations;
 mod storage;
 mod tidying;
