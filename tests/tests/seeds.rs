@@ -21,8 +21,22 @@ fn the_autoscaler_is_kept_from_the_nodes_of_a_roll() {
 }
 
 #[test]
-fn nodes_with_dead_kubelets_are_terminated() {
+fn every_story_of_dead_kubelets_ends_well() {
     all_end_well(Tale::DeadKubelets, SEEDS_OF_OTHERS);
+}
+
+/// A roll may still fail where the kubelet of another pool is dead: its pods count against the
+/// budgets of those that are drained, or keep a volume in their zone. That is one story in ten; if
+/// such nodes were not terminated, it would be four.
+#[test]
+fn dead_kubelets_do_not_stop_rolls() {
+    let stories = 200;
+    let failed = (0..stories).filter(|seed| {
+        let story = tell(*seed, Tale::DeadKubelets, Trouble::NONE, false);
+        story.is_ok_and(|story| story.failed_rolls > 0)
+    });
+    let failed = failed.count();
+    assert!(failed <= 20, "a roll failed in {failed} of {stories} stories");
 }
 
 #[test]

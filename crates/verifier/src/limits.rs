@@ -11,6 +11,7 @@ struct Waits {
     drain_timeout: Period,
     node_ready_timeout: Period,
     node_interval: Period,
+    unreachable_timeout: Period,
 }
 
 impl Waits {
@@ -20,12 +21,15 @@ impl Waits {
             drain_timeout: control_plane.drain_timeout,
             node_ready_timeout: control_plane.node_ready_timeout,
             node_interval: Period::ZERO,
+            unreachable_timeout: control_plane.unreachable_timeout,
         }
     }
 
     fn of_pool(pool: &NodePool) -> Self {
-        let NodePool { drain_timeout, node_ready_timeout, node_interval, .. } = *pool;
-        Self { drain_timeout, node_ready_timeout, node_interval }
+        let NodePool {
+            drain_timeout, node_ready_timeout, node_interval, unreachable_timeout, ..
+        } = *pool;
+        Self { drain_timeout, node_ready_timeout, node_interval, unreachable_timeout }
     }
 
     /// How long one node takes at most.
@@ -42,10 +46,12 @@ impl Waits {
                 drain_timeout,
                 node_ready_timeout,
                 node_interval,
+                unreachable_timeout,
             } => {
                 *drain_timeout == self.drain_timeout
                     && *node_ready_timeout == self.node_ready_timeout
                     && *node_interval == self.node_interval
+                    && *unreachable_timeout == self.unreachable_timeout
             }
         }
     }
