@@ -106,6 +106,8 @@ pub enum Code {
     RF046,
     /// Parts that a plan is not about are not what the files say.
     RF047,
+    /// Replacing a control-plane instance would cost etcd its quorum.
+    RF048,
 }
 
 impl fmt::Display for Code {

@@ -92,7 +92,7 @@ impl SkewRule {
 
 impl Code {
     /// All codes.
-    pub const ALL: [Self; 47] = [
+    pub const ALL: [Self; 48] = [
         Self::RF001,
         Self::RF002,
         Self::RF003,
@@ -140,6 +140,7 @@ impl Code {
         Self::RF045,
         Self::RF046,
         Self::RF047,
+        Self::RF048,
     ];
 
     /// What it stands for, as the documentation heads it.
@@ -192,6 +193,7 @@ impl Code {
             Self::RF045 => "Add-ons that cannot live together would meet on the way",
             Self::RF046 => "Add-ons are bound to each other in too many ways",
             Self::RF047 => "Parts that a plan is not about are left undone",
+            Self::RF048 => "Replacing a control-plane instance would cost etcd its quorum",
         }
     }
 
@@ -231,7 +233,7 @@ impl Code {
             | Self::RF045 => ADD_ON,
             Self::RF020 | Self::RF021 => APPLY,
             Self::RF022 => TOPOLOGY,
-            Self::RF024 => ETCD,
+            Self::RF024 | Self::RF048 => ETCD,
             Self::RF027 => VERIFIER,
             Self::RF029 => ZONES,
             Self::RF031 => DEPRECATION,

@@ -1,5 +1,7 @@
 //! What stands in a cluster's way, before anything is planned for it.
 
+mod control_plane;
+
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::Display;
 
@@ -10,6 +12,8 @@ use refit_model::{
 
 use crate::hops::{Hop, is_newer, not_named};
 use crate::timeline::{PoolNow, Step};
+
+pub(crate) use control_plane::control_plane;
 
 /// A finding that is not yet about a cluster.
 #[derive(Clone, Debug)]
@@ -92,62 +96,6 @@ pub(crate) fn machines(cluster: &Cluster, state: &ClusterState) -> Vec<Blocker> 
             "none of its control plane's instances belongs to the declared groups: this may be another cluster",
             "check which cluster the file reaches",
         ));
-    }
-    found
-}
-
-/// Whether the control plane can be worked on.
-pub(crate) fn control_plane(
-    cluster: &Cluster,
-    state: &ClusterState,
-    hops: &[Hop],
-    instances: u32,
-) -> Vec<Blocker> {
-    if hops.is_empty() {
-        return Vec::new();
-    }
-    let mut found = Vec::new();
-    for member in &state.control_plane {
-        if member.api_server.is_none() {
-            found.push(
-                Blocker::new(
-                    Code::RF011,
-                    format!("the apiserver of instance {} does not answer", member.instance),
-                    "bring it back before the upgrade",
-                )
-                .of("control-plane"),
-            );
-        }
-        if member.etcd_ready == Some(false) {
-            found.push(
-                Blocker::new(
-                    Code::RF024,
-                    format!("the etcd member of instance {} is not Ready", member.instance),
-                    "bring it back before the upgrade",
-                )
-                .of("control-plane"),
-            );
-        }
-    }
-    if instances == 1 {
-        found.push(
-            Blocker::new(
-                Code::RF022,
-                "has a single instance: the API is away while it is replaced",
-                "",
-            )
-            .of("control-plane")
-            .weighing(Severity::Warning),
-        );
-    } else if !cluster.control_plane.local_api {
-        found.push(
-            Blocker::new(
-                Code::RF023,
-                "with `local-api = false` a new instance's kubelet would reach older apiservers, and a kubelet is never newer than an apiserver",
-                "only layouts with `local-api = true` can be rolled by image",
-            )
-            .of("control-plane"),
-        );
     }
     found
 }

@@ -194,6 +194,12 @@ pub(crate) fn cases() -> Vec<Case> {
         },
         Case {
             declare: |fleet| {
+                start(fleet).group_sizes.insert(n("ant-control-plane"), 2);
+            },
+            ..blocked(Code::RF048, "control-plane")
+        },
+        Case {
+            declare: |fleet| {
                 let first = WaveSpec::Clusters(BTreeSet::from([n("bee")]));
                 fleet.channels[0].waves = vec![first, WaveSpec::Percent(100)];
             },

@@ -5,7 +5,7 @@ use std::collections::BTreeSet;
 use refit_model::{BudgetState, ClusterStatus, Code, KubeProxy, PodOwner, RollTag, Severity};
 use refit_verifier::verify;
 
-use crate::bench::{Bench, ant, codes, finding, has, knows, n, start, status, steps, wants};
+use crate::bench::{Bench, ant, codes, finding, fleet, has, knows, n, start, status, steps, wants};
 use crate::cases::{NOTHING, cases, healthy, newer_image, stray, volume};
 
 const DOCUMENTED: &str = include_str!("../../../../docs/reference/findings.md");
@@ -355,6 +355,38 @@ fn the_control_plane_is_looked_at_only_when_it_is_worked_on() {
         member.etcd_ready = None;
     }
     assert!(bench.plan().findings.is_empty());
+}
+
+#[test]
+fn a_hop_needs_etcd_members_that_can_be_away() {
+    let with = |size: u32| {
+        let mut fleet = fleet(&[("ant", "1.32.2", "1.33.5")]);
+        start(&mut fleet).group_sizes.insert(n("ant-control-plane"), size);
+        Bench::of(fleet)
+    };
+    for (size, found) in [(2, true), (3, false), (4, false), (5, false)] {
+        let mut bench = with(size);
+        assert_eq!(codes(&bench.plan()).contains(&Code::RF048), found, "{size} members");
+        // Where etcd is external, no instance has a member of it.
+        ant(&mut bench.fleet).control_plane.etcd = refit_model::EtcdLayout::External;
+        assert!(!codes(&bench.plan()).contains(&Code::RF048), "{size} instances, etcd external");
+    }
+    // One of three is missing; of five one may be, as two remain that may be away.
+    for (size, found) in [(3, true), (5, false)] {
+        let mut bench = with(size);
+        bench.state().control_plane.pop();
+        assert_eq!(codes(&bench.plan()).contains(&Code::RF048), found, "1 of {size} is missing");
+    }
+    // It is missing because a run is replacing it.
+    let mut bench = with(3);
+    bench.state().control_plane.pop();
+    let group = bench.state().groups.get_mut(&n("ant-control-plane")).unwrap();
+    group.tags.insert(RollTag::KEY.to_owned(), "{}".to_owned());
+    assert!(!codes(&bench.plan()).contains(&Code::RF048));
+    // Nothing of the control plane is replaced.
+    let mut fleet = fleet(&[("ant", "1.33.5", "1.33.5")]);
+    start(&mut fleet).group_sizes.insert(n("ant-control-plane"), 2);
+    assert!(Bench::of(fleet).plan().findings.is_empty());
 }
 
 #[test]
