@@ -108,6 +108,8 @@ pub enum Code {
     RF047,
     /// Replacing a control-plane instance would cost etcd its quorum.
     RF048,
+    /// A scaling process that a roll needs is suspended.
+    RF049,
 }
 
 impl fmt::Display for Code {

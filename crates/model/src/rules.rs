@@ -92,7 +92,7 @@ impl SkewRule {
 
 impl Code {
     /// All codes.
-    pub const ALL: [Self; 48] = [
+    pub const ALL: [Self; 49] = [
         Self::RF001,
         Self::RF002,
         Self::RF003,
@@ -141,6 +141,7 @@ impl Code {
         Self::RF046,
         Self::RF047,
         Self::RF048,
+        Self::RF049,
     ];
 
     /// What it stands for, as the documentation heads it.
@@ -194,6 +195,7 @@ impl Code {
             Self::RF046 => "Add-ons are bound to each other in too many ways",
             Self::RF047 => "Parts that a plan is not about are left undone",
             Self::RF048 => "Replacing a control-plane instance would cost etcd its quorum",
+            Self::RF049 => "A scaling process that a roll needs is suspended",
         }
     }
 
@@ -220,7 +222,7 @@ impl Code {
             | Self::RF042
             | Self::RF043
             | Self::RF047 => FILES,
-            Self::RF006 => PROCESSES,
+            Self::RF006 | Self::RF049 => PROCESSES,
             Self::RF012 => DISRUPTIONS,
             Self::RF013 => EVICTION,
             Self::RF014 => DRAIN,

@@ -1,19 +1,21 @@
 //! What stands in a cluster's way, before anything is planned for it.
 
 mod control_plane;
+mod groups;
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeSet;
 use std::fmt::Display;
 
 use refit_model::{
-    Cluster, ClusterState, Code, ControlPlane, Finding, GroupName, KubeProxy, KubeVersion,
-    LifecycleHook, Minor, NodeName, NodeState, Period, PodOwner, PodState, Severity, Subject, skew,
+    Cluster, ClusterState, Code, Finding, KubeProxy, KubeVersion, Minor, NodeName, NodeState,
+    PodOwner, PodState, Severity, Subject, skew,
 };
 
 use crate::hops::{Hop, is_newer, not_named};
-use crate::timeline::{PoolNow, Step};
+use crate::timeline::PoolNow;
 
 pub(crate) use control_plane::control_plane;
+pub(crate) use groups::{hooks, suspended};
 
 /// A finding that is not yet about a cluster.
 #[derive(Clone, Debug)]
@@ -154,40 +156,6 @@ pub(crate) fn skew_of_the_rest(
     }
     found.sort_by(|a, b| (&a.part, &a.evidence).cmp(&(&b.part, &b.evidence)));
     found.dedup_by(|a, b| a.part == b.part && a.code == b.code);
-    found
-}
-
-/// Lifecycle hooks that may hold an instance for longer than a roll waits for it.
-pub(crate) fn hooks(cluster: &Cluster, state: &ClusterState, steps: &[Step]) -> Vec<Blocker> {
-    let mut rolled: BTreeMap<&GroupName, Period> = BTreeMap::new();
-    for step in steps {
-        match step {
-            Step::Hop(_) => {
-                let ControlPlane { groups, node_ready_timeout, .. } = &cluster.control_plane;
-                rolled.extend(groups.iter().map(|group| (group, *node_ready_timeout)));
-            }
-            Step::Roll { pools, .. } => {
-                for pool in cluster.pools.iter().filter(|pool| pools.contains(&pool.name)) {
-                    rolled.extend(pool.groups.iter().map(|group| (group, pool.node_ready_timeout)));
-                }
-            }
-        }
-    }
-    let mut found = Vec::new();
-    for (name, patience) in rolled {
-        let hooks = state.groups.get(name).into_iter().flat_map(|group| &group.hooks);
-        for (hook, LifecycleHook { launching, timeout }) in hooks {
-            if *timeout > patience {
-                let way = if *launching { "launches" } else { "ends" };
-                let evidence = format!(
-                    "its lifecycle hook `{hook}` may hold each instance that it {way} for {timeout}, and the roll waits {patience}"
-                );
-                let hint = "complete the hook sooner, or raise `node-ready-timeout`";
-                let held = Blocker::new(Code::RF038, evidence, hint);
-                found.push(held.of(name).weighing(Severity::Warning));
-            }
-        }
-    }
     found
 }
 

@@ -287,6 +287,8 @@ impl<'a> ClusterPlanner<'a> {
         self.check_drains(&way.steps);
         let held = checks::hooks(self.cluster, self.state, &way.steps);
         self.blockers.extend(held);
+        let suspended = checks::suspended(self.cluster, self.state, &way.steps);
+        self.blockers.extend(suspended);
         let first = self.pin_too_new(live);
         let on_the_way = self.launches_misfits(live, &way.steps);
         self.first_task = self.actions.len();

@@ -333,6 +333,13 @@ pub(crate) fn cases() -> Vec<Case> {
             ..blocked(Code::RF038, "ant-batch-0")
         },
         Case {
+            change: |bench| {
+                let group = bench.state().groups.get_mut(&n("ant-batch-0")).unwrap();
+                group.suspended.insert("Launch".to_owned());
+            },
+            ..blocked(Code::RF049, "ant-batch-0")
+        },
+        Case {
             declare: |fleet| {
                 knows(fleet, "csi", &[("1.0.0", ">=1.28"), ("2.0.0", ">=1.28")]);
                 lists(fleet, "csi", "1.0.0", &["v1alpha1"]);

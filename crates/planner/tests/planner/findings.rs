@@ -390,6 +390,38 @@ fn a_hop_needs_etcd_members_that_can_be_away() {
 }
 
 #[test]
+fn a_suspended_process_blocks_where_the_roll_needs_it() {
+    let found = |bench: &Bench| {
+        let plan = bench.plan();
+        plan.findings.iter().filter(|found| found.code == Code::RF049).count()
+    };
+    let suspend = |bench: &mut Bench, group: &str, process: &str| {
+        let group = bench.state().groups.get_mut(&n(group)).unwrap();
+        group.suspended.insert(process.to_owned());
+    };
+    for group in ["ant-batch-0", "ant-control-plane"] {
+        for process in ["Launch", "Terminate"] {
+            let mut bench = Bench::ant("1.32.2", "1.33.5");
+            suspend(&mut bench, group, process);
+            assert_eq!(found(&bench), 1, "{process} of {group}");
+        }
+    }
+    // Instances are replaced without these. `AddToLoadBalancer` is needed where there is a target group.
+    let mut bench = Bench::ant("1.32.2", "1.33.5");
+    for process in ["AZRebalance", "HealthCheck", "ScheduledActions", "AddToLoadBalancer"] {
+        suspend(&mut bench, "ant-batch-0", process);
+    }
+    assert!(bench.plan().findings.is_empty());
+    let group = bench.state().groups.get_mut(&n("ant-batch-0")).unwrap();
+    group.target_groups.insert("ingress".to_owned());
+    assert_eq!(found(&bench), 1);
+    // Nothing is replaced in the group.
+    let mut bench = Bench::ant("1.33.5", "1.33.5");
+    suspend(&mut bench, "ant-batch-0", "Launch");
+    assert!(bench.plan().findings.is_empty());
+}
+
+#[test]
 fn a_daemon_set_of_kube_proxy_may_be_an_addon_or_fit_by_itself() {
     let daemon = |bench: &mut Bench, version: &str| {
         for node in bench.nodes("batch") {
