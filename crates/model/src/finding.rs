@@ -110,6 +110,8 @@ pub enum Code {
     RF048,
     /// A scaling process that a roll needs is suspended.
     RF049,
+    /// Fewer pods of a PodDisruptionBudget are healthy than must be.
+    RF050,
 }
 
 impl fmt::Display for Code {

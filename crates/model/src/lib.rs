@@ -88,7 +88,7 @@ pub use snapshot::{
     AddonState, ApplySetParent, BudgetState, ClusterIdentity, ClusterState, ControlPlaneMember,
     FieldDrift, ForeignCopy, GroupState, ImageState, InstanceState, KubeProxy, LeaseState,
     Lifecycle, LifecycleHook, NodeState, Observation, PodOwner, PodState, ServedVersion, Snapshot,
-    TargetHealth, WorkloadState, ZonalVolume,
+    TargetHealth, UnhealthyPodEvictionPolicy, WorkloadState, ZonalVolume,
 };
 pub use support::{ApiUse, Claim, Known, Origin, Policy, Served, Source, Suggestion};
 pub use version::{AddonVersion, InvalidVersion, KubeVersion, Minor};

@@ -92,7 +92,7 @@ impl SkewRule {
 
 impl Code {
     /// All codes.
-    pub const ALL: [Self; 49] = [
+    pub const ALL: [Self; 50] = [
         Self::RF001,
         Self::RF002,
         Self::RF003,
@@ -142,6 +142,7 @@ impl Code {
         Self::RF047,
         Self::RF048,
         Self::RF049,
+        Self::RF050,
     ];
 
     /// What it stands for, as the documentation heads it.
@@ -196,6 +197,7 @@ impl Code {
             Self::RF047 => "Parts that a plan is not about are left undone",
             Self::RF048 => "Replacing a control-plane instance would cost etcd its quorum",
             Self::RF049 => "A scaling process that a roll needs is suspended",
+            Self::RF050 => "Fewer pods of a PodDisruptionBudget are healthy than must be",
         }
     }
 
@@ -223,7 +225,7 @@ impl Code {
             | Self::RF043
             | Self::RF047 => FILES,
             Self::RF006 | Self::RF049 => PROCESSES,
-            Self::RF012 => DISRUPTIONS,
+            Self::RF012 | Self::RF050 => DISRUPTIONS,
             Self::RF013 => EVICTION,
             Self::RF014 => DRAIN,
             Self::RF018

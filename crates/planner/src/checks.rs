@@ -1,5 +1,6 @@
 //! What stands in a cluster's way, before anything is planned for it.
 
+mod budgets;
 mod control_plane;
 mod groups;
 
@@ -290,24 +291,7 @@ pub(crate) fn drains(
         .filter(|pod| matches!(pod.owner, PodOwner::Workload(_) | PodOwner::Nobody))
         .filter(|pod| pod.node.as_ref().is_some_and(|node| replaced.binary_search(&node).is_ok()))
         .collect();
-    for budget in &state.budgets {
-        let meets = leaving
-            .iter()
-            .any(|pod| pod.namespace == budget.namespace && pod.budgets.contains(&budget.name));
-        if meets && budget.never_allows() {
-            found.push(
-                Blocker::new(
-                    Code::RF012,
-                    format!(
-                        "PodDisruptionBudget never allows an eviction ({} of {} pods must stay healthy)",
-                        budget.desired_healthy, budget.expected_pods
-                    ),
-                    "raise the replicas, or loosen the budget",
-                )
-                .of(format!("{}/{}", budget.namespace, budget.name)),
-            );
-        }
-    }
+    found.extend(budgets::forbidding(state, &leaving));
     for pod in &leaving {
         let part = format!("{}/{}", pod.namespace, pod.name);
         if pod.budgets.len() > 1 {

@@ -105,6 +105,15 @@ pub(crate) fn cases() -> Vec<Case> {
             ..blocked(Code::RF012, "apps/web")
         },
         Case {
+            severity: Warning,
+            change: |bench| {
+                let budget = &mut bench.state().budgets[0];
+                budget.current_healthy = budget.desired_healthy - 1;
+                budget.disruptions_allowed = 0;
+            },
+            ..blocked(Code::RF050, "apps/web")
+        },
+        Case {
             change: |bench| {
                 let name = web_pod(bench);
                 let pods = &mut bench.state().pods;

@@ -2,7 +2,10 @@
 
 use std::collections::BTreeSet;
 
-use refit_model::{BudgetState, ClusterStatus, Code, KubeProxy, PodOwner, RollTag, Severity};
+use refit_model::{
+    BudgetState, ClusterStatus, Code, KubeProxy, PodOwner, RollTag, Severity,
+    UnhealthyPodEvictionPolicy,
+};
 use refit_verifier::verify;
 
 use crate::bench::{Bench, ant, codes, finding, fleet, has, knows, n, start, status, steps, wants};
@@ -247,6 +250,7 @@ fn budgets_count_only_where_pods_have_to_leave() {
         current_healthy: 1,
         desired_healthy: 1,
         expected_pods: 1,
+        unhealthy_pod_eviction_policy: UnhealthyPodEvictionPolicy::IfHealthyBudget,
     });
     assert!(bench.plan().findings.is_empty());
     // One of the same name in another namespace is another one.
@@ -257,6 +261,41 @@ fn budgets_count_only_where_pods_have_to_leave() {
     let mut bench = Bench::ant("1.33.5", "1.33.5");
     bench.state().budgets[0].desired_healthy = 3;
     assert!(bench.plan().findings.is_empty());
+}
+
+#[test]
+fn a_budget_that_is_broken_before_the_start_is_told_with_its_pods() {
+    let crash_looping = |count: usize, policy| {
+        let mut bench = healthy(NOTHING);
+        let state = bench.state();
+        let web = state.pods.iter_mut().filter(|pod| pod.budgets.contains("web"));
+        for pod in web.take(count) {
+            pod.ready = false;
+        }
+        let budget = &mut state.budgets[0];
+        budget.current_healthy -= u32::try_from(count).unwrap();
+        budget.disruptions_allowed = budget.current_healthy.saturating_sub(budget.desired_healthy);
+        budget.unhealthy_pod_eviction_policy = policy;
+        bench
+    };
+    use UnhealthyPodEvictionPolicy::{AlwaysAllow, IfHealthyBudget};
+    // Two of three must be healthy. As long as they are, the third may go.
+    assert!(crash_looping(1, IfHealthyBudget).plan().findings.is_empty());
+    let plan = crash_looping(2, IfHealthyBudget).plan();
+    let found = finding(&plan, Code::RF050);
+    assert_eq!(found.severity, Severity::Warning);
+    let text = &found.evidence;
+    assert!(text.starts_with("1 of 3 pods are healthy and 2 must be"), "{text}");
+    assert!(text.contains("no pod of it can be evicted") && text.contains("not Ready: web-"));
+    assert!(found.hint.contains("unhealthyPodEvictionPolicy: AlwaysAllow"));
+    // With that policy the healthy pod alone cannot be evicted.
+    let plan = crash_looping(2, AlwaysAllow).plan();
+    let found = finding(&plan, Code::RF050);
+    assert!(found.evidence.contains("only pods that are not Ready can be evicted"));
+    assert!(!found.hint.contains("AlwaysAllow"));
+    // And where none is healthy, all of them can.
+    assert!(crash_looping(3, AlwaysAllow).plan().findings.is_empty());
+    assert_eq!(codes(&crash_looping(3, IfHealthyBudget).plan()), [Code::RF050].into());
 }
 
 #[test]
