@@ -112,6 +112,12 @@ pub enum Code {
     RF049,
     /// Fewer pods of a PodDisruptionBudget are healthy than must be.
     RF050,
+    /// Nodes are not Ready, or cordoned by somebody else, before the start.
+    RF051,
+    /// An instance in service is no node of the cluster.
+    RF052,
+    /// Pods are terminating, or volumes detaching, before the start.
+    RF053,
 }
 
 impl fmt::Display for Code {

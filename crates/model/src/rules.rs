@@ -92,7 +92,7 @@ impl SkewRule {
 
 impl Code {
     /// All codes.
-    pub const ALL: [Self; 50] = [
+    pub const ALL: [Self; 53] = [
         Self::RF001,
         Self::RF002,
         Self::RF003,
@@ -143,6 +143,9 @@ impl Code {
         Self::RF048,
         Self::RF049,
         Self::RF050,
+        Self::RF051,
+        Self::RF052,
+        Self::RF053,
     ];
 
     /// What it stands for, as the documentation heads it.
@@ -198,6 +201,9 @@ impl Code {
             Self::RF048 => "Replacing a control-plane instance would cost etcd its quorum",
             Self::RF049 => "A scaling process that a roll needs is suspended",
             Self::RF050 => "Fewer pods of a PodDisruptionBudget are healthy than must be",
+            Self::RF051 => "Nodes are not Ready or cordoned before the start",
+            Self::RF052 => "An instance in service is no node of the cluster",
+            Self::RF053 => "Pods are terminating or volumes detaching before the start",
         }
     }
 
@@ -224,10 +230,10 @@ impl Code {
             | Self::RF042
             | Self::RF043
             | Self::RF047 => FILES,
-            Self::RF006 | Self::RF049 => PROCESSES,
+            Self::RF006 | Self::RF049 | Self::RF052 => PROCESSES,
             Self::RF012 | Self::RF050 => DISRUPTIONS,
             Self::RF013 => EVICTION,
-            Self::RF014 => DRAIN,
+            Self::RF014 | Self::RF051 | Self::RF053 => DRAIN,
             Self::RF018
             | Self::RF019
             | Self::RF033

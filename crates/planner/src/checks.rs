@@ -3,6 +3,7 @@
 mod budgets;
 mod control_plane;
 mod groups;
+mod nodes;
 
 use std::collections::BTreeSet;
 use std::fmt::Display;
@@ -17,6 +18,7 @@ use crate::timeline::PoolNow;
 
 pub(crate) use control_plane::control_plane;
 pub(crate) use groups::{hooks, suspended};
+pub(crate) use nodes::before_the_start;
 
 /// A finding that is not yet about a cluster.
 #[derive(Clone, Debug)]
@@ -292,6 +294,7 @@ pub(crate) fn drains(
         .filter(|pod| pod.node.as_ref().is_some_and(|node| replaced.binary_search(&node).is_ok()))
         .collect();
     found.extend(budgets::forbidding(state, &leaving));
+    found.extend(nodes::leaving_already(state, replaced, &leaving));
     for pod in &leaving {
         let part = format!("{}/{}", pod.namespace, pod.name);
         if pod.budgets.len() > 1 {

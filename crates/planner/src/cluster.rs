@@ -289,6 +289,9 @@ impl<'a> ClusterPlanner<'a> {
         self.blockers.extend(held);
         let suspended = checks::suspended(self.cluster, self.state, &way.steps);
         self.blockers.extend(suspended);
+        if !way.steps.is_empty() {
+            self.blockers.extend(checks::before_the_start(self.state));
+        }
         let first = self.pin_too_new(live);
         let on_the_way = self.launches_misfits(live, &way.steps);
         self.first_task = self.actions.len();

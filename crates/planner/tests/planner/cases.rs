@@ -349,6 +349,34 @@ pub(crate) fn cases() -> Vec<Case> {
             ..blocked(Code::RF049, "ant-batch-0")
         },
         Case {
+            severity: Warning,
+            change: |bench| {
+                for node in bench.nodes("batch") {
+                    bench.state().nodes.get_mut(&node).unwrap().unschedulable = true;
+                }
+            },
+            ..blocked(Code::RF051, "nodes")
+        },
+        Case {
+            severity: Warning,
+            change: |bench| {
+                let group = bench.state().groups.get_mut(&n("ant-batch-0")).unwrap();
+                let mut instance = group.instances[0].clone();
+                instance.id = n("i-never");
+                group.instances.push(instance);
+            },
+            ..blocked(Code::RF052, "ant-batch-0")
+        },
+        Case {
+            severity: Warning,
+            change: |bench| {
+                let name = web_pod(bench);
+                let pods = &mut bench.state().pods;
+                pods.iter_mut().find(|pod| pod.name == name).unwrap().terminating = true;
+            },
+            ..blocked(Code::RF053, "pods")
+        },
+        Case {
             declare: |fleet| {
                 knows(fleet, "csi", &[("1.0.0", ">=1.28"), ("2.0.0", ">=1.28")]);
                 lists(fleet, "csi", "1.0.0", &["v1alpha1"]);

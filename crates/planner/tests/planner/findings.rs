@@ -299,6 +299,76 @@ fn a_budget_that_is_broken_before_the_start_is_told_with_its_pods() {
 }
 
 #[test]
+fn nodes_that_are_not_ready_or_cordoned_are_told_before_the_start() {
+    let told = |change: fn(&mut refit_model::NodeState)| -> Vec<(String, String)> {
+        let mut bench = Bench::ant("1.32.2", "1.33.5");
+        let node = bench.nodes("batch")[0].clone();
+        change(bench.state().nodes.get_mut(&node).unwrap());
+        let plan = bench.plan();
+        let found = plan.findings.iter().filter(|found| found.code == Code::RF051);
+        let found = found.map(|found| (found.subject.to_string(), found.evidence.clone()));
+        let named = format!("ant node {node}");
+        found.inspect(|(subject, _)| assert_eq!(*subject, named)).collect()
+    };
+    let found = told(|node| node.ready = false);
+    assert!(found.len() == 1 && found[0].1.starts_with("is not Ready"), "{found:?}");
+    let found = told(|node| node.unschedulable = true);
+    assert!(found.len() == 1 && found[0].1.starts_with("is cordoned, and not by refit"));
+    // Cordoned by a run that did not end.
+    let found = told(|node| {
+        node.unschedulable = true;
+        node.annotations.insert(RollTag::CORDONED.to_owned(), "run".to_owned());
+    });
+    assert_eq!(found, []);
+    // Many are one finding; those whose machines end do not count.
+    let mut bench = Bench::ant("1.32.2", "1.33.5");
+    for node in bench.state().nodes.values_mut() {
+        node.ready = false;
+    }
+    let group = bench.state().groups.get_mut(&n("ant-batch-0")).unwrap();
+    for instance in &mut group.instances {
+        instance.lifecycle = refit_model::Lifecycle::Terminating;
+    }
+    let plan = bench.plan();
+    let found = finding(&plan, Code::RF051);
+    assert_eq!(found.subject.part.as_deref(), Some("nodes"));
+    assert!(found.evidence.starts_with("6 are not Ready"), "{}", found.evidence);
+    assert!(found.evidence.ends_with("and 3 more"), "{}", found.evidence);
+    // Nothing is replaced.
+    let mut bench = Bench::ant("1.33.5", "1.33.5");
+    bench.state().nodes.values_mut().for_each(|node| node.ready = false);
+    assert!(bench.plan().findings.is_empty());
+}
+
+#[test]
+fn an_instance_that_boots_is_not_missed() {
+    let mut bench = healthy(NOTHING);
+    let group = bench.state().groups.get_mut(&n("ant-batch-0")).unwrap();
+    let mut instance = group.instances[0].clone();
+    instance.id = n("i-new");
+    instance.lifecycle = refit_model::Lifecycle::Pending;
+    group.instances.push(instance);
+    assert!(bench.plan().findings.is_empty());
+}
+
+#[test]
+fn what_leaves_a_node_that_stays_is_not_told() {
+    let leaves = |goal: &str| {
+        let mut bench = Bench::ant("1.33.5", goal);
+        let node = bench.nodes("batch")[0].clone();
+        let state = bench.state();
+        state.nodes.get_mut(&node).unwrap().detaching.insert("pvc-1".to_owned());
+        state.pods.iter_mut().for_each(|pod| pod.terminating = true);
+        bench.plan()
+    };
+    let plan = leaves("1.34.5");
+    let parts = plan.findings.iter().filter(|found| found.code == Code::RF053);
+    let parts: Vec<&str> = parts.filter_map(|found| found.subject.part.as_deref()).collect();
+    assert_eq!(parts, ["pods", "volumes"]);
+    assert!(leaves("1.33.5").findings.is_empty());
+}
+
+#[test]
 fn pods_that_belong_to_their_node_do_not_keep_it() {
     let mut bench = healthy(NOTHING);
     for pod in &mut bench.state().pods {
@@ -342,7 +412,7 @@ fn a_volume_needs_another_node_in_its_zone_or_a_group_that_launches_there_only()
     // The group cannot launch elsewhere.
     let group = bench.state().groups.get_mut(&n("ant-batch-0")).unwrap();
     group.zones.retain(|other| *other == zone);
-    assert!(bench.plan().findings.is_empty());
+    assert_eq!(codes(&bench.plan()), [Code::RF051].into(), "only the cordon is told");
 }
 
 #[test]
