@@ -118,6 +118,8 @@ pub enum Code {
     RF052,
     /// Pods are terminating, or volumes detaching, before the start.
     RF053,
+    /// A roll surges less than its pool declares.
+    RF054,
 }
 
 impl fmt::Display for Code {

@@ -92,7 +92,7 @@ impl SkewRule {
 
 impl Code {
     /// All codes.
-    pub const ALL: [Self; 53] = [
+    pub const ALL: [Self; 54] = [
         Self::RF001,
         Self::RF002,
         Self::RF003,
@@ -146,6 +146,7 @@ impl Code {
         Self::RF051,
         Self::RF052,
         Self::RF053,
+        Self::RF054,
     ];
 
     /// What it stands for, as the documentation heads it.
@@ -204,6 +205,7 @@ impl Code {
             Self::RF051 => "Nodes are not Ready or cordoned before the start",
             Self::RF052 => "An instance in service is no node of the cluster",
             Self::RF053 => "Pods are terminating or volumes detaching before the start",
+            Self::RF054 => "A roll surges less than its pool declares",
         }
     }
 
@@ -229,7 +231,7 @@ impl Code {
             | Self::RF041
             | Self::RF042
             | Self::RF043
-            | Self::RF047 => FILES,
+            | Self::RF047 | Self::RF054 => FILES,
             Self::RF006 | Self::RF049 | Self::RF052 => PROCESSES,
             Self::RF012 | Self::RF050 => DISRUPTIONS,
             Self::RF013 => EVICTION,

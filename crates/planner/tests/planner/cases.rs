@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 
 use refit_model::{
-    Capped, Code, EndOfLife, Fleet, KubeProxy, LifecycleHook, Milestone, Observation, Only, Period,
+    Capped, Code, EndOfLife, Fleet, IntOrPercent, KubeProxy, LifecycleHook, Milestone, Observation, Only, Period,
     PodOwner, Severity, Target, UpdateStrategy, WaveSpec, Written, ZonalVolume,
 };
 
@@ -347,6 +347,15 @@ pub(crate) fn cases() -> Vec<Case> {
                 group.suspended.insert("Launch".to_owned());
             },
             ..blocked(Code::RF049, "ant-batch-0")
+        },
+        Case {
+            severity: Note,
+            declare: |fleet| ant(fleet).pools[1].max_surge = IntOrPercent::Int(2),
+            change: |bench| {
+                let group = bench.state().groups.get_mut(&n("ant-batch-0")).unwrap();
+                group.max = group.desired + 1;
+            },
+            ..blocked(Code::RF054, "batch")
         },
         Case {
             severity: Warning,

@@ -425,13 +425,38 @@ fn a_full_group_may_roll_when_nodes_may_be_unavailable_or_the_surge_is_from_a_ru
         ant(fleet).pools[1].max_unavailable = refit_model::IntOrPercent::Int(1);
     });
     full(&mut bench);
-    assert!(bench.plan().findings.is_empty());
+    assert_eq!(codes(&bench.plan()), [Code::RF054].into(), "it does not surge");
 
     let mut bench = healthy(NOTHING);
     full(&mut bench);
     let group = bench.state().groups.get_mut(&n("ant-batch-0")).unwrap();
     group.tags.insert(refit_model::RollTag::KEY.to_owned(), "{}".to_owned());
     assert!(bench.plan().findings.is_empty());
+}
+
+#[test]
+fn a_roll_surges_as_far_as_its_groups_let_it() {
+    use refit_model::{ActionKind, Bounds, IntOrPercent};
+    let rolls = |surge: u32, unavailable: u32, room: u32| {
+        let mut bench = Bench::ant("1.32.2", "1.33.5");
+        let batch = &mut ant(&mut bench.fleet).pools[1];
+        batch.max_surge = IntOrPercent::Int(surge);
+        batch.max_unavailable = IntOrPercent::Int(unavailable);
+        let group = bench.state().groups.get_mut(&n("ant-batch-0")).unwrap();
+        group.max = group.desired + room;
+        let plan = bench.plan();
+        assert_eq!(verify(&bench.fleet, &bench.snapshot, &plan), []);
+        let of_batch = |kind: &ActionKind| {
+            matches!(kind, ActionKind::NodePoolRoll { pool, .. } if *pool == n("batch"))
+        };
+        let roll = crate::bench::action(&plan, of_batch);
+        let Bounds::Rolling { surge, .. } = &roll.bounds else { panic!("a roll has bounds") };
+        (*surge, plan.findings.iter().any(|found| found.code == Code::RF054))
+    };
+    assert_eq!(rolls(2, 0, 2), (2, false));
+    assert_eq!(rolls(2, 0, 9), (2, false));
+    assert_eq!(rolls(2, 0, 1), (1, true));
+    assert_eq!(rolls(2, 1, 0), (0, true));
 }
 
 #[test]
