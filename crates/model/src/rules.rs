@@ -231,7 +231,8 @@ impl Code {
             | Self::RF041
             | Self::RF042
             | Self::RF043
-            | Self::RF047 | Self::RF054 => FILES,
+            | Self::RF047
+            | Self::RF054 => FILES,
             Self::RF006 | Self::RF049 | Self::RF052 => PROCESSES,
             Self::RF012 | Self::RF050 => DISRUPTIONS,
             Self::RF013 => EVICTION,

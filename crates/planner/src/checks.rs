@@ -4,6 +4,7 @@ mod budgets;
 mod control_plane;
 mod groups;
 mod nodes;
+mod undeclared;
 
 use std::collections::BTreeSet;
 use std::fmt::Display;
@@ -13,12 +14,14 @@ use refit_model::{
     PodOwner, PodState, Severity, Subject, skew,
 };
 
+use crate::few::few;
 use crate::hops::{Hop, is_newer, not_named};
 use crate::timeline::PoolNow;
 
 pub(crate) use control_plane::control_plane;
 pub(crate) use groups::{hooks, suspended};
 pub(crate) use nodes::before_the_start;
+pub(crate) use undeclared::skew_of_the_rest;
 
 /// A finding that is not yet about a cluster.
 #[derive(Clone, Debug)]
@@ -28,6 +31,31 @@ pub(crate) struct Blocker {
     pub(crate) part: Option<String>,
     pub(crate) evidence: String,
     pub(crate) hint: String,
+}
+
+/// Returns the blockers with those that say the same of several nodes as one, which names some of them.
+fn grouped_by_node(found: Vec<(&NodeName, Blocker)>) -> Vec<Blocker> {
+    let mut groups: Vec<(Blocker, Vec<&str>)> = Vec::new();
+    for (node, blocker) in found {
+        let same = |other: &&mut (Blocker, Vec<&str>)| {
+            (other.0.code, other.0.severity) == (blocker.code, blocker.severity)
+                && (&other.0.evidence, &other.0.hint) == (&blocker.evidence, &blocker.hint)
+        };
+        match groups.iter_mut().find(same) {
+            Some((_, nodes)) => nodes.push(node.as_str()),
+            None => groups.push((blocker, vec![node.as_str()])),
+        }
+    }
+    let one = |(mut blocker, nodes): (Blocker, Vec<&str>)| {
+        if let [node] = nodes.as_slice() {
+            return blocker.of(format!("node {node}"));
+        }
+        let evidence = &blocker.evidence;
+        blocker.evidence =
+            format!("for each of {} nodes: {evidence} ({})", nodes.len(), few(&nodes));
+        blocker.of("nodes")
+    };
+    groups.into_iter().map(one).collect()
 }
 
 impl Blocker {
@@ -111,57 +139,6 @@ pub(crate) fn api_servers(state: &ClusterState) -> BTreeSet<Minor> {
     servers.map(KubeVersion::minor).collect()
 }
 
-/// Whether the nodes that no pool declares, and what runs there, survive every hop.
-pub(crate) fn skew_of_the_rest(
-    cluster: &Cluster,
-    state: &ClusterState,
-    hops: &[Hop],
-    pooled: impl Fn(&NodeName) -> bool,
-) -> Vec<Blocker> {
-    let mut found = Vec::new();
-    let proxy_is_ours = cluster.addons.keys().any(|addon| addon.as_str() == "kube-proxy");
-    let at_first = api_servers(state);
-    for hop in hops {
-        let minor = hop.to.minor();
-        let survives = |version: &KubeVersion| {
-            skew::kubelet_may_stay(version.minor(), minor, at_first.iter().copied())
-        };
-        for (name, node) in &state.nodes {
-            if !node.control_plane && !survives(&node.kubelet) && !pooled(name) {
-                found.push(
-                    Blocker::new(
-                        Code::RF004,
-                        format!(
-                            "belongs to no declared pool and runs {}, which does not fit apiservers of {minor}",
-                            node.kubelet
-                        ),
-                        "declare its pool, or replace the node",
-                    )
-                    .of(format!("node {name}")),
-                );
-            }
-            if let KubeProxy::DaemonSet(version) = &node.kube_proxy
-                && !proxy_is_ours
-                && !survives(version)
-            {
-                found.push(
-                    Blocker::new(
-                        Code::RF028,
-                        format!(
-                            "kube-proxy {version} of node {name} comes from a DaemonSet that no add-on owns, and does not fit apiservers of {minor}"
-                        ),
-                        "make kube-proxy an add-on of the fleet",
-                    )
-                    .of("kube-proxy"),
-                );
-            }
-        }
-    }
-    found.sort_by(|a, b| (&a.part, &a.evidence).cmp(&(&b.part, &b.evidence)));
-    found.dedup_by(|a, b| a.part == b.part && a.code == b.code);
-    found
-}
-
 /// Whether an emulation of an older minor stands in the way: nodes must not be newer than what is
 /// emulated, and nobody can tell what the next image's apiserver will emulate
 /// ([KEP-4330](https://github.com/kubernetes/enhancements/tree/master/keps/sig-architecture/4330-compatibility-versions)).
@@ -179,11 +156,12 @@ pub(crate) fn emulation(
     else {
         return Vec::new();
     };
-    let mut found = Vec::new();
+    let mut of_nodes = Vec::new();
     for (name, node) in state.nodes.iter().filter(|(_, node)| !node.control_plane) {
         let mended = goes_back(name) && skew::kubelet_fits(target.minor(), emulated);
         if !skew::kubelet_fits(node.kubelet.minor(), emulated) && !mended {
-            found.push(
+            of_nodes.push((
+                name,
                 Blocker::new(
                     Code::RF017,
                     format!(
@@ -191,11 +169,11 @@ pub(crate) fn emulation(
                         node.kubelet, serves.binary
                     ),
                     "bring it within the skew policy by hand",
-                )
-                .of(format!("node {name}")),
-            );
+                ),
+            ));
         }
     }
+    let mut found = grouped_by_node(of_nodes);
     let rolls = |pool: &PoolNow| {
         !pool.stays && (pool.forced || pool.runs.iter().any(|v| !v.same_release(target)))
     };
@@ -260,7 +238,7 @@ pub(crate) fn skew_now(
             } else {
                 not_named(cluster, format!("{own}runs {version}, newer than {target}"))
             };
-            found.push(newer.of(format!("node {name}")));
+            found.push((name, newer));
         } else if let Some((part, version, api)) = parts.find_map(|(part, version)| {
             let misfit = |api: &&&KubeVersion| !skew::kubelet_fits(version.minor(), api.minor());
             api_servers.iter().find(misfit).map(|api| (part, version, api))
@@ -274,10 +252,10 @@ pub(crate) fn skew_now(
             };
             let evidence = format!("its {part} {version} does not fit the apiserver {api}");
             let misfit = Blocker::new(Code::RF017, evidence, hint);
-            found.push(misfit.of(format!("node {name}")).weighing(Severity::Warning));
+            found.push((name, misfit.weighing(Severity::Warning)));
         }
     }
-    found
+    grouped_by_node(found)
 }
 
 /// Whether the nodes that are replaced can be drained at all.

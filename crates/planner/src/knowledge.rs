@@ -72,23 +72,24 @@ fn decided(
 ) -> Option<Blocker> {
     let claim = release.known.claim.as_ref()?;
     let range = &release.kubernetes;
-    let evidence = match release.known.decided_by.as_ref()? {
+    let (evidence, hint) = match release.known.decided_by.as_ref()? {
         origin @ Origin::Catalogue(_) => {
             let words =
                 if claim.says.is_empty() { String::new() } else { format!(": {}", claim.says) };
-            format!("{version} supports {range}, as {origin} says{words}")
+            (format!("{version} supports {range}, as {origin} says{words}"), "")
         }
         Origin::File(at) => {
             let differ = |minor: &&Minor| range.contains(minor) != says_yes(claim, **minor);
             minors.iter().find(differ)?;
-            format!(
+            let evidence = format!(
                 "{version} supports {range}, as {at} says; the catalogue says {} ({})",
                 said(claim),
                 claim.source
-            )
+            );
+            (evidence, "check which of the two is right")
         }
     };
-    Some(Blocker::new(Code::RF034, evidence, "").weighing(Severity::Note))
+    Some(Blocker::new(Code::RF034, evidence, hint).weighing(Severity::Note))
 }
 
 /// Whether the catalogue names a minor for a version; where it names none, it names all.

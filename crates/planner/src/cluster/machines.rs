@@ -165,7 +165,8 @@ impl<'a> ClusterPlanner<'a> {
     /// Returns how far the roll of a pool can surge: as declared, or less where the maxima of its groups
     /// leave less room, which is told. A group that a run has raised already has its surge.
     fn within_maximum(&mut self, pool: &NodePool, declared: u32, unavailable: u32) -> u32 {
-        let groups = pool.groups.iter().filter_map(|name| Some((name, self.state.groups.get(name)?)));
+        let groups =
+            pool.groups.iter().filter_map(|name| Some((name, self.state.groups.get(name)?)));
         let rolled: Vec<_> = groups.filter(|(_, group)| !group.instances.is_empty()).collect();
         let room = rolled.iter().fold(0_u32, |room, (_, group)| {
             room.saturating_add(group.max.saturating_sub(group.desired))
@@ -180,8 +181,7 @@ impl<'a> ClusterPlanner<'a> {
             .iter()
             .map(|(name, group)| format!("{name} has {} of at most {}", group.desired, group.max))
             .collect();
-        let evidence =
-            format!("surges {room} instead of {declared}: {}", crate::few::few(&full));
+        let evidence = format!("surges {room} instead of {declared}: {}", crate::few::few(&full));
         let hint = "raise the maximum of its groups for a faster roll";
         let told = Blocker::new(Code::RF054, evidence, hint);
         // A pool that is rolled more than once is told once.

@@ -3,8 +3,8 @@
 use std::collections::BTreeSet;
 
 use refit_model::{
-    Capped, Code, EndOfLife, Fleet, IntOrPercent, KubeProxy, LifecycleHook, Milestone, Observation, Only, Period,
-    PodOwner, Severity, Target, UpdateStrategy, WaveSpec, Written, ZonalVolume,
+    Capped, Code, EndOfLife, Fleet, IntOrPercent, KubeProxy, LifecycleHook, Milestone, Observation,
+    Only, Period, PodOwner, Severity, Target, UpdateStrategy, WaveSpec, Written, ZonalVolume,
 };
 
 use crate::bench::{

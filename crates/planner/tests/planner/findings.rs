@@ -118,6 +118,50 @@ fn a_stray_node_that_fits_every_hop_is_left_alone() {
 }
 
 #[test]
+fn undeclared_nodes_are_one_finding_with_the_minor_that_they_allow() {
+    let mut bench = Bench::ant("1.30.5", "1.34.5");
+    stray(&mut bench, "1.29.2");
+    let plan = bench.plan();
+    let found = finding(&plan, Code::RF004);
+    assert_eq!(found.subject.part.as_deref(), Some("node stray"));
+    assert!(found.hint.contains("`max-version = \"1.32\"` takes the control plane as far as it"));
+    let node = bench.state().nodes[&n("stray")].clone();
+    for number in 0..40 {
+        bench.state().nodes.insert(n(&format!("stray-{number:02}")), node.clone());
+    }
+    let plan = bench.plan();
+    let all: Vec<_> = plan.findings.iter().filter(|found| found.code == Code::RF004).collect();
+    assert_eq!(all.len(), 1, "{all:#?}");
+    assert_eq!(all[0].subject.part.as_deref(), Some("nodes"));
+    assert!(all[0].evidence.starts_with("41 nodes belong to no declared pool and run 1.29.2"));
+    assert!(all[0].evidence.ends_with("stray, stray-00, stray-01 and 38 more"));
+    // With that `max-version` they are in nobody's way.
+    ant(&mut bench.fleet).kubernetes.value = n("1.32.5");
+    assert!(!codes(&bench.plan()).contains(&Code::RF004));
+    // No hop at all fits them.
+    ant(&mut bench.fleet).kubernetes.value = n("1.34.5");
+    bench.state().nodes.values_mut().filter(|node| node.instance.is_none()).for_each(|node| {
+        node.kubelet = n("1.27.2");
+    });
+    assert_eq!(
+        finding(&bench.plan(), Code::RF004).hint,
+        "declare their pools, or replace the nodes"
+    );
+}
+
+#[test]
+fn nodes_that_break_the_skew_policy_alike_are_one_finding() {
+    let mut bench = Bench::ant("1.30.5", "1.31.5");
+    bench.pool_runs("batch", &["1.26.2"]);
+    let plan = bench.plan();
+    let found = finding(&plan, Code::RF017);
+    assert_eq!(found.subject.part.as_deref(), Some("nodes"));
+    assert!(found.evidence.starts_with(
+        "for each of 2 nodes: its kubelet 1.26.2 does not fit the apiserver 1.30.5 ("
+    ));
+}
+
+#[test]
 fn a_control_plane_of_other_instances_may_be_another_cluster() {
     let mut bench = healthy(NOTHING);
     bench.state().groups.get_mut(&n("ant-control-plane")).unwrap().instances.clear();
@@ -446,9 +490,7 @@ fn a_roll_surges_as_far_as_its_groups_let_it() {
         group.max = group.desired + room;
         let plan = bench.plan();
         assert_eq!(verify(&bench.fleet, &bench.snapshot, &plan), []);
-        let of_batch = |kind: &ActionKind| {
-            matches!(kind, ActionKind::NodePoolRoll { pool, .. } if *pool == n("batch"))
-        };
+        let of_batch = |kind: &ActionKind| matches!(kind, ActionKind::NodePoolRoll { pool, .. } if *pool == n("batch"));
         let roll = crate::bench::action(&plan, of_batch);
         let Bounds::Rolling { surge, .. } = &roll.bounds else { panic!("a roll has bounds") };
         (*surge, plan.findings.iter().any(|found| found.code == Code::RF054))
