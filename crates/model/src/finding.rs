@@ -120,6 +120,8 @@ pub enum Code {
     RF053,
     /// A roll surges less than its pool declares.
     RF054,
+    /// An add-on moves past a version that asks for work by hand.
+    RF055,
 }
 
 impl fmt::Display for Code {

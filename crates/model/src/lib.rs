@@ -90,7 +90,10 @@ pub use snapshot::{
     Lifecycle, LifecycleHook, NodeState, Observation, PodOwner, PodState, ServedVersion, Snapshot,
     TargetHealth, UnhealthyPodEvictionPolicy, WorkloadState, ZonalVolume,
 };
-pub use support::{ApiUse, Claim, Known, Origin, Policy, Served, Source, Suggestion};
+pub use support::{
+    AddonFacts, ApiUse, Claim, Crossing, Known, NeededFrom, Origin, Policy, Served, Source,
+    Suggestion,
+};
 pub use version::{AddonVersion, InvalidVersion, KubeVersion, Minor};
 
 /// A point in time, UTC, as all of refit's files write it (RFC 3339).

@@ -92,7 +92,7 @@ impl SkewRule {
 
 impl Code {
     /// All codes.
-    pub const ALL: [Self; 54] = [
+    pub const ALL: [Self; 55] = [
         Self::RF001,
         Self::RF002,
         Self::RF003,
@@ -147,6 +147,7 @@ impl Code {
         Self::RF052,
         Self::RF053,
         Self::RF054,
+        Self::RF055,
     ];
 
     /// What it stands for, as the documentation heads it.
@@ -206,6 +207,7 @@ impl Code {
             Self::RF052 => "An instance in service is no node of the cluster",
             Self::RF053 => "Pods are terminating or volumes detaching before the start",
             Self::RF054 => "A roll surges less than its pool declares",
+            Self::RF055 => "An add-on moves past a version that asks for work by hand",
         }
     }
 
@@ -243,7 +245,8 @@ impl Code {
             | Self::RF034
             | Self::RF035
             | Self::RF044
-            | Self::RF045 => ADD_ON,
+            | Self::RF045
+            | Self::RF055 => ADD_ON,
             Self::RF020 | Self::RF021 => APPLY,
             Self::RF022 => TOPOLOGY,
             Self::RF024 | Self::RF048 => ETCD,

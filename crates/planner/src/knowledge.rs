@@ -63,6 +63,30 @@ pub(crate) fn of_addon(
     told.into_iter().map(|blocker| blocker.of(name)).collect()
 }
 
+/// Returns a warning if an add-on moves to or past versions that ask for work by hand.
+pub(crate) fn crossings(addon: &Addon, from: &AddonVersion, to: &AddonVersion) -> Option<Blocker> {
+    let (older, newer) = if from < to { (from, to) } else { (to, from) };
+    let crossed = addon.facts.crossings.iter();
+    let crossed =
+        crossed.filter(|crossing| older < &crossing.version && crossing.version <= *newer);
+    let asked: Vec<String> = crossed
+        .clone()
+        .map(|crossing| format!("{}: {}", crossing.version, crossing.asks))
+        .collect();
+    let sources: BTreeSet<String> = crossed.map(|crossing| crossing.source.to_string()).collect();
+    let source = sources.into_iter().collect::<Vec<_>>().join("; ");
+    if asked.is_empty() {
+        return None;
+    }
+    let evidence = format!(
+        "{from} -> {to} asks for work by hand, as the catalogue ({source}) says: {}",
+        asked.join("; ")
+    );
+    let hint = format!("see that the manifests of {to} contain it, or do it before the move");
+    let told = Blocker::new(Code::RF055, evidence, hint);
+    Some(told.of(&addon.name).weighing(Severity::Warning))
+}
+
 /// Who decided what a version supports, when it is the catalogue, or when the catalogue would
 /// have decided otherwise.
 fn decided(

@@ -429,6 +429,7 @@ impl Generator {
             one_minor_at_a_time: false,
             versions,
             suggestions: Vec::new(),
+            facts: refit_model::AddonFacts::default(),
         }
     }
 }

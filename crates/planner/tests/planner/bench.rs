@@ -166,6 +166,7 @@ pub(crate) fn knows<'f>(
         one_minor_at_a_time: false,
         versions,
         suggestions: Vec::new(),
+        facts: refit_model::AddonFacts::default(),
     };
     fleet.addons.insert(n(name), addon);
     fleet.addons.get_mut(&n(name)).unwrap()

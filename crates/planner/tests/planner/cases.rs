@@ -326,6 +326,14 @@ pub(crate) fn cases() -> Vec<Case> {
         Case {
             severity: Warning,
             declare: |fleet| {
+                dns(fleet, ">=1.28", ">=1.28");
+                crate::knowledge::crosses(fleet, "dns", "1.1.0");
+            },
+            ..blocked(Code::RF055, "dns")
+        },
+        Case {
+            severity: Warning,
+            declare: |fleet| {
                 dns(fleet, "<=1.32", "=1.33");
                 let addon = fleet.addons.get_mut(&n("dns")).unwrap();
                 addon.may_be_unsupported_during_hop = true;
