@@ -9,6 +9,7 @@
 //! everything that is shown or written is ordered, so that the same inputs give
 //! the same bytes.
 
+mod accept;
 mod action;
 mod action_id;
 mod addon;
@@ -41,6 +42,7 @@ mod support;
 mod text;
 mod version;
 
+pub use accept::{Acceptance, Day, InvalidCode, InvalidDay};
 pub use action::{
     Action, ActionKind, Because, Bounds, Edge, ImagePin, ImagePins, Reversibility, RollCause, Why,
 };

@@ -284,7 +284,10 @@ pub(crate) fn drains(
                         "is selected by more than one PodDisruptionBudget ({}): it can never be evicted",
                         names.join(", ")
                     ),
-                    "let one budget select it",
+                    format!(
+                        "let one budget select it{}",
+                        meanwhile(state, std::iter::once(*pod))
+                    ),
                 )
                 .of(&part),
             );
@@ -294,7 +297,10 @@ pub(crate) fn drains(
                 Blocker::new(
                     Code::RF014,
                     "has no owner: evicted, it is gone",
-                    "delete it, or let a workload own it",
+                    format!(
+                        "delete it, or let a workload own it{}",
+                        meanwhile(state, std::iter::once(*pod))
+                    ),
                 )
                 .of(&part),
             );
@@ -302,6 +308,22 @@ pub(crate) fn drains(
         found.extend(zonal(cluster, state, pod).map(|blocker| blocker.of(&part)));
     }
     found
+}
+
+/// Returns which parts of a plan do not drain the nodes of these pods, for a hint.
+fn meanwhile<'p>(
+    state: &ClusterState,
+    mut pods: impl Iterator<Item = &'p PodState>,
+) -> &'static str {
+    let on_control_plane = pods.any(|pod| {
+        let node = pod.node.as_ref().and_then(|name| state.nodes.get(name));
+        node.is_some_and(|node| node.control_plane)
+    });
+    if on_control_plane {
+        "; until then `--only add-ons` goes on without a drain"
+    } else {
+        "; until then `--only control-plane` and `--only add-ons` go on without these drains"
+    }
 }
 
 /// Whether a pod's zonal volume has somewhere to go.

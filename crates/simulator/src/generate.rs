@@ -189,6 +189,7 @@ impl Generator {
             max_parallel_pools: 1,
             capped: None,
             freeze: None,
+            accepts: Vec::new(),
             kubernetes: Target {
                 value: release.kubernetes.clone(),
                 pinned: false,

@@ -22,7 +22,13 @@ pub(super) fn forbidding(state: &ClusterState, leaving: &[&PodState]) -> Vec<Blo
                     "PodDisruptionBudget never allows an eviction ({} of {} pods must stay healthy)",
                     budget.desired_healthy, budget.expected_pods
                 ),
-                "raise the replicas, or loosen the budget",
+                format!(
+                    "raise the replicas, or loosen the budget; or accept it for a time if something else moves the pods{}",
+                    super::meanwhile(
+                        state,
+                        leaving.iter().copied().filter(|pod| is_selected(pod, budget))
+                    )
+                ),
             )
         } else if budget.current_healthy < budget.desired_healthy
             && !evicted.all(|pod| may_go_unhealthy(pod, budget))

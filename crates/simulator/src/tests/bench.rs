@@ -204,6 +204,7 @@ impl Bench {
             max_parallel_pools: 1,
             capped: None,
             freeze: None,
+            accepts: Vec::new(),
             kubernetes: Target { value: version(33), pinned: false, at: at.clone() },
             addons: BTreeMap::new(),
             provider: Provider::Simulated(start),
