@@ -416,6 +416,7 @@ pub enum UnhealthyPodEvictionPolicy {
 
 impl UnhealthyPodEvictionPolicy {
     /// Whether it is what the API takes where a budget says nothing.
+    #[expect(clippy::trivially_copy_pass_by_ref, reason = "serde calls it by reference")]
     fn is_default(&self) -> bool {
         *self == Self::default()
     }

@@ -309,6 +309,8 @@ fn budgets_count_only_where_pods_have_to_leave() {
 
 #[test]
 fn a_budget_that_is_broken_before_the_start_is_told_with_its_pods() {
+    use UnhealthyPodEvictionPolicy::{AlwaysAllow, IfHealthyBudget};
+
     let crash_looping = |count: usize, policy| {
         let mut bench = healthy(NOTHING);
         let state = bench.state();
@@ -322,7 +324,6 @@ fn a_budget_that_is_broken_before_the_start_is_told_with_its_pods() {
         budget.unhealthy_pod_eviction_policy = policy;
         bench
     };
-    use UnhealthyPodEvictionPolicy::{AlwaysAllow, IfHealthyBudget};
     // Two of three must be healthy. As long as they are, the third may go.
     assert!(crash_looping(1, IfHealthyBudget).plan().findings.is_empty());
     let plan = crash_looping(2, IfHealthyBudget).plan();
