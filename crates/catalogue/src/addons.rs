@@ -3,7 +3,10 @@
 use std::collections::BTreeSet;
 use std::sync::LazyLock;
 
-use refit_model::{AddonVersion, Claim, Minor, Policy, Source, Suggestion, VersionRange, skew};
+use refit_model::{
+    AddonFacts, AddonVersion, Claim, Crossing, Minor, NeededFrom, Policy, Source, Suggestion,
+    VersionRange, skew,
+};
 use serde::Deserialize;
 
 use crate::source;
@@ -20,8 +23,10 @@ pub struct Entry {
     pub says: String,
     /// Where it was read, the main one first.
     pub sources: Vec<Source>,
-    /// What else an upgrade should know.
+    /// What else an upgrade should know, that of `facts` included.
     pub notes: Vec<String>,
+    /// What plans go by.
+    pub facts: AddonFacts,
     /// Its versions, the newest first.
     pub rows: Vec<Row>,
 }
@@ -62,8 +67,29 @@ struct AddonTable {
     sources: Vec<Source>,
     #[serde(default)]
     notes: Vec<String>,
+    needed_from: Option<NeededTable>,
+    #[serde(default)]
+    crossings: Vec<CrossingTable>,
     #[serde(default)]
     versions: Vec<VersionTable>,
+}
+
+#[derive(Deserialize)]
+#[serde(rename_all = "kebab-case", deny_unknown_fields)]
+struct NeededTable {
+    kubernetes: Minor,
+    why: String,
+    #[serde(default)]
+    source: usize,
+}
+
+#[derive(Deserialize)]
+#[serde(rename_all = "kebab-case", deny_unknown_fields)]
+struct CrossingTable {
+    version: AddonVersion,
+    asks: String,
+    #[serde(default)]
+    source: usize,
 }
 
 #[derive(Deserialize)]
@@ -94,7 +120,31 @@ static CATALOGUE: LazyLock<Catalogue> = LazyLock::new(|| {
 });
 
 fn entry(table: AddonTable) -> Entry {
-    let AddonTable { name, policy, says, sources, notes, versions } = table;
+    let AddonTable { name, policy, says, sources, mut notes, needed_from, crossings, versions } =
+        table;
+    let needed_from = needed_from.map(|needed| NeededFrom {
+        minor: needed.kubernetes,
+        why: needed.why,
+        source: source(&sources, needed.source).clone(),
+    });
+    let crossings = crossings.into_iter().map(|crossing| Crossing {
+        version: crossing.version,
+        asks: crossing.asks,
+        source: source(&sources, crossing.source).clone(),
+    });
+    let mut facts = AddonFacts { needed_from, crossings: crossings.collect() };
+    facts.crossings.sort_by(|a, b| a.version.cmp(&b.version));
+    notes.extend(facts.needed_from.iter().map(|needed| {
+        format!(
+            "{}: it has to be installed before the control plane is of {}",
+            needed.why, needed.minor
+        )
+    }));
+    notes.extend(
+        facts.crossings.iter().map(|crossing| {
+            format!("on the way to {} or newer: {}", crossing.version, crossing.asks)
+        }),
+    );
     let rows = versions
         .into_iter()
         .map(|row| Row {
@@ -107,7 +157,7 @@ fn entry(table: AddonTable) -> Entry {
             source: source(&sources, row.source).clone(),
         })
         .collect();
-    Entry { name, policy, says, sources, notes, rows }
+    Entry { name, policy, says, sources, notes, facts, rows }
 }
 
 /// The day that the catalogue of add-ons is of.

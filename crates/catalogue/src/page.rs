@@ -27,7 +27,7 @@ Each statement was read in the first of its sources, unless its version names an
 }
 
 fn section(page: &mut String, entry: &Entry) {
-    let Entry { name, policy, says, sources, notes, rows } = entry;
+    let Entry { name, policy, says, sources, notes, facts: _, rows } = entry;
     let _ = write!(page, "\n## {name}\n\nPolicy: `{policy}`.");
     if !says.is_empty() {
         let _ = write!(page, " {}.", capital(says));

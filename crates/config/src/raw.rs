@@ -7,8 +7,8 @@
 use std::collections::BTreeMap;
 
 use refit_model::{
-    AddonName, AddonVersion, ChannelName, ClusterName, FleetName, Freeze, GroupName, KubeVersion,
-    MaxVersion, Minor, Period, PoolName, ReleaseName, VersionRange, WorkloadRef, Zone,
+    AddonName, AddonVersion, ChannelName, ClusterName, Code, Day, FleetName, Freeze, GroupName,
+    KubeVersion, MaxVersion, Minor, Period, PoolName, ReleaseName, VersionRange, WorkloadRef, Zone,
 };
 use schemars::JsonSchema;
 use serde::Deserialize;
@@ -310,6 +310,9 @@ pub(crate) struct ClusterFile {
     pub(crate) cluster: ClusterHead,
     #[serde(default)]
     pub(crate) pins: PinsTable,
+    /// Findings that are accepted for a time: what blocks does not, and a warning is a note.
+    #[serde(default)]
+    pub(crate) accept: Vec<AcceptTable>,
     pub(crate) provider: ProviderTable,
     pub(crate) control_plane: ControlPlaneTable,
     /// The cluster's node pools.
@@ -373,6 +376,9 @@ pub(crate) struct ClusterTable {
     pub(crate) addon_sets: Vec<At<String>>,
     #[serde(default)]
     pub(crate) pins: PinsTable,
+    /// Findings that are accepted for a time: what blocks does not, and a warning is a note.
+    #[serde(default)]
+    pub(crate) accept: Vec<AcceptTable>,
     pub(crate) provider: ProviderTable,
     pub(crate) control_plane: ControlPlaneTable,
     /// The cluster's node pools.
@@ -382,7 +388,7 @@ pub(crate) struct ClusterTable {
 
 impl From<ClusterFile> for ClusterTable {
     fn from(file: ClusterFile) -> Self {
-        let ClusterFile { cluster, pins, provider, control_plane, node_pools } = file;
+        let ClusterFile { cluster, pins, accept, provider, control_plane, node_pools } = file;
         let ClusterHead {
             name,
             channel,
@@ -403,11 +409,27 @@ impl From<ClusterFile> for ClusterTable {
             max_parallel_pools,
             addon_sets,
             pins,
+            accept,
             provider,
             control_plane,
             node_pools,
         }
     }
+}
+
+/// A finding that is accepted for a time.
+#[derive(Debug, Deserialize, JsonSchema)]
+#[serde(rename_all = "kebab-case", deny_unknown_fields)]
+pub(crate) struct AcceptTable {
+    /// The finding's code, such as `RF012`.
+    pub(crate) finding: Text<Code>,
+    /// What the finding is about, as plans show it behind the cluster's name: `shop/cart`,
+    /// `control-plane`.
+    pub(crate) subject: At<String>,
+    /// The last day that it is accepted on (UTC).
+    pub(crate) until: Text<Day>,
+    /// Why it is accepted.
+    pub(crate) reason: At<String>,
 }
 
 /// Versions that this cluster runs instead of its channel's.

@@ -10,8 +10,8 @@ use std::marker::PhantomData;
 use std::ops::Range;
 
 use refit_model::{
-    AddonName, AddonVersion, ChannelName, ClusterName, FleetName, Freeze, GroupName, KubeVersion,
-    MaxVersion, Minor, Period, PoolName, ReleaseName, VersionRange, WorkloadRef, Zone,
+    AddonName, AddonVersion, ChannelName, ClusterName, Code, Day, FleetName, Freeze, GroupName,
+    KubeVersion, MaxVersion, Minor, Period, PoolName, ReleaseName, VersionRange, WorkloadRef, Zone,
 };
 use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
 use serde::{Deserialize, Deserializer};
@@ -171,6 +171,8 @@ formats! {
     GroupName, "GroupName", "^.{1,255}$", "";
     KubeVersion, "KubernetesVersion", KUBE_VERSION, "";
     MaxVersion, "MaxVersion", MAX_VERSION, "";
+    Code, "FindingCode", r"^RF\d{3}$", "docs/reference/findings.md lists the codes of findings";
+    Day, "Day", r"^\d{4}-\d{2}-\d{2}$", "";
     Freeze, "Freeze", FREEZE, "write `until 2027-01-04, peak season`, or a reason alone";
     AddonVersion, "AddonVersion", SEMVER, "";
     VersionRange<Minor>, "KubernetesRange", MINOR_RANGE, "a range is written as `>=1.29, <=1.33`";

@@ -3,7 +3,8 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use refit_model::{
-    BudgetState, PodOwner, PodState, Timestamp, WorkloadRef, WorkloadState, ZonalVolume, Zone,
+    BudgetState, PodOwner, PodState, Timestamp, UnhealthyPodEvictionPolicy, WorkloadRef,
+    WorkloadState, ZonalVolume, Zone,
 };
 use serde::Deserialize;
 
@@ -202,8 +203,21 @@ pub(crate) struct RawBudget {
 }
 
 #[derive(Clone, Debug, Default, Deserialize)]
+#[serde(rename_all = "camelCase", default)]
 struct BudgetSpec {
     selector: Option<Selector>,
+    unhealthy_pod_eviction_policy: Option<String>,
+}
+
+impl BudgetSpec {
+    /// Apiservers before 1.26 do not know the field. A value of a later version is taken for the
+    /// default, which allows less.
+    fn unhealthy_pod_eviction_policy(&self) -> UnhealthyPodEvictionPolicy {
+        match self.unhealthy_pod_eviction_policy.as_deref() {
+            Some("AlwaysAllow") => UnhealthyPodEvictionPolicy::AlwaysAllow,
+            Some(_) | None => UnhealthyPodEvictionPolicy::IfHealthyBudget,
+        }
+    }
 }
 
 #[derive(Clone, Debug, Default, Deserialize)]
@@ -241,6 +255,7 @@ impl From<RawBudget> for Budget {
             current_healthy,
             desired_healthy,
             expected_pods,
+            unhealthy_pod_eviction_policy: spec.unhealthy_pod_eviction_policy(),
         };
         Self { state, selector: spec.selector }
     }
@@ -491,6 +506,20 @@ mod tests {
         assert!(!budget(json!({})).selects("shop", &labels));
         assert!(budget(json!({"selector": {}})).selects("shop", &labels));
         assert!(!budget(json!({"selector": {}})).selects("other", &labels));
+    }
+
+    #[test]
+    fn a_budget_says_when_pods_that_are_not_ready_may_go() {
+        let policy = |spec: Value| {
+            let raw = json!({"metadata": {"namespace": "shop", "name": "b"}, "spec": spec});
+            let budget: Budget = serde_json::from_value::<RawBudget>(raw).unwrap().into();
+            budget.state.unhealthy_pod_eviction_policy
+        };
+        let field = |value: &str| json!({"unhealthyPodEvictionPolicy": value});
+        assert_eq!(policy(json!({})), UnhealthyPodEvictionPolicy::IfHealthyBudget);
+        assert_eq!(policy(field("IfHealthyBudget")), UnhealthyPodEvictionPolicy::IfHealthyBudget);
+        assert_eq!(policy(field("AlwaysAllow")), UnhealthyPodEvictionPolicy::AlwaysAllow);
+        assert_eq!(policy(field("Later")), UnhealthyPodEvictionPolicy::IfHealthyBudget);
     }
 
     #[test]

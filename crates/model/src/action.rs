@@ -517,6 +517,13 @@ pub enum Because {
         /// The minor that does not serve it.
         minor: Minor,
     },
+    /// Clusters need an add-on from a minor on, so that it is installed before.
+    AddonNeeded {
+        /// The add-on.
+        addon: AddonName,
+        /// The first minor that needs it.
+        minor: Minor,
+    },
     /// One add-on requires another.
     AddonDependency {
         /// The add-on that requires.
@@ -578,6 +585,9 @@ impl fmt::Display for Because {
             }
             Self::AddonApi { addon, version, api, minor } => {
                 write!(f, "{addon} {version} uses {api}, which {minor} does not serve")
+            }
+            Self::AddonNeeded { addon, minor } => {
+                write!(f, "{addon} has to be there before {minor}")
             }
             Self::AddonDependency { addon, requires } => write!(f, "{addon} requires {requires}"),
             Self::AddonConflict { addon, conflicts } => {

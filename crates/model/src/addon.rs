@@ -7,8 +7,8 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use crate::{
-    AddonName, AddonVersion, ApiUse, Crd, Known, ManifestSet, Minor, Suggestion, VersionRange,
-    WorkloadRef,
+    AddonFacts, AddonName, AddonVersion, ApiUse, Crd, Known, ManifestSet, Minor, Suggestion,
+    VersionRange, WorkloadRef,
 };
 
 /// A part of a cluster's upgrade that an add-on can be ordered against.
@@ -75,6 +75,8 @@ pub struct Addon {
     pub versions: BTreeMap<AddonVersion, AddonRelease>,
     /// Versions that could be added, the newest first.
     pub suggestions: Vec<Suggestion>,
+    /// What the catalogue knows of it as a whole.
+    pub facts: AddonFacts,
 }
 
 impl Addon {

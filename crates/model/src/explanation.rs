@@ -31,7 +31,7 @@ pub struct Explanation {
 
 impl Explanation {
     /// The version of the format.
-    pub const FORMAT: &str = "1.1";
+    pub const FORMAT: &str = "1.2";
 }
 
 /// What is explained.

@@ -106,6 +106,22 @@ pub enum Code {
     RF046,
     /// Parts that a plan is not about are not what the files say.
     RF047,
+    /// Replacing a control-plane instance would cost etcd its quorum.
+    RF048,
+    /// A scaling process that a roll needs is suspended.
+    RF049,
+    /// Fewer pods of a PodDisruptionBudget are healthy than must be.
+    RF050,
+    /// Nodes are not Ready, or cordoned by somebody else, before the start.
+    RF051,
+    /// An instance in service is no node of the cluster.
+    RF052,
+    /// Pods are terminating, or volumes detaching, before the start.
+    RF053,
+    /// A roll surges less than its pool declares.
+    RF054,
+    /// An add-on moves past a version that asks for work by hand.
+    RF055,
 }
 
 impl fmt::Display for Code {

@@ -13,9 +13,9 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use crate::{
-    Addon, AddonName, AddonVersion, Capped, ChannelName, ClusterName, Date, Digest, FleetName,
-    Freeze, GroupName, IntOrPercent, KubeVersion, Minor, Period, PoolName, ReleaseName, Source,
-    Timestamp, Written, Zone,
+    Acceptance, Addon, AddonName, AddonVersion, Capped, ChannelName, ClusterName, Date, Digest,
+    FleetName, Freeze, GroupName, IntOrPercent, KubeVersion, Minor, Period, PoolName, ReleaseName,
+    Source, Timestamp, Written, Zone,
 };
 
 /// Where something was written: a file relative to the fleet's directory, and a line from 1.
@@ -168,6 +168,8 @@ pub struct Cluster {
     pub capped: Option<Capped>,
     /// A time in which nothing is planned for it.
     pub freeze: Option<Written<Freeze>>,
+    /// Findings that are accepted for a time.
+    pub accepts: Vec<Written<Acceptance>>,
     /// The add-ons that it should run.
     pub addons: BTreeMap<AddonName, AddonTarget>,
     /// Who runs its machines.

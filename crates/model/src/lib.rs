@@ -9,6 +9,7 @@
 //! everything that is shown or written is ordered, so that the same inputs give
 //! the same bytes.
 
+mod accept;
 mod action;
 mod action_id;
 mod addon;
@@ -42,6 +43,7 @@ mod support;
 mod text;
 mod version;
 
+pub use accept::{Acceptance, Day, InvalidCode, InvalidDay};
 pub use action::{
     Action, ActionKind, Because, Bounds, Edge, ImagePin, ImagePins, Reversibility, RollCause, Why,
 };
@@ -92,9 +94,12 @@ pub use snapshot::{
     AddonState, ApplySetParent, BudgetState, ClusterIdentity, ClusterState, ControlPlaneMember,
     FieldDrift, ForeignCopy, GroupState, ImageState, InstanceState, KubeProxy, LeaseState,
     Lifecycle, LifecycleHook, NodeState, Observation, PodOwner, PodState, ServedVersion, Snapshot,
-    TargetHealth, WorkloadState, ZonalVolume,
+    TargetHealth, UnhealthyPodEvictionPolicy, WorkloadState, ZonalVolume,
 };
-pub use support::{ApiUse, Claim, Known, Origin, Policy, Served, Source, Suggestion};
+pub use support::{
+    AddonFacts, ApiUse, Claim, Crossing, Known, NeededFrom, Origin, Policy, Served, Source,
+    Suggestion,
+};
 pub use version::{AddonVersion, InvalidVersion, KubeVersion, Minor};
 
 /// A point in time, UTC, as all of refit's files write it (RFC 3339).

@@ -92,7 +92,7 @@ impl SkewRule {
 
 impl Code {
     /// All codes.
-    pub const ALL: [Self; 47] = [
+    pub const ALL: [Self; 55] = [
         Self::RF001,
         Self::RF002,
         Self::RF003,
@@ -140,6 +140,14 @@ impl Code {
         Self::RF045,
         Self::RF046,
         Self::RF047,
+        Self::RF048,
+        Self::RF049,
+        Self::RF050,
+        Self::RF051,
+        Self::RF052,
+        Self::RF053,
+        Self::RF054,
+        Self::RF055,
     ];
 
     /// What it stands for, as the documentation heads it.
@@ -192,6 +200,14 @@ impl Code {
             Self::RF045 => "Add-ons that cannot live together would meet on the way",
             Self::RF046 => "Add-ons are bound to each other in too many ways",
             Self::RF047 => "Parts that a plan is not about are left undone",
+            Self::RF048 => "Replacing a control-plane instance would cost etcd its quorum",
+            Self::RF049 => "A scaling process that a roll needs is suspended",
+            Self::RF050 => "Fewer pods of a PodDisruptionBudget are healthy than must be",
+            Self::RF051 => "Nodes are not Ready or cordoned before the start",
+            Self::RF052 => "An instance in service is no node of the cluster",
+            Self::RF053 => "Pods are terminating or volumes detaching before the start",
+            Self::RF054 => "A roll surges less than its pool declares",
+            Self::RF055 => "An add-on moves past a version that asks for work by hand",
         }
     }
 
@@ -217,21 +233,23 @@ impl Code {
             | Self::RF041
             | Self::RF042
             | Self::RF043
-            | Self::RF047 => FILES,
-            Self::RF006 => PROCESSES,
-            Self::RF012 => DISRUPTIONS,
+            | Self::RF047
+            | Self::RF054 => FILES,
+            Self::RF006 | Self::RF049 | Self::RF052 => PROCESSES,
+            Self::RF012 | Self::RF050 => DISRUPTIONS,
             Self::RF013 => EVICTION,
-            Self::RF014 => DRAIN,
+            Self::RF014 | Self::RF051 | Self::RF053 => DRAIN,
             Self::RF018
             | Self::RF019
             | Self::RF033
             | Self::RF034
             | Self::RF035
             | Self::RF044
-            | Self::RF045 => ADD_ON,
+            | Self::RF045
+            | Self::RF055 => ADD_ON,
             Self::RF020 | Self::RF021 => APPLY,
             Self::RF022 => TOPOLOGY,
-            Self::RF024 => ETCD,
+            Self::RF024 | Self::RF048 => ETCD,
             Self::RF027 => VERIFIER,
             Self::RF029 => ZONES,
             Self::RF031 => DEPRECATION,

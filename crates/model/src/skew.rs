@@ -37,13 +37,41 @@ impl fmt::Display for SkewRule {
         f.write_str(match self {
             Self::ApiServers => "apiservers are at most one minor apart",
             Self::MinorByMinor => "a control plane goes minor by minor",
-            Self::Kubelet => "a kubelet is never newer than an apiserver and at most 3 minors older",
-            Self::KubeProxy => "kube-proxy is never newer than an apiserver and at most 3 minors older",
-            Self::KubeProxyAndKubelet => "kube-proxy and kubelet are at most 3 minors apart",
+            Self::Kubelet => {
+                "a kubelet is never newer than an apiserver and at most 3 minors older (2 before 1.25)"
+            }
+            Self::KubeProxy => {
+                "kube-proxy is never newer than an apiserver and at most 3 minors older (2 before 1.25)"
+            }
+            Self::KubeProxyAndKubelet => {
+                "kube-proxy and kubelet are at most 3 minors apart (2 before 1.25)"
+            }
             Self::Controllers => {
                 "controller-manager and scheduler are never newer than an apiserver and at most 1 minor older"
             }
         })
+    }
+}
+
+impl SkewRule {
+    /// Returns the rule as it binds a component of this minor: how many minors it may lag behind depends
+    /// on that.
+    pub fn for_component(self, component: Minor) -> String {
+        let lag = node_lag_max(component);
+        match self {
+            Self::Kubelet => {
+                format!("a kubelet is never newer than an apiserver and at most {lag} minors older")
+            }
+            Self::KubeProxy => {
+                format!(
+                    "kube-proxy is never newer than an apiserver and at most {lag} minors older"
+                )
+            }
+            Self::KubeProxyAndKubelet => {
+                format!("kube-proxy and kubelet are at most {lag} minors apart")
+            }
+            Self::ApiServers | Self::MinorByMinor | Self::Controllers => self.to_string(),
+        }
     }
 }
 
@@ -119,6 +147,16 @@ mod tests {
                 assert_eq!(api_servers_fit(m(node), m(api)), (-1..=1).contains(&lag));
             }
         }
+    }
+
+    #[test]
+    fn a_rule_names_the_lag_of_the_component_that_it_binds() {
+        for rule in [SkewRule::Kubelet, SkewRule::KubeProxy, SkewRule::KubeProxyAndKubelet] {
+            assert!(rule.for_component(m(24)).contains("at most 2 minors"), "{rule}");
+            assert!(rule.for_component(m(25)).contains("at most 3 minors"), "{rule}");
+            assert!(rule.to_string().ends_with("(2 before 1.25)"), "{rule}");
+        }
+        assert_eq!(SkewRule::MinorByMinor.for_component(m(24)), SkewRule::MinorByMinor.to_string());
     }
 
     #[test]

@@ -33,7 +33,7 @@ pub struct Snapshot {
 
 impl Snapshot {
     /// The version that this code writes. A reader takes the same major and no newer minor.
-    pub const FORMAT: &str = "1.2";
+    pub const FORMAT: &str = "1.3";
 }
 
 /// One cluster: what was seen, or why nothing was.
@@ -402,6 +402,29 @@ pub struct BudgetState {
     pub desired_healthy: u32,
     /// How many pods it selects.
     pub expected_pods: u32,
+    /// When its pods that are not Ready may be evicted.
+    #[serde(default, skip_serializing_if = "UnhealthyPodEvictionPolicy::is_default")]
+    pub unhealthy_pod_eviction_policy: UnhealthyPodEvictionPolicy,
+}
+
+/// When a PodDisruptionBudget lets pods be evicted that run and are not Ready
+/// ([policy](https://kubernetes.io/docs/tasks/run-application/configure-pdb/#unhealthy-pod-eviction-policy)).
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "kebab-case")]
+pub enum UnhealthyPodEvictionPolicy {
+    /// If as many pods are healthy as must be. The default.
+    #[default]
+    IfHealthyBudget,
+    /// Always.
+    AlwaysAllow,
+}
+
+impl UnhealthyPodEvictionPolicy {
+    /// Whether it is what the API takes where a budget says nothing.
+    #[expect(clippy::trivially_copy_pass_by_ref, reason = "serde calls it by reference")]
+    fn is_default(&self) -> bool {
+        *self == Self::default()
+    }
 }
 
 impl BudgetState {

@@ -7,7 +7,7 @@ use std::fmt;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use crate::{Location, Minor, ObjectRef, VersionRange};
+use crate::{AddonVersion, Location, Minor, ObjectRef, VersionRange};
 
 /// Who says something.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
@@ -124,6 +124,37 @@ pub struct Known {
     pub claim: Option<Claim>,
     /// The objects of its manifests whose API not every minor serves, in order.
     pub apis: Vec<ApiUse>,
+}
+
+/// What is known of an add-on as a whole, and not of one of its versions.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct AddonFacts {
+    /// From which minor on clusters need it; `None` if there is no such minor.
+    pub needed_from: Option<NeededFrom>,
+    /// Versions that cannot be reached by applying manifests alone, ascending.
+    pub crossings: Vec<Crossing>,
+}
+
+/// A minor that an add-on has to be installed before.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct NeededFrom {
+    /// The first minor whose clusters need it.
+    pub minor: Minor,
+    /// Why, in words.
+    pub why: String,
+    /// Where it was read.
+    pub source: Source,
+}
+
+/// A version of an add-on that asks for work by hand when the add-on moves to it, or past it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Crossing {
+    /// The first version that asks for it.
+    pub version: AddonVersion,
+    /// What has to be done, in words.
+    pub asks: String,
+    /// Where it was read.
+    pub source: Source,
 }
 
 /// An object, and when its API is served.

@@ -1,15 +1,27 @@
 //! What stands in a cluster's way, before anything is planned for it.
 
-use std::collections::{BTreeMap, BTreeSet};
+mod budgets;
+mod control_plane;
+mod groups;
+mod nodes;
+mod undeclared;
+
+use std::collections::BTreeSet;
 use std::fmt::Display;
 
 use refit_model::{
-    Cluster, ClusterState, Code, ControlPlane, Finding, GroupName, KubeProxy, KubeVersion,
-    LifecycleHook, Minor, NodeName, NodeState, Period, PodOwner, PodState, Severity, Subject, skew,
+    Cluster, ClusterState, Code, Finding, KubeProxy, KubeVersion, Minor, NodeName, NodeState,
+    PodOwner, PodState, Severity, Subject, skew,
 };
 
+use crate::few::few;
 use crate::hops::{Hop, is_newer, not_named};
-use crate::timeline::{PoolNow, Step};
+use crate::timeline::PoolNow;
+
+pub(crate) use control_plane::control_plane;
+pub(crate) use groups::{hooks, suspended};
+pub(crate) use nodes::before_the_start;
+pub(crate) use undeclared::skew_of_the_rest;
 
 /// A finding that is not yet about a cluster.
 #[derive(Clone, Debug)]
@@ -19,6 +31,31 @@ pub(crate) struct Blocker {
     pub(crate) part: Option<String>,
     pub(crate) evidence: String,
     pub(crate) hint: String,
+}
+
+/// Returns the blockers with those that say the same of several nodes as one, which names some of them.
+fn grouped_by_node(found: Vec<(&NodeName, Blocker)>) -> Vec<Blocker> {
+    let mut groups: Vec<(Blocker, Vec<&str>)> = Vec::new();
+    for (node, blocker) in found {
+        let same = |other: &&mut (Blocker, Vec<&str>)| {
+            (other.0.code, other.0.severity) == (blocker.code, blocker.severity)
+                && (&other.0.evidence, &other.0.hint) == (&blocker.evidence, &blocker.hint)
+        };
+        match groups.iter_mut().find(same) {
+            Some((_, nodes)) => nodes.push(node.as_str()),
+            None => groups.push((blocker, vec![node.as_str()])),
+        }
+    }
+    let one = |(mut blocker, nodes): (Blocker, Vec<&str>)| {
+        if let [node] = nodes.as_slice() {
+            return blocker.of(format!("node {node}"));
+        }
+        let evidence = &blocker.evidence;
+        blocker.evidence =
+            format!("for each of {} nodes: {evidence} ({})", nodes.len(), few(&nodes));
+        blocker.of("nodes")
+    };
+    groups.into_iter().map(one).collect()
 }
 
 impl Blocker {
@@ -96,151 +133,10 @@ pub(crate) fn machines(cluster: &Cluster, state: &ClusterState) -> Vec<Blocker> 
     found
 }
 
-/// Whether the control plane can be worked on.
-pub(crate) fn control_plane(
-    cluster: &Cluster,
-    state: &ClusterState,
-    hops: &[Hop],
-    instances: u32,
-) -> Vec<Blocker> {
-    if hops.is_empty() {
-        return Vec::new();
-    }
-    let mut found = Vec::new();
-    for member in &state.control_plane {
-        if member.api_server.is_none() {
-            found.push(
-                Blocker::new(
-                    Code::RF011,
-                    format!("the apiserver of instance {} does not answer", member.instance),
-                    "bring it back before the upgrade",
-                )
-                .of("control-plane"),
-            );
-        }
-        if member.etcd_ready == Some(false) {
-            found.push(
-                Blocker::new(
-                    Code::RF024,
-                    format!("the etcd member of instance {} is not Ready", member.instance),
-                    "bring it back before the upgrade",
-                )
-                .of("control-plane"),
-            );
-        }
-    }
-    if instances == 1 {
-        found.push(
-            Blocker::new(
-                Code::RF022,
-                "has a single instance: the API is away while it is replaced",
-                "",
-            )
-            .of("control-plane")
-            .weighing(Severity::Warning),
-        );
-    } else if !cluster.control_plane.local_api {
-        found.push(
-            Blocker::new(
-                Code::RF023,
-                "with `local-api = false` a new instance's kubelet would reach older apiservers, and a kubelet is never newer than an apiserver",
-                "only layouts with `local-api = true` can be rolled by image",
-            )
-            .of("control-plane"),
-        );
-    }
-    found
-}
-
 /// The minors of all apiservers.
 pub(crate) fn api_servers(state: &ClusterState) -> BTreeSet<Minor> {
     let servers = state.control_plane.iter().filter_map(|member| member.api_server.as_ref());
     servers.map(KubeVersion::minor).collect()
-}
-
-/// Whether the nodes that no pool declares, and what runs there, survive every hop.
-pub(crate) fn skew_of_the_rest(
-    cluster: &Cluster,
-    state: &ClusterState,
-    hops: &[Hop],
-    pooled: impl Fn(&NodeName) -> bool,
-) -> Vec<Blocker> {
-    let mut found = Vec::new();
-    let proxy_is_ours = cluster.addons.keys().any(|addon| addon.as_str() == "kube-proxy");
-    let at_first = api_servers(state);
-    for hop in hops {
-        let minor = hop.to.minor();
-        let survives = |version: &KubeVersion| {
-            skew::kubelet_may_stay(version.minor(), minor, at_first.iter().copied())
-        };
-        for (name, node) in &state.nodes {
-            if !node.control_plane && !survives(&node.kubelet) && !pooled(name) {
-                found.push(
-                    Blocker::new(
-                        Code::RF004,
-                        format!(
-                            "belongs to no declared pool and runs {}, which does not fit apiservers of {minor}",
-                            node.kubelet
-                        ),
-                        "declare its pool, or replace the node",
-                    )
-                    .of(format!("node {name}")),
-                );
-            }
-            if let KubeProxy::DaemonSet(version) = &node.kube_proxy
-                && !proxy_is_ours
-                && !survives(version)
-            {
-                found.push(
-                    Blocker::new(
-                        Code::RF028,
-                        format!(
-                            "kube-proxy {version} of node {name} comes from a DaemonSet that no add-on owns, and does not fit apiservers of {minor}"
-                        ),
-                        "make kube-proxy an add-on of the fleet",
-                    )
-                    .of("kube-proxy"),
-                );
-            }
-        }
-    }
-    found.sort_by(|a, b| (&a.part, &a.evidence).cmp(&(&b.part, &b.evidence)));
-    found.dedup_by(|a, b| a.part == b.part && a.code == b.code);
-    found
-}
-
-/// Lifecycle hooks that may hold an instance for longer than a roll waits for it.
-pub(crate) fn hooks(cluster: &Cluster, state: &ClusterState, steps: &[Step]) -> Vec<Blocker> {
-    let mut rolled: BTreeMap<&GroupName, Period> = BTreeMap::new();
-    for step in steps {
-        match step {
-            Step::Hop(_) => {
-                let ControlPlane { groups, node_ready_timeout, .. } = &cluster.control_plane;
-                rolled.extend(groups.iter().map(|group| (group, *node_ready_timeout)));
-            }
-            Step::Roll { pools, .. } => {
-                for pool in cluster.pools.iter().filter(|pool| pools.contains(&pool.name)) {
-                    rolled.extend(pool.groups.iter().map(|group| (group, pool.node_ready_timeout)));
-                }
-            }
-        }
-    }
-    let mut found = Vec::new();
-    for (name, patience) in rolled {
-        let hooks = state.groups.get(name).into_iter().flat_map(|group| &group.hooks);
-        for (hook, LifecycleHook { launching, timeout }) in hooks {
-            if *timeout > patience {
-                let way = if *launching { "launches" } else { "ends" };
-                let evidence = format!(
-                    "its lifecycle hook `{hook}` may hold each instance that it {way} for {timeout}, and the roll waits {patience}"
-                );
-                let hint = "complete the hook sooner, or raise `node-ready-timeout`";
-                let held = Blocker::new(Code::RF038, evidence, hint);
-                found.push(held.of(name).weighing(Severity::Warning));
-            }
-        }
-    }
-    found
 }
 
 /// Whether an emulation of an older minor stands in the way: nodes must not be newer than what is
@@ -260,11 +156,12 @@ pub(crate) fn emulation(
     else {
         return Vec::new();
     };
-    let mut found = Vec::new();
+    let mut of_nodes = Vec::new();
     for (name, node) in state.nodes.iter().filter(|(_, node)| !node.control_plane) {
         let mended = goes_back(name) && skew::kubelet_fits(target.minor(), emulated);
         if !skew::kubelet_fits(node.kubelet.minor(), emulated) && !mended {
-            found.push(
+            of_nodes.push((
+                name,
                 Blocker::new(
                     Code::RF017,
                     format!(
@@ -272,11 +169,11 @@ pub(crate) fn emulation(
                         node.kubelet, serves.binary
                     ),
                     "bring it within the skew policy by hand",
-                )
-                .of(format!("node {name}")),
-            );
+                ),
+            ));
         }
     }
+    let mut found = grouped_by_node(of_nodes);
     let rolls = |pool: &PoolNow| {
         !pool.stays && (pool.forced || pool.runs.iter().any(|v| !v.same_release(target)))
     };
@@ -341,7 +238,7 @@ pub(crate) fn skew_now(
             } else {
                 not_named(cluster, format!("{own}runs {version}, newer than {target}"))
             };
-            found.push(newer.of(format!("node {name}")));
+            found.push((name, newer));
         } else if let Some((part, version, api)) = parts.find_map(|(part, version)| {
             let misfit = |api: &&&KubeVersion| !skew::kubelet_fits(version.minor(), api.minor());
             api_servers.iter().find(misfit).map(|api| (part, version, api))
@@ -355,10 +252,10 @@ pub(crate) fn skew_now(
             };
             let evidence = format!("its {part} {version} does not fit the apiserver {api}");
             let misfit = Blocker::new(Code::RF017, evidence, hint);
-            found.push(misfit.of(format!("node {name}")).weighing(Severity::Warning));
+            found.push((name, misfit.weighing(Severity::Warning)));
         }
     }
-    found
+    grouped_by_node(found)
 }
 
 /// Whether the nodes that are replaced can be drained at all.
@@ -374,24 +271,8 @@ pub(crate) fn drains(
         .filter(|pod| matches!(pod.owner, PodOwner::Workload(_) | PodOwner::Nobody))
         .filter(|pod| pod.node.as_ref().is_some_and(|node| replaced.binary_search(&node).is_ok()))
         .collect();
-    for budget in &state.budgets {
-        let meets = leaving
-            .iter()
-            .any(|pod| pod.namespace == budget.namespace && pod.budgets.contains(&budget.name));
-        if meets && budget.never_allows() {
-            found.push(
-                Blocker::new(
-                    Code::RF012,
-                    format!(
-                        "PodDisruptionBudget never allows an eviction ({} of {} pods must stay healthy)",
-                        budget.desired_healthy, budget.expected_pods
-                    ),
-                    "raise the replicas, or loosen the budget",
-                )
-                .of(format!("{}/{}", budget.namespace, budget.name)),
-            );
-        }
-    }
+    found.extend(budgets::forbidding(state, &leaving));
+    found.extend(nodes::leaving_already(state, replaced, &leaving));
     for pod in &leaving {
         let part = format!("{}/{}", pod.namespace, pod.name);
         if pod.budgets.len() > 1 {
@@ -403,7 +284,10 @@ pub(crate) fn drains(
                         "is selected by more than one PodDisruptionBudget ({}): it can never be evicted",
                         names.join(", ")
                     ),
-                    "let one budget select it",
+                    format!(
+                        "let one budget select it{}",
+                        meanwhile(state, std::iter::once(*pod))
+                    ),
                 )
                 .of(&part),
             );
@@ -413,7 +297,10 @@ pub(crate) fn drains(
                 Blocker::new(
                     Code::RF014,
                     "has no owner: evicted, it is gone",
-                    "delete it, or let a workload own it",
+                    format!(
+                        "delete it, or let a workload own it{}",
+                        meanwhile(state, std::iter::once(*pod))
+                    ),
                 )
                 .of(&part),
             );
@@ -421,6 +308,22 @@ pub(crate) fn drains(
         found.extend(zonal(cluster, state, pod).map(|blocker| blocker.of(&part)));
     }
     found
+}
+
+/// Returns which parts of a plan do not drain the nodes of these pods, for a hint.
+fn meanwhile<'p>(
+    state: &ClusterState,
+    mut pods: impl Iterator<Item = &'p PodState>,
+) -> &'static str {
+    let on_control_plane = pods.any(|pod| {
+        let node = pod.node.as_ref().and_then(|name| state.nodes.get(name));
+        node.is_some_and(|node| node.control_plane)
+    });
+    if on_control_plane {
+        "; until then `--only add-ons` goes on without a drain"
+    } else {
+        "; until then `--only control-plane` and `--only add-ons` go on without these drains"
+    }
 }
 
 /// Whether a pod's zonal volume has somewhere to go.

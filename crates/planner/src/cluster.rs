@@ -1,5 +1,6 @@
 //! One cluster: from its checks to its actions and the orders between them.
 
+mod accepted;
 mod addon_actions;
 mod frozen;
 mod launches;
@@ -188,7 +189,7 @@ pub(crate) fn plan<'a>(
         ties: Vec::new(),
     };
     let way = planner.run(&live);
-    let blocked = planner.blockers.iter().any(|blocker| blocker.severity.blocks());
+    let blocked = planner.is_blocked();
     let mut tidying = planner.tidying();
     let estimate = |action: &mut Box<Action>| action.estimate = options.durations.estimate(action);
     tidying.actions.iter_mut().chain(&mut planner.actions).for_each(estimate);
@@ -198,7 +199,8 @@ pub(crate) fn plan<'a>(
         planner.kubelets_that_stay()
     };
     let (edges, implied, longest) = way.map(|way| planner.tied(&way)).unwrap_or_default();
-    let findings = planner.blockers.into_iter().map(|blocker| blocker.about(cluster)).collect();
+    let told = |blocker| accepted::told(cluster, blocker, now);
+    let findings = planner.blockers.into_iter().map(told).collect();
     let mut planned = Planned {
         identity: Some(state.identity.clone()),
         from: live,
@@ -287,6 +289,11 @@ impl<'a> ClusterPlanner<'a> {
         self.check_drains(&way.steps);
         let held = checks::hooks(self.cluster, self.state, &way.steps);
         self.blockers.extend(held);
+        let suspended = checks::suspended(self.cluster, self.state, &way.steps);
+        self.blockers.extend(suspended);
+        if !way.steps.is_empty() {
+            self.blockers.extend(checks::before_the_start(self.state));
+        }
         let first = self.pin_too_new(live);
         let on_the_way = self.launches_misfits(live, &way.steps);
         self.first_task = self.actions.len();
@@ -388,7 +395,7 @@ impl<'a> ClusterPlanner<'a> {
     }
 
     fn is_blocked(&self) -> bool {
-        self.blockers.iter().any(|blocker| blocker.severity.blocks())
+        self.blockers.iter().any(|blocker| accepted::blocks(self.cluster, blocker, self.now))
     }
 
     fn check(&mut self, hops: &[Hop], pools: &[PoolNow]) {

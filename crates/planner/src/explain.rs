@@ -185,6 +185,10 @@ impl<'a> Explainer<'a> {
             | Because::AddonKubelets { addon, version, .. } => {
                 self.release(addon, version)?.known.decided_by.clone()
             }
+            Because::AddonNeeded { addon, minor: _ } => {
+                let needed = self.fleet?.addons.get(addon)?.facts.needed_from.as_ref()?;
+                Some(Origin::Catalogue(needed.source.clone()))
+            }
             Because::AddonApi { addon, version, api, minor } => self
                 .release(addon, version)?
                 .unserved(*minor)

@@ -63,6 +63,30 @@ pub(crate) fn of_addon(
     told.into_iter().map(|blocker| blocker.of(name)).collect()
 }
 
+/// Returns a warning if an add-on moves to or past versions that ask for work by hand.
+pub(crate) fn crossings(addon: &Addon, from: &AddonVersion, to: &AddonVersion) -> Option<Blocker> {
+    let (older, newer) = if from < to { (from, to) } else { (to, from) };
+    let crossed = addon.facts.crossings.iter();
+    let crossed =
+        crossed.filter(|crossing| older < &crossing.version && crossing.version <= *newer);
+    let asked: Vec<String> = crossed
+        .clone()
+        .map(|crossing| format!("{}: {}", crossing.version, crossing.asks))
+        .collect();
+    let sources: BTreeSet<String> = crossed.map(|crossing| crossing.source.to_string()).collect();
+    let source = sources.into_iter().collect::<Vec<_>>().join("; ");
+    if asked.is_empty() {
+        return None;
+    }
+    let evidence = format!(
+        "{from} -> {to} asks for work by hand, as the catalogue ({source}) says: {}",
+        asked.join("; ")
+    );
+    let hint = format!("see that the manifests of {to} contain it, or do it before the move");
+    let told = Blocker::new(Code::RF055, evidence, hint);
+    Some(told.of(&addon.name).weighing(Severity::Warning))
+}
+
 /// Who decided what a version supports, when it is the catalogue, or when the catalogue would
 /// have decided otherwise.
 fn decided(
@@ -72,23 +96,24 @@ fn decided(
 ) -> Option<Blocker> {
     let claim = release.known.claim.as_ref()?;
     let range = &release.kubernetes;
-    let evidence = match release.known.decided_by.as_ref()? {
+    let (evidence, hint) = match release.known.decided_by.as_ref()? {
         origin @ Origin::Catalogue(_) => {
             let words =
                 if claim.says.is_empty() { String::new() } else { format!(": {}", claim.says) };
-            format!("{version} supports {range}, as {origin} says{words}")
+            (format!("{version} supports {range}, as {origin} says{words}"), "")
         }
         Origin::File(at) => {
             let differ = |minor: &&Minor| range.contains(minor) != says_yes(claim, **minor);
             minors.iter().find(differ)?;
-            format!(
+            let evidence = format!(
                 "{version} supports {range}, as {at} says; the catalogue says {} ({})",
                 said(claim),
                 claim.source
-            )
+            );
+            (evidence, "check which of the two is right")
         }
     };
-    Some(Blocker::new(Code::RF034, evidence, "").weighing(Severity::Note))
+    Some(Blocker::new(Code::RF034, evidence, hint).weighing(Severity::Note))
 }
 
 /// Whether the catalogue names a minor for a version; where it names none, it names all.

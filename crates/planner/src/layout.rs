@@ -15,7 +15,7 @@ use refit_model::{
 
 use crate::common::Common;
 use crate::graph::{Tie, Ties};
-use crate::hops::is_newer;
+use crate::hops::{Hop, is_newer};
 use crate::situation::Situation;
 use crate::storage;
 use crate::support::Version;
@@ -262,6 +262,11 @@ impl<'w> Draft<'w> {
 
     /// Why an add-on's move comes before a step: what the step brings, or where its file places it.
     fn because_before(&self, name: &AddonName, moved: &Move, step: &Step) -> Because {
+        if let (None, Step::Hop(hop)) = (&moved.from, step)
+            && let Some(because) = self.needed_before(name, hop)
+        {
+            return because;
+        }
         let (servers, kubelets) = match step {
             Step::Hop(hop) => (vec![hop.to.minor()], vec![hop.to.minor()]),
             Step::Roll { to, .. } => (Vec::new(), vec![to.minor()]),
@@ -272,6 +277,14 @@ impl<'w> Draft<'w> {
                 _ => self.placed(name, step, |placement| &placement.before),
             }
         })
+    }
+
+    /// Returns why an add-on is installed before a hop if clusters need it from there on.
+    fn needed_before(&self, name: &AddonName, hop: &Hop) -> Option<Because> {
+        let needed = self.fleet.addons.get(name)?.facts.needed_from.as_ref()?;
+        let comes_to = hop.to.minor() >= needed.minor
+            && hop.from.iter().all(|version| version.minor() < needed.minor);
+        comes_to.then(|| Because::AddonNeeded { addon: name.clone(), minor: needed.minor })
     }
 
     /// Why an add-on's move comes after a step: what the step takes away, or where its file places

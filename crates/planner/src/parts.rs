@@ -273,7 +273,8 @@ impl<'a> Parts<'a> {
                 let takes = rules.is_served(*held, phase)
                     && rules.takes(*held, phase.beside.iter().copied().chain(loose))
                     && (found || self.needs_nobody_else(route, *held, without));
-                let supports = rules.supports(*held, phase, first);
+                let supports = rules.supports(*held, phase, first)
+                    && !self.is_missed(route, *held, phase, without);
                 if (found && at == 0) || (takes && supports) {
                     live |= only(state);
                 } else if at > 0 && takes && !supports && rules.may_lag(*held, &self.phases[at - 1])
@@ -299,6 +300,25 @@ impl<'a> Parts<'a> {
         };
         let done = states.filter(is_done).map(|(state, _)| only(state)).sum();
         Part { weight: Weight::Move, lives, lags, opens, steps, done }
+    }
+
+    /// Whether the add-on is missing in a phase whose apiservers need it, although it is to be
+    /// installed and could have been before.
+    fn is_missed(
+        &self,
+        route: &Route<'a>,
+        held: Held<'_>,
+        phase: &Phase,
+        without: &Without,
+    ) -> bool {
+        let installs = route.start().is_none() && route.goal.is_some();
+        let needed = route.addon.and_then(|addon| addon.facts.needed_from.as_ref());
+        let Some(needed) = needed.filter(|_| installs && held.version.is_none()) else {
+            return false;
+        };
+        let comes_to = phase.api_servers.iter().any(|minor| *minor >= needed.minor)
+            && self.phases[0].api_servers.iter().all(|minor| *minor < needed.minor);
+        comes_to && !without.contains(&Rule::Kubernetes(route.name.clone()))
     }
 
     /// Whether what a version requires is in the cluster or comes to it.

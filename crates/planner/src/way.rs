@@ -307,6 +307,10 @@ fn notes_on_the_way(parts: &Parts<'_>, way: &Way) -> Vec<Blocker> {
             }
         }
         notes.extend(knowledge::of_addon(&route.name, route.addon, &lived, &late));
+        let to = moves.last().and_then(|moved| moved.to.as_ref());
+        if let (Some(addon), Some(from), Some(to)) = (route.addon, route.start(), to) {
+            notes.extend(knowledge::crossings(addon, from, to));
+        }
     }
     notes
 }
@@ -315,7 +319,7 @@ fn notes_on_the_way(parts: &Parts<'_>, way: &Way) -> Vec<Blocker> {
 fn tells(addon: &Addon) -> bool {
     let known =
         addon.versions.values().any(|release| release.known != refit_model::Known::default());
-    known || addon.may_be_unsupported_during_hop
+    known || addon.may_be_unsupported_during_hop || !addon.facts.crossings.is_empty()
 }
 
 /// What an add-on's state alone has to tell.

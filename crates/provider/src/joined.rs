@@ -253,6 +253,7 @@ mod tests {
             max_parallel_pools: 1,
             capped: None,
             freeze: None,
+            accepts: Vec::new(),
             kubernetes: refit_model::Target {
                 value: KubeVersion::new(1, 35, 4),
                 pinned: false,

@@ -290,6 +290,7 @@ mod tests {
             may_be_unsupported_during_hop: false,
             one_minor_at_a_time: false,
             suggestions: Vec::new(),
+            facts: refit_model::AddonFacts::default(),
             versions: BTreeMap::from([("1.12.4".parse().unwrap(), release)]),
         };
         Fleet {

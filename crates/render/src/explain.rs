@@ -42,7 +42,7 @@ pub fn explanation_text(explanation: &Explanation, style: Style) -> String {
                 }
                 of_action(&mut page, explanation, action);
             }
-            findings::section(&mut page, findings);
+            findings::details(&mut page, findings);
         }
     }
     if !explanation.with_files {
@@ -118,7 +118,7 @@ fn of_cluster(page: &mut Page, explanation: &Explanation, about: &ClusterExplana
             page.line(hang, hang + 2).words(Paint::Dim, &format!("after {number}: {}", why(link)));
         }
     }
-    findings::section(page, findings);
+    findings::details(page, findings);
 }
 
 fn waves(page: &mut Page, wave: &WaveExplanation) {

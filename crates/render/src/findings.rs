@@ -1,8 +1,8 @@
 //! Findings: what planning has to tell, the heaviest first.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
-use refit_model::{Code, Finding, Severity, Subject};
+use refit_model::{ClusterName, Code, Finding, Severity, Subject};
 
 use crate::page::Page;
 use crate::paint::{Paint, Style};
@@ -16,16 +16,55 @@ pub fn findings_text(findings: &[Finding], style: Style) -> String {
     page.finish()
 }
 
-/// The section `Findings`; nothing when there is none.
+/// The section `Findings`; nothing when there is none. Several notes of who decided what add-ons support
+/// (RF034) that ask for nothing are one line.
 pub(crate) fn section(page: &mut Page, findings: &[Finding]) {
+    let is_folded = |finding: &&Finding| {
+        let Finding { severity, code, subject: _, evidence: _, hint } = finding;
+        *severity == Severity::Note && *code == Code::RF034 && hint.is_empty()
+    };
+    let (folded, shown): (Vec<&Finding>, Vec<&Finding>) = findings.iter().partition(is_folded);
+    if groups(folded.iter().copied()).len() < 2 {
+        return details(page, findings);
+    }
+    heading(page);
+    for group in groups(shown.into_iter()) {
+        one(page, &group);
+    }
+    fold(page, &folded);
+}
+
+/// The section `Findings` with each finding by itself; nothing when there is none.
+pub(crate) fn details(page: &mut Page, findings: &[Finding]) {
     if findings.is_empty() {
         return;
     }
-    page.blank();
-    page.line(0, 0).put(Paint::Heading, "Findings");
-    for group in groups(findings) {
+    heading(page);
+    for group in groups(findings.iter()) {
         one(page, &group);
     }
+}
+
+fn heading(page: &mut Page) {
+    page.blank();
+    page.line(0, 0).put(Paint::Heading, "Findings");
+}
+
+/// Notes of who decided what add-ons support, as one line.
+fn fold(page: &mut Page, notes: &[&Finding]) {
+    let addons: BTreeSet<&str> =
+        notes.iter().filter_map(|finding| finding.subject.part.as_deref()).collect();
+    let clusters: BTreeSet<&ClusterName> =
+        notes.iter().map(|finding| &finding.subject.cluster).collect();
+    let subject = match clusters.first() {
+        Some(cluster) if clusters.len() == 1 => cluster.to_string(),
+        _ => count(clusters.len(), "cluster"),
+    };
+    let hang = line(page, Severity::Note, Code::RF034);
+    page.words(Paint::Heading, &format!("{subject}:")).space(1);
+    page.words(Paint::Plain, "the catalogue decided what these add-ons support:").space(1);
+    page.names(Paint::Plain, addons.into_iter(), NAME_LINES, "");
+    page.line(hang, hang).words(Paint::Dim, "`refit explain CLUSTER/ADD-ON` shows the sources");
 }
 
 /// Findings that say the same about several clusters.
@@ -34,9 +73,9 @@ struct Group<'f> {
     clusters: Vec<&'f str>,
 }
 
-fn groups(findings: &[Finding]) -> Vec<Group<'_>> {
+fn groups<'f>(findings: impl Iterator<Item = &'f Finding>) -> Vec<Group<'f>> {
     type Key<'f> = (Severity, Code, Option<&'f str>, &'f str, &'f str);
-    let mut sorted: Vec<&Finding> = findings.iter().collect();
+    let mut sorted: Vec<&Finding> = findings.collect();
     sorted.sort();
     let mut groups: Vec<Group<'_>> = Vec::new();
     let mut by_key: BTreeMap<Key<'_>, usize> = BTreeMap::new();
@@ -57,16 +96,7 @@ fn groups(findings: &[Finding]) -> Vec<Group<'_>> {
 fn one(page: &mut Page, group: &Group<'_>) {
     let Finding { severity, code, subject: Subject { cluster: _, part }, evidence, hint } =
         group.first;
-    let paint = match severity {
-        Severity::Blocked | Severity::Unknown => Paint::Bad,
-        Severity::Warning => Paint::Change,
-        Severity::Note => Paint::Dim,
-    };
-    let severity = severity.to_string();
-    // As wide as the longest severity, and two spaces on either side.
-    let hang = 2 + width("blocked") + 2;
-    page.line(2, hang).put(paint, &severity).column(hang).put(Paint::Plain, &code.to_string());
-    page.space(2);
+    let hang = line(page, *severity, *code);
     let subject = match (part, group.clusters.as_slice()) {
         (Some(part), [cluster]) => format!("{cluster} {part}:"),
         (None, [cluster]) => format!("{cluster}:"),
@@ -82,6 +112,20 @@ fn one(page: &mut Page, group: &Group<'_>) {
         page.line(hang, hang).put(Paint::Dim, "in").space(1);
         page.names(Paint::Plain, group.clusters.iter().copied(), NAME_LINES, "");
     }
+}
+
+/// Begins the line of a finding. Returns the column that its text hangs at.
+fn line(page: &mut Page, severity: Severity, code: Code) -> usize {
+    let paint = match severity {
+        Severity::Blocked | Severity::Unknown => Paint::Bad,
+        Severity::Warning => Paint::Change,
+        Severity::Note => Paint::Dim,
+    };
+    // As wide as the longest severity, and two spaces on either side.
+    let hang = 2 + width("blocked") + 2;
+    page.line(2, hang).put(paint, &severity.to_string());
+    page.column(hang).put(Paint::Plain, &code.to_string()).space(2);
+    hang
 }
 
 #[cfg(test)]
@@ -105,5 +149,31 @@ mod tests {
           note     RF012  eu-1 workers: a newer image of 1.34.3 exists
         ");
         assert_eq!(findings_text(&[], Style::default()), "");
+    }
+
+    #[test]
+    fn notes_of_who_decided_are_one_line() {
+        let mut sample = Sample::new()
+            .finding(Severity::Note, "eu-1", "coredns", "1.8.0 supports any, as it says", "")
+            .finding(Severity::Note, "eu-1", "coredns", "1.6.7 supports any, as it says", "")
+            .finding(Severity::Note, "eu-1", "ebs-csi", "1.20.0 supports any, as it says", "")
+            .finding(Severity::Note, "eu-1", "calico", "its file says otherwise", "check it");
+        for finding in &mut sample.plan.findings {
+            finding.code = Code::RF034;
+        }
+        let findings = &sample.plan.findings;
+        insta::assert_snapshot!(findings_text(findings, Style::default()), @"
+        Findings
+          note     RF034  eu-1 calico: its file says otherwise
+                   check it
+          note     RF034  eu-1: the catalogue decided what these add-ons support:
+                   coredns, ebs-csi
+                   `refit explain CLUSTER/ADD-ON` shows the sources
+        ");
+        // One alone is told in full, and so is each in an explanation.
+        assert!(findings_text(&findings[..1], Style::default()).contains("1.8.0 supports any"));
+        let mut page = Page::new(Style::default());
+        details(&mut page, findings);
+        assert!(page.finish().contains("1.6.7 supports any"));
     }
 }

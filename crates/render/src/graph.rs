@@ -155,6 +155,7 @@ fn short(because: &Because) -> String {
         Because::AddonApi { addon, version, minor, .. } => {
             format!("{addon} {version}: API not in {minor}")
         }
+        Because::AddonNeeded { addon, minor } => format!("{addon} before {minor}"),
         Because::AddonDependency { addon, requires } => format!("{addon} requires {requires}"),
         Because::AddonConflict { addon, conflicts } => {
             format!("{addon} conflicts with {conflicts}")

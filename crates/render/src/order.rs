@@ -2,7 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use refit_model::{Because, ChannelName, ClusterName, Plan};
+use refit_model::{Action, ActionKind, Because, ChannelName, ClusterName, Minor, Plan};
 
 use crate::page::Page;
 use crate::paint::Paint;
@@ -81,17 +81,63 @@ fn within(page: &mut Page, group: &Transition<'_>) {
 }
 
 /// `before 4: coredns 1.11.1 supports >=1.29, <=1.32, not 1.33`. The list itself shows that one
-/// comes after the other, so only the other reasons are worth a word.
+/// comes after the other, so only the other reasons are worth a word, and that there are none where an
+/// add-on moves in between.
 fn reasons(way: &Way<'_>, at: usize) -> Vec<String> {
-    let mut by_reason: BTreeMap<&Because, BTreeSet<usize>> = BTreeMap::new();
+    let mut by_reason: BTreeMap<(&Because, String), BTreeSet<usize>> = BTreeMap::new();
+    let (mut has_reason, mut waits) = (false, false);
     for (first, then, because) in &way.edges {
         let plain = matches!(because, Because::OneAtATime | Because::StepByStep);
+        has_reason |= !plain && (*first == at || *then == at);
+        waits |= *then == at;
         if *first == at && !plain {
-            by_reason.entry(because).or_default().insert(then + 1);
+            let text = reason(because, [way.actions[*first], way.actions[*then]]);
+            by_reason.entry((because, text)).or_default().insert(then + 1);
         }
+    }
+    if waits && !has_reason && way.actions[at].kind.addon().is_some() {
+        return vec!["as late as possible".to_owned()];
     }
     by_reason
         .into_iter()
-        .map(|(because, then)| format!("before {}: {because}", join(then, ", ")))
+        .map(|((_, text), then)| format!("before {}: {text}", join(then, ", ")))
         .collect()
+}
+
+/// Returns why one of two actions comes before the other. A rule of the skew policy is told as it binds
+/// the kubelets that the plan replaces.
+fn reason(because: &Because, actions: [&Action; 2]) -> String {
+    if let Because::Skew { rule } = because
+        && let Some(kubelet) = actions.into_iter().filter_map(oldest_kubelet).min()
+    {
+        return rule.for_component(kubelet);
+    }
+    because.to_string()
+}
+
+fn oldest_kubelet(action: &Action) -> Option<Minor> {
+    match &action.kind {
+        ActionKind::NodePoolRoll { from, .. } => Some(from.first()?.minor()),
+        _ => None,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use refit_model::skew::SkewRule;
+
+    use super::*;
+    use crate::sample::{action, hop, roll};
+
+    #[test]
+    fn the_skew_policy_is_told_as_it_binds_the_kubelets_of_the_roll() {
+        let because = Because::Skew { rule: SkewRule::Kubelet };
+        let told = |from: &str| {
+            let first = action("eu-1", hop("1.25.1", "1.26.1"));
+            let then = action("eu-1", roll("workers", 3, from, "1.26.1"));
+            reason(&because, [&first, &then])
+        };
+        assert!(told("1.24.17").ends_with("at most 2 minors older"), "{}", told("1.24.17"));
+        assert!(told("1.25.1").ends_with("at most 3 minors older"), "{}", told("1.25.1"));
+    }
 }

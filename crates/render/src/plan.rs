@@ -453,9 +453,9 @@ mod tests {
                  minor
             4. control-plane 1.33.5 -> 1.34.3
             5. workers 1.31.13 -> 1.34.3
-            6. gateway-api install 1.4.0
-            7. metrics-server adopt 0.7.2 as 0.8.1
-            8. kube-dns-legacy remove 1.0.0
+            6. gateway-api install 1.4.0, as late as possible
+            7. metrics-server adopt 0.7.2 as 0.8.1, as late as possible
+            8. kube-dns-legacy remove 1.0.0, as late as possible
 
         Points of no return: 8
           beta-canary and 1 more  1.32.9, 1.33.5, 1.34.3 (control plane),
@@ -555,7 +555,7 @@ mod tests {
             1. coredns 1.9.0 -> 1.11.1, before 2: coredns 1.9.0
                  supports >=1.29, <=1.32, not 1.33
             2. control-plane 1.32.9 -> 1.33.5
-            3. coredns 1.11.1 -> 1.12.4
+            3. coredns 1.11.1 -> 1.12.4, as late as possible
 
         Points of no return: 1
           eu-5  1.33.5 (control plane)

@@ -343,6 +343,12 @@ fn compatibility(
             Because::AddonApi { addon, version, api, minor } => {
                 (addon, version, minor, format!("uses {api}"))
             }
+            Because::AddonNeeded { addon, minor } => {
+                if addon == name && *first == at {
+                    line.note(format!("before {minor} (needed from there on)"));
+                }
+                continue;
+            }
             _ => continue,
         };
         if addon != name {

@@ -12,7 +12,7 @@ use refit_model::{
 use refit_provider::{ErrorClass, ProviderError};
 use serde_json::{Value, json};
 
-use crate::budgets::{Budget, Rule};
+use crate::budgets::{Budget, Rule, unhealthy_of_spec};
 use crate::cluster::{AddonWorld, ClusterWorld, LiveObject, Running, object_key};
 use crate::dice::hash;
 
@@ -251,6 +251,7 @@ impl ClusterWorld {
                 namespace: live.object.namespace.clone().unwrap_or_default(),
                 name: live.object.name.clone(),
                 rule: Rule::of_spec(spec),
+                unhealthy: unhealthy_of_spec(spec),
                 selector: labels(&spec["selector"]["matchLabels"]),
                 selects: Vec::new(),
             };

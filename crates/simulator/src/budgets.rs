@@ -2,7 +2,9 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use refit_model::{BudgetState, IntOrPercent, WorkloadBudget, WorkloadRef};
+use refit_model::{
+    BudgetState, IntOrPercent, UnhealthyPodEvictionPolicy, WorkloadBudget, WorkloadRef,
+};
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
@@ -15,6 +17,9 @@ pub(crate) struct Budget {
     pub(crate) namespace: String,
     pub(crate) name: String,
     pub(crate) rule: Rule,
+    /// When pods that are not Ready may be evicted.
+    #[serde(default)]
+    pub(crate) unhealthy: UnhealthyPodEvictionPolicy,
     /// `spec.selector.matchLabels`.
     pub(crate) selector: BTreeMap<String, String>,
     /// The workloads whose pods it selects.
@@ -54,6 +59,14 @@ impl Rule {
         } else {
             Self::MinAvailable(quantity("minAvailable").unwrap_or(IntOrPercent::Int(1)))
         }
+    }
+}
+
+/// Returns what a manifest's `spec` says of pods that are not Ready.
+pub(crate) fn unhealthy_of_spec(spec: &Value) -> UnhealthyPodEvictionPolicy {
+    match spec.get("unhealthyPodEvictionPolicy").and_then(Value::as_str) {
+        Some("AlwaysAllow") => UnhealthyPodEvictionPolicy::AlwaysAllow,
+        Some(_) | None => UnhealthyPodEvictionPolicy::IfHealthyBudget,
     }
 }
 
@@ -104,6 +117,7 @@ impl ClusterWorld {
             current_healthy: healthy,
             desired_healthy: desired,
             expected_pods: expected,
+            unhealthy_pod_eviction_policy: budget.unhealthy,
         }
     }
 

@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use refit_model::{
     AddonName, GroupName, ImageId, InstanceId, KubeVersion, LeaseState, NodeName, ObjectRef,
-    PoolName, WorkloadBudget, WorkloadRef,
+    PoolName, UnhealthyPodEvictionPolicy, WorkloadBudget, WorkloadRef,
 };
 use serde_json::Value;
 
@@ -95,6 +95,14 @@ pub enum Edit {
         workload: WorkloadRef,
         /// What it allows.
         budget: Option<WorkloadBudget>,
+    },
+    /// Sets when the budget over a workload, named as the workload, lets pods that are not Ready be
+    /// evicted.
+    SetUnhealthyPodEvictionPolicy {
+        /// The workload.
+        workload: WorkloadRef,
+        /// The policy.
+        policy: UnhealthyPodEvictionPolicy,
     },
     /// One more budget over the same pods, under another name.
     AddBudget {
@@ -246,6 +254,12 @@ impl ClusterWorld {
                 let name = workload.name.clone();
                 self.set_budget(&workload, name, budget)?;
             }
+            Edit::SetUnhealthyPodEvictionPolicy { workload, policy } => {
+                let key = format!("{}/{}", workload.namespace, workload.name);
+                if let Some(budget) = self.budgets.get_mut(&key) {
+                    budget.unhealthy = policy;
+                }
+            }
             Edit::AddBudget { workload, name, budget } => {
                 self.set_budget(&workload, name, Some(budget))?;
             }
@@ -335,7 +349,9 @@ impl ClusterWorld {
             Some(budget) => {
                 let rule = budget.into();
                 let selects = Vec::new();
-                self.budgets.insert(key, Budget { namespace, name, rule, selector, selects });
+                let unhealthy = UnhealthyPodEvictionPolicy::default();
+                let budget = Budget { namespace, name, rule, unhealthy, selector, selects };
+                self.budgets.insert(key, budget);
             }
         }
         self.match_budgets();

@@ -189,6 +189,7 @@ impl Generator {
             max_parallel_pools: 1,
             capped: None,
             freeze: None,
+            accepts: Vec::new(),
             kubernetes: Target {
                 value: release.kubernetes.clone(),
                 pinned: false,
@@ -431,6 +432,7 @@ impl Generator {
             one_minor_at_a_time: false,
             versions,
             suggestions: Vec::new(),
+            facts: refit_model::AddonFacts::default(),
         }
     }
 }

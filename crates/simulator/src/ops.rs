@@ -7,7 +7,7 @@ use std::collections::BTreeMap;
 
 use refit_model::{
     Addon, AddonName, GroupName, GroupOp, InstanceId, LeaseState, Lifecycle, NodeName, NodeOp, Op,
-    Period, PodKey, RollTag, RunId, Timestamp, Token,
+    Period, PodKey, RollTag, RunId, Timestamp, Token, UnhealthyPodEvictionPolicy,
 };
 use refit_provider::{ErrorClass, ProviderError};
 
@@ -342,11 +342,16 @@ impl ClusterWorld {
                 );
             }
             if let Some(budget) = budgets.first() {
-                // A pod that is not Ready may go when the others are enough by themselves
-                // (unhealthyPodEvictionPolicy IfHealthyBudget, the default).
+                // A pod that is not Ready may go when the others are enough by themselves, or always,
+                // as the budget's unhealthyPodEvictionPolicy says.
                 let unhealthy_may_go = !ready
-                    && budget.desired_healthy > 0
-                    && budget.current_healthy >= budget.desired_healthy;
+                    && match budget.unhealthy_pod_eviction_policy {
+                        UnhealthyPodEvictionPolicy::AlwaysAllow => true,
+                        UnhealthyPodEvictionPolicy::IfHealthyBudget => {
+                            budget.desired_healthy > 0
+                                && budget.current_healthy >= budget.desired_healthy
+                        }
+                    };
                 if budget.disruptions_allowed == 0 && !unhealthy_may_go {
                     return refuse(
                         ErrorClass::Budget,

@@ -4,7 +4,8 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use refit_model::{
     Addon, AddonName, Cluster, EtcdLayout, GroupName, ImageId, ImagePattern, KubeVersion,
-    Lifecycle, PoolName, SimulatedStart, TargetHealth, Timestamp, WorkloadRef, Zone,
+    Lifecycle, PoolName, SimulatedStart, TargetHealth, Timestamp, UnhealthyPodEvictionPolicy,
+    WorkloadRef, Zone,
 };
 
 use crate::budgets::Budget;
@@ -301,6 +302,7 @@ impl ClusterWorld {
                     namespace: of.namespace.clone(),
                     name: of.name.clone(),
                     rule: budget.into(),
+                    unhealthy: UnhealthyPodEvictionPolicy::default(),
                     selector: workload.labels.clone(),
                     selects: Vec::new(),
                 };

@@ -106,6 +106,8 @@ impl Resolver<'_> {
         let placement = Placement { before: side(true), after: side(false) };
         let prune = raw.prune.iter().map(|kind| kind.value.as_str().to_owned()).collect();
         let suggestions = self.suggestions(&name, &versions);
+        let entry = refit_catalogue::addon(name.as_str());
+        let facts = entry.map(|entry| entry.facts.clone()).unwrap_or_default();
         let may_be_unsupported_during_hop = raw.may_be_unsupported_during_hop;
         let addon = Addon {
             name,
@@ -116,6 +118,7 @@ impl Resolver<'_> {
             one_minor_at_a_time: raw.one_minor_at_a_time,
             versions,
             suggestions,
+            facts,
         };
         KnownAddon { addon, file: file.to_owned(), doubtful, requirements, placed }
     }

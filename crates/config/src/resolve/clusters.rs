@@ -84,6 +84,7 @@ impl Resolver<'_> {
         let channel = self.cluster_channel(file, raw, channels);
         let pinned = raw.pins.kubernetes.as_ref().map(|text| self.target(file, text));
         let limits = self.kept_back(file, raw);
+        let accepts = self.accepted(file, raw);
         let addon_pins = self.set(file, &raw.pins.addons);
         let control_groups =
             self.groups(file, &raw.control_plane.auto_scaling_groups, &owner, groups);
@@ -142,6 +143,7 @@ impl Resolver<'_> {
                 labels: raw.labels.clone(),
                 capped,
                 freeze: limits.freeze,
+                accepts,
                 addons,
                 provider: provider?,
                 control_plane: control_plane?,

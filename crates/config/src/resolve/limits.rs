@@ -1,8 +1,9 @@
-//! What a cluster's file keeps from it: a freeze, and versions above its `max-version`.
+//! What a cluster's file keeps from it: a freeze, and versions above its `max-version`. And which
+//! findings it accepts.
 
 use std::ops::Range;
 
-use refit_model::{Capped, Freeze, KubeVersion, MaxVersion, Target, Written};
+use refit_model::{Acceptance, Capped, Code, Freeze, KubeVersion, MaxVersion, Target, Written};
 
 use super::Resolver;
 use crate::diagnostic::{Diagnostic, quoted};
@@ -25,6 +26,42 @@ impl Resolver<'_> {
             Some(Written { value, at: self.location(file, &text.span) })
         });
         KeptBack { freeze, max }
+    }
+
+    /// Returns the findings that the cluster's file accepts. Reports those that cannot be accepted, and
+    /// those without a reason.
+    pub(super) fn accepted(&mut self, file: &str, raw: &ClusterTable) -> Vec<Written<Acceptance>> {
+        let mut accepted = Vec::new();
+        for table in &raw.accept {
+            let finding = self.parse(file, &table.finding);
+            let until = self.parse(file, &table.until);
+            let mut is_right = true;
+            if let Some(code) = finding.filter(|code| !Code::ACCEPTABLE.contains(code)) {
+                let all: Vec<String> = Code::ACCEPTABLE.iter().map(ToString::to_string).collect();
+                let diagnostic = Diagnostic::error(format!("{code} cannot be accepted"))
+                    .at(file, &table.finding.span, "")
+                    .hint(format!("these can: {}", all.join(", ")));
+                self.report(diagnostic);
+                is_right = false;
+            }
+            for (what, text) in [("subject", &table.subject), ("reason", &table.reason)] {
+                if text.value.trim().is_empty() {
+                    let message = format!("the {what} of an accepted finding is empty");
+                    self.report(Diagnostic::error(message).at(file, &text.span, ""));
+                    is_right = false;
+                }
+            }
+            if let (Some(finding), Some(until), true) = (finding, until, is_right) {
+                let value = Acceptance {
+                    finding,
+                    subject: table.subject.value.clone(),
+                    until: until.0,
+                    reason: table.reason.value.trim().to_owned(),
+                };
+                accepted.push(Written { value, at: self.location(file, &table.finding.span) });
+            }
+        }
+        accepted
     }
 
     /// The version of a pin, which must not be above the cluster's `max-version`.

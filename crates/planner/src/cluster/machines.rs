@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use refit_model::{
     Action, ActionKind, Bounds, Code, GroupName, ImageId, InstanceId, KubeVersion, NodeName,
-    NodePool, Period, Reversibility, RollCause, RollTag, StateGuard, Why,
+    NodePool, Period, Reversibility, RollCause, RollTag, Severity, StateGuard, Why,
 };
 
 use super::ClusterPlanner;
@@ -111,6 +111,7 @@ impl<'a> ClusterPlanner<'a> {
             unavailable = 1;
         }
         self.check_headroom(pool, surge, unavailable);
+        let surge = self.within_maximum(pool, surge, unavailable);
         let groups = Arc::new(pool.groups.iter().cloned().collect());
         let wanted_images: BTreeMap<GroupName, ImageId> = if cause == RollCause::NewerImage {
             images.iter().map(|(group, pin)| (group.clone(), pin.id.clone())).collect()
@@ -161,6 +162,37 @@ impl<'a> ClusterPlanner<'a> {
             reversible: Reversibility::Reversible,
             why,
         })
+    }
+
+    /// Returns how far the roll of a pool can surge: as declared, or less where the maxima of its groups
+    /// leave less room, which is told. A group that a run has raised already has its surge.
+    fn within_maximum(&mut self, pool: &NodePool, declared: u32, unavailable: u32) -> u32 {
+        let groups =
+            pool.groups.iter().filter_map(|name| Some((name, self.state.groups.get(name)?)));
+        let rolled: Vec<_> = groups.filter(|(_, group)| !group.instances.is_empty()).collect();
+        let room = rolled.iter().fold(0_u32, |room, (_, group)| {
+            room.saturating_add(group.max.saturating_sub(group.desired))
+        });
+        let surging = rolled.iter().any(|(_, group)| group.tags.contains_key(RollTag::KEY));
+        // Without any room, and if nothing may be unavailable, the roll is blocked (RF010).
+        let is_blocked = room == 0 && unavailable == 0;
+        if room >= declared || surging || is_blocked || rolled.is_empty() {
+            return declared;
+        }
+        let full: Vec<String> = rolled
+            .iter()
+            .map(|(name, group)| format!("{name} has {} of at most {}", group.desired, group.max))
+            .collect();
+        let evidence = format!("surges {room} instead of {declared}: {}", crate::few::few(&full));
+        let hint = "raise the maximum of its groups for a faster roll";
+        let told = Blocker::new(Code::RF054, evidence, hint);
+        // A pool that is rolled more than once is told once.
+        let told = told.of(&pool.name).weighing(Severity::Note);
+        let is_told = |blocker: &Blocker| blocker.code == told.code && blocker.part == told.part;
+        if !self.blockers.iter().any(is_told) {
+            self.blockers.push(told);
+        }
+        room
     }
 
     pub(super) fn check_headroom(&mut self, pool: &NodePool, surge: u32, unavailable: u32) {

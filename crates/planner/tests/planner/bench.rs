@@ -85,6 +85,7 @@ fn cluster(name: &str, start: &str, goal: &str) -> Cluster {
         max_parallel_pools: 1,
         capped: None,
         freeze: None,
+        accepts: Vec::new(),
         addons: BTreeMap::new(),
         provider: Provider::Simulated(SimulatedStart {
             zones: ["eu-west-1a", "eu-west-1b", "eu-west-1c"].map(n).to_vec(),
@@ -168,6 +169,7 @@ pub(crate) fn knows<'f>(
         one_minor_at_a_time: false,
         versions,
         suggestions: Vec::new(),
+        facts: refit_model::AddonFacts::default(),
     };
     fleet.addons.insert(n(name), addon);
     fleet.addons.get_mut(&n(name)).unwrap()

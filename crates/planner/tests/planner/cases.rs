@@ -3,8 +3,8 @@
 use std::collections::BTreeSet;
 
 use refit_model::{
-    Capped, Code, EndOfLife, Fleet, KubeProxy, LifecycleHook, Milestone, Observation, Only, Period,
-    PodOwner, Severity, Target, UpdateStrategy, WaveSpec, Written, ZonalVolume,
+    Capped, Code, EndOfLife, Fleet, IntOrPercent, KubeProxy, LifecycleHook, Milestone, Observation,
+    Only, Period, PodOwner, Severity, Target, UpdateStrategy, WaveSpec, Written, ZonalVolume,
 };
 
 use crate::bench::{
@@ -105,6 +105,15 @@ pub(crate) fn cases() -> Vec<Case> {
             ..blocked(Code::RF012, "apps/web")
         },
         Case {
+            severity: Warning,
+            change: |bench| {
+                let budget = &mut bench.state().budgets[0];
+                budget.current_healthy = budget.desired_healthy - 1;
+                budget.disruptions_allowed = 0;
+            },
+            ..blocked(Code::RF050, "apps/web")
+        },
+        Case {
             change: |bench| {
                 let name = web_pod(bench);
                 let pods = &mut bench.state().pods;
@@ -191,6 +200,12 @@ pub(crate) fn cases() -> Vec<Case> {
         Case {
             change: |bench| bench.state().control_plane[2].etcd_ready = Some(false),
             ..blocked(Code::RF024, "control-plane")
+        },
+        Case {
+            declare: |fleet| {
+                start(fleet).group_sizes.insert(n("ant-control-plane"), 2);
+            },
+            ..blocked(Code::RF048, "control-plane")
         },
         Case {
             declare: |fleet| {
@@ -311,6 +326,14 @@ pub(crate) fn cases() -> Vec<Case> {
         Case {
             severity: Warning,
             declare: |fleet| {
+                dns(fleet, ">=1.28", ">=1.28");
+                crate::knowledge::crosses(fleet, "dns", "1.1.0");
+            },
+            ..blocked(Code::RF055, "dns")
+        },
+        Case {
+            severity: Warning,
+            declare: |fleet| {
                 dns(fleet, "<=1.32", "=1.33");
                 let addon = fleet.addons.get_mut(&n("dns")).unwrap();
                 addon.may_be_unsupported_during_hop = true;
@@ -325,6 +348,50 @@ pub(crate) fn cases() -> Vec<Case> {
                 group.hooks.insert("join".to_owned(), hook);
             },
             ..blocked(Code::RF038, "ant-batch-0")
+        },
+        Case {
+            change: |bench| {
+                let group = bench.state().groups.get_mut(&n("ant-batch-0")).unwrap();
+                group.suspended.insert("Launch".to_owned());
+            },
+            ..blocked(Code::RF049, "ant-batch-0")
+        },
+        Case {
+            severity: Note,
+            declare: |fleet| ant(fleet).pools[1].max_surge = IntOrPercent::Int(2),
+            change: |bench| {
+                let group = bench.state().groups.get_mut(&n("ant-batch-0")).unwrap();
+                group.max = group.desired + 1;
+            },
+            ..blocked(Code::RF054, "batch")
+        },
+        Case {
+            severity: Warning,
+            change: |bench| {
+                for node in bench.nodes("batch") {
+                    bench.state().nodes.get_mut(&node).unwrap().unschedulable = true;
+                }
+            },
+            ..blocked(Code::RF051, "nodes")
+        },
+        Case {
+            severity: Warning,
+            change: |bench| {
+                let group = bench.state().groups.get_mut(&n("ant-batch-0")).unwrap();
+                let mut instance = group.instances[0].clone();
+                instance.id = n("i-never");
+                group.instances.push(instance);
+            },
+            ..blocked(Code::RF052, "ant-batch-0")
+        },
+        Case {
+            severity: Warning,
+            change: |bench| {
+                let name = web_pod(bench);
+                let pods = &mut bench.state().pods;
+                pods.iter_mut().find(|pod| pod.name == name).unwrap().terminating = true;
+            },
+            ..blocked(Code::RF053, "pods")
         },
         Case {
             declare: |fleet| {

@@ -6,7 +6,8 @@ use crate::bench::{Bench, ant, edges, fleet, has, knows, n, release, wants};
 
 #[test]
 fn hops_and_rolls_are_ordered_by_the_skew_policy() {
-    let kubelet = "a kubelet is never newer than an apiserver and at most 3 minors older";
+    let kubelet =
+        "a kubelet is never newer than an apiserver and at most 3 minors older (2 before 1.25)";
     let mut fleet = fleet(&[("ant", "1.31.2", "1.33.5")]);
     let bench = Bench::of(fleet.clone());
     assert_eq!(

@@ -2,10 +2,13 @@
 
 use std::collections::BTreeSet;
 
-use refit_model::{BudgetState, ClusterStatus, Code, KubeProxy, PodOwner, RollTag, Severity};
+use refit_model::{
+    BudgetState, ClusterStatus, Code, KubeProxy, PodOwner, RollTag, Severity,
+    UnhealthyPodEvictionPolicy,
+};
 use refit_verifier::verify;
 
-use crate::bench::{Bench, ant, codes, finding, has, knows, n, start, status, steps, wants};
+use crate::bench::{Bench, ant, codes, finding, fleet, has, knows, n, start, status, steps, wants};
 use crate::cases::{NOTHING, cases, healthy, newer_image, stray, volume};
 
 const DOCUMENTED: &str = include_str!("../../../../docs/reference/findings.md");
@@ -112,6 +115,50 @@ fn a_stray_node_that_fits_every_hop_is_left_alone() {
     let mut bench = healthy(NOTHING);
     stray(&mut bench, "1.30.2");
     assert!(bench.plan().findings.is_empty());
+}
+
+#[test]
+fn undeclared_nodes_are_one_finding_with_the_minor_that_they_allow() {
+    let mut bench = Bench::ant("1.30.5", "1.34.5");
+    stray(&mut bench, "1.29.2");
+    let plan = bench.plan();
+    let found = finding(&plan, Code::RF004);
+    assert_eq!(found.subject.part.as_deref(), Some("node stray"));
+    assert!(found.hint.contains("`max-version = \"1.32\"` takes the control plane as far as it"));
+    let node = bench.state().nodes[&n("stray")].clone();
+    for number in 0..40 {
+        bench.state().nodes.insert(n(&format!("stray-{number:02}")), node.clone());
+    }
+    let plan = bench.plan();
+    let all: Vec<_> = plan.findings.iter().filter(|found| found.code == Code::RF004).collect();
+    assert_eq!(all.len(), 1, "{all:#?}");
+    assert_eq!(all[0].subject.part.as_deref(), Some("nodes"));
+    assert!(all[0].evidence.starts_with("41 nodes belong to no declared pool and run 1.29.2"));
+    assert!(all[0].evidence.ends_with("stray, stray-00, stray-01 and 38 more"));
+    // With that `max-version` they are in nobody's way.
+    ant(&mut bench.fleet).kubernetes.value = n("1.32.5");
+    assert!(!codes(&bench.plan()).contains(&Code::RF004));
+    // No hop at all fits them.
+    ant(&mut bench.fleet).kubernetes.value = n("1.34.5");
+    bench.state().nodes.values_mut().filter(|node| node.instance.is_none()).for_each(|node| {
+        node.kubelet = n("1.27.2");
+    });
+    assert_eq!(
+        finding(&bench.plan(), Code::RF004).hint,
+        "declare their pools, or replace the nodes"
+    );
+}
+
+#[test]
+fn nodes_that_break_the_skew_policy_alike_are_one_finding() {
+    let mut bench = Bench::ant("1.30.5", "1.31.5");
+    bench.pool_runs("batch", &["1.26.2"]);
+    let plan = bench.plan();
+    let found = finding(&plan, Code::RF017);
+    assert_eq!(found.subject.part.as_deref(), Some("nodes"));
+    assert!(found.evidence.starts_with(
+        "for each of 2 nodes: its kubelet 1.26.2 does not fit the apiserver 1.30.5 ("
+    ));
 }
 
 #[test]
@@ -247,6 +294,7 @@ fn budgets_count_only_where_pods_have_to_leave() {
         current_healthy: 1,
         desired_healthy: 1,
         expected_pods: 1,
+        unhealthy_pod_eviction_policy: UnhealthyPodEvictionPolicy::IfHealthyBudget,
     });
     assert!(bench.plan().findings.is_empty());
     // One of the same name in another namespace is another one.
@@ -257,6 +305,112 @@ fn budgets_count_only_where_pods_have_to_leave() {
     let mut bench = Bench::ant("1.33.5", "1.33.5");
     bench.state().budgets[0].desired_healthy = 3;
     assert!(bench.plan().findings.is_empty());
+}
+
+#[test]
+fn a_budget_that_is_broken_before_the_start_is_told_with_its_pods() {
+    use UnhealthyPodEvictionPolicy::{AlwaysAllow, IfHealthyBudget};
+
+    let crash_looping = |count: usize, policy| {
+        let mut bench = healthy(NOTHING);
+        let state = bench.state();
+        let web = state.pods.iter_mut().filter(|pod| pod.budgets.contains("web"));
+        for pod in web.take(count) {
+            pod.ready = false;
+        }
+        let budget = &mut state.budgets[0];
+        budget.current_healthy -= u32::try_from(count).unwrap();
+        budget.disruptions_allowed = budget.current_healthy.saturating_sub(budget.desired_healthy);
+        budget.unhealthy_pod_eviction_policy = policy;
+        bench
+    };
+    // Two of three must be healthy. As long as they are, the third may go.
+    assert!(crash_looping(1, IfHealthyBudget).plan().findings.is_empty());
+    let plan = crash_looping(2, IfHealthyBudget).plan();
+    let found = finding(&plan, Code::RF050);
+    assert_eq!(found.severity, Severity::Warning);
+    let text = &found.evidence;
+    assert!(text.starts_with("1 of 3 pods are healthy and 2 must be"), "{text}");
+    assert!(text.contains("no pod of it can be evicted") && text.contains("not Ready: web-"));
+    assert!(found.hint.contains("unhealthyPodEvictionPolicy: AlwaysAllow"));
+    // With that policy the healthy pod alone cannot be evicted.
+    let plan = crash_looping(2, AlwaysAllow).plan();
+    let found = finding(&plan, Code::RF050);
+    assert!(found.evidence.contains("only pods that are not Ready can be evicted"));
+    assert!(!found.hint.contains("AlwaysAllow"));
+    // And where none is healthy, all of them can.
+    assert!(crash_looping(3, AlwaysAllow).plan().findings.is_empty());
+    assert_eq!(codes(&crash_looping(3, IfHealthyBudget).plan()), [Code::RF050].into());
+}
+
+#[test]
+fn nodes_that_are_not_ready_or_cordoned_are_told_before_the_start() {
+    let told = |change: fn(&mut refit_model::NodeState)| -> Vec<(String, String)> {
+        let mut bench = Bench::ant("1.32.2", "1.33.5");
+        let node = bench.nodes("batch")[0].clone();
+        change(bench.state().nodes.get_mut(&node).unwrap());
+        let plan = bench.plan();
+        let found = plan.findings.iter().filter(|found| found.code == Code::RF051);
+        let found = found.map(|found| (found.subject.to_string(), found.evidence.clone()));
+        let named = format!("ant node {node}");
+        found.inspect(|(subject, _)| assert_eq!(*subject, named)).collect()
+    };
+    let found = told(|node| node.ready = false);
+    assert!(found.len() == 1 && found[0].1.starts_with("is not Ready"), "{found:?}");
+    let found = told(|node| node.unschedulable = true);
+    assert!(found.len() == 1 && found[0].1.starts_with("is cordoned, and not by refit"));
+    // Cordoned by a run that did not end.
+    let found = told(|node| {
+        node.unschedulable = true;
+        node.annotations.insert(RollTag::CORDONED.to_owned(), "run".to_owned());
+    });
+    assert_eq!(found, []);
+    // Many are one finding; those whose machines end do not count.
+    let mut bench = Bench::ant("1.32.2", "1.33.5");
+    for node in bench.state().nodes.values_mut() {
+        node.ready = false;
+    }
+    let group = bench.state().groups.get_mut(&n("ant-batch-0")).unwrap();
+    for instance in &mut group.instances {
+        instance.lifecycle = refit_model::Lifecycle::Terminating;
+    }
+    let plan = bench.plan();
+    let found = finding(&plan, Code::RF051);
+    assert_eq!(found.subject.part.as_deref(), Some("nodes"));
+    assert!(found.evidence.starts_with("6 are not Ready"), "{}", found.evidence);
+    assert!(found.evidence.ends_with("and 3 more"), "{}", found.evidence);
+    // Nothing is replaced.
+    let mut bench = Bench::ant("1.33.5", "1.33.5");
+    bench.state().nodes.values_mut().for_each(|node| node.ready = false);
+    assert!(bench.plan().findings.is_empty());
+}
+
+#[test]
+fn an_instance_that_boots_is_not_missed() {
+    let mut bench = healthy(NOTHING);
+    let group = bench.state().groups.get_mut(&n("ant-batch-0")).unwrap();
+    let mut instance = group.instances[0].clone();
+    instance.id = n("i-new");
+    instance.lifecycle = refit_model::Lifecycle::Pending;
+    group.instances.push(instance);
+    assert!(bench.plan().findings.is_empty());
+}
+
+#[test]
+fn what_leaves_a_node_that_stays_is_not_told() {
+    let leaves = |goal: &str| {
+        let mut bench = Bench::ant("1.33.5", goal);
+        let node = bench.nodes("batch")[0].clone();
+        let state = bench.state();
+        state.nodes.get_mut(&node).unwrap().detaching.insert("pvc-1".to_owned());
+        state.pods.iter_mut().for_each(|pod| pod.terminating = true);
+        bench.plan()
+    };
+    let plan = leaves("1.34.5");
+    let parts = plan.findings.iter().filter(|found| found.code == Code::RF053);
+    let parts: Vec<&str> = parts.filter_map(|found| found.subject.part.as_deref()).collect();
+    assert_eq!(parts, ["pods", "volumes"]);
+    assert!(leaves("1.33.5").findings.is_empty());
 }
 
 #[test]
@@ -303,7 +457,7 @@ fn a_volume_needs_another_node_in_its_zone_or_a_group_that_launches_there_only()
     // The group cannot launch elsewhere.
     let group = bench.state().groups.get_mut(&n("ant-batch-0")).unwrap();
     group.zones.retain(|other| *other == zone);
-    assert!(bench.plan().findings.is_empty());
+    assert_eq!(codes(&bench.plan()), [Code::RF051].into(), "only the cordon is told");
 }
 
 #[test]
@@ -316,13 +470,36 @@ fn a_full_group_may_roll_when_nodes_may_be_unavailable_or_the_surge_is_from_a_ru
         ant(fleet).pools[1].max_unavailable = refit_model::IntOrPercent::Int(1);
     });
     full(&mut bench);
-    assert!(bench.plan().findings.is_empty());
+    assert_eq!(codes(&bench.plan()), [Code::RF054].into(), "it does not surge");
 
     let mut bench = healthy(NOTHING);
     full(&mut bench);
     let group = bench.state().groups.get_mut(&n("ant-batch-0")).unwrap();
     group.tags.insert(refit_model::RollTag::KEY.to_owned(), "{}".to_owned());
     assert!(bench.plan().findings.is_empty());
+}
+
+#[test]
+fn a_roll_surges_as_far_as_its_groups_let_it() {
+    use refit_model::{ActionKind, Bounds, IntOrPercent};
+    let rolls = |surge: u32, unavailable: u32, room: u32| {
+        let mut bench = Bench::ant("1.32.2", "1.33.5");
+        let batch = &mut ant(&mut bench.fleet).pools[1];
+        batch.max_surge = IntOrPercent::Int(surge);
+        batch.max_unavailable = IntOrPercent::Int(unavailable);
+        let group = bench.state().groups.get_mut(&n("ant-batch-0")).unwrap();
+        group.max = group.desired + room;
+        let plan = bench.plan();
+        assert_eq!(verify(&bench.fleet, &bench.snapshot, &plan), []);
+        let of_batch = |kind: &ActionKind| matches!(kind, ActionKind::NodePoolRoll { pool, .. } if *pool == n("batch"));
+        let roll = crate::bench::action(&plan, of_batch);
+        let Bounds::Rolling { surge, .. } = &roll.bounds else { panic!("a roll has bounds") };
+        (*surge, plan.findings.iter().any(|found| found.code == Code::RF054))
+    };
+    assert_eq!(rolls(2, 0, 2), (2, false));
+    assert_eq!(rolls(2, 0, 9), (2, false));
+    assert_eq!(rolls(2, 0, 1), (1, true));
+    assert_eq!(rolls(2, 1, 0), (0, true));
 }
 
 #[test]
@@ -354,6 +531,70 @@ fn the_control_plane_is_looked_at_only_when_it_is_worked_on() {
     for member in &mut bench.state().control_plane {
         member.etcd_ready = None;
     }
+    assert!(bench.plan().findings.is_empty());
+}
+
+#[test]
+fn a_hop_needs_etcd_members_that_can_be_away() {
+    let with = |size: u32| {
+        let mut fleet = fleet(&[("ant", "1.32.2", "1.33.5")]);
+        start(&mut fleet).group_sizes.insert(n("ant-control-plane"), size);
+        Bench::of(fleet)
+    };
+    for (size, found) in [(2, true), (3, false), (4, false), (5, false)] {
+        let mut bench = with(size);
+        assert_eq!(codes(&bench.plan()).contains(&Code::RF048), found, "{size} members");
+        // Where etcd is external, no instance has a member of it.
+        ant(&mut bench.fleet).control_plane.etcd = refit_model::EtcdLayout::External;
+        assert!(!codes(&bench.plan()).contains(&Code::RF048), "{size} instances, etcd external");
+    }
+    // One of three is missing; of five one may be, as two remain that may be away.
+    for (size, found) in [(3, true), (5, false)] {
+        let mut bench = with(size);
+        bench.state().control_plane.pop();
+        assert_eq!(codes(&bench.plan()).contains(&Code::RF048), found, "1 of {size} is missing");
+    }
+    // It is missing because a run is replacing it.
+    let mut bench = with(3);
+    bench.state().control_plane.pop();
+    let group = bench.state().groups.get_mut(&n("ant-control-plane")).unwrap();
+    group.tags.insert(RollTag::KEY.to_owned(), "{}".to_owned());
+    assert!(!codes(&bench.plan()).contains(&Code::RF048));
+    // Nothing of the control plane is replaced.
+    let mut fleet = fleet(&[("ant", "1.33.5", "1.33.5")]);
+    start(&mut fleet).group_sizes.insert(n("ant-control-plane"), 2);
+    assert!(Bench::of(fleet).plan().findings.is_empty());
+}
+
+#[test]
+fn a_suspended_process_blocks_where_the_roll_needs_it() {
+    let found = |bench: &Bench| {
+        let plan = bench.plan();
+        plan.findings.iter().filter(|found| found.code == Code::RF049).count()
+    };
+    let suspend = |bench: &mut Bench, group: &str, process: &str| {
+        let group = bench.state().groups.get_mut(&n(group)).unwrap();
+        group.suspended.insert(process.to_owned());
+    };
+    for group in ["ant-batch-0", "ant-control-plane"] {
+        for process in ["Launch", "Terminate"] {
+            let mut bench = Bench::ant("1.32.2", "1.33.5");
+            suspend(&mut bench, group, process);
+            assert_eq!(found(&bench), 1, "{process} of {group}");
+        }
+    }
+    // Instances are replaced without these. `AddToLoadBalancer` is needed where there is a target group.
+    let mut bench = Bench::ant("1.32.2", "1.33.5");
+    for process in ["AZRebalance", "HealthCheck", "ScheduledActions", "AddToLoadBalancer"] {
+        suspend(&mut bench, "ant-batch-0", process);
+    }
+    assert!(bench.plan().findings.is_empty());
+    let group = bench.state().groups.get_mut(&n("ant-batch-0")).unwrap();
+    group.target_groups.insert("ingress".to_owned());
+    assert_eq!(found(&bench), 1);
+    // Nothing is replaced in the group.
+    let mut bench = Bench::ant("1.33.5", "1.33.5");
+    suspend(&mut bench, "ant-batch-0", "Launch");
     assert!(bench.plan().findings.is_empty());
 }
 

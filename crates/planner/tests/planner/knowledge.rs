@@ -398,3 +398,66 @@ fn the_verifier_knows_the_window_and_its_end() {
     let prompt = Bench { fleet: slow, ..bench }.plan();
     assert!(!prompt.is_blocked());
 }
+
+/// Has a version of an add-on ask for work by hand.
+pub(crate) fn crosses(fleet: &mut Fleet, addon: &str, version: &str) {
+    let asks = "migrate its configuration".to_owned();
+    let crossing = refit_model::Crossing { version: n(version), asks, source: source() };
+    fleet.addons.get_mut(&n(addon)).unwrap().facts.crossings.push(crossing);
+}
+
+#[test]
+fn a_version_that_asks_for_work_by_hand_is_told_where_a_move_passes_it() {
+    let told = |version: &str| {
+        let mut fleet = fleet(&[("ant", "1.30.2", "1.31.5")]);
+        crate::cases::dns(&mut fleet, ">=1.28", ">=1.28");
+        crosses(&mut fleet, "dns", version);
+        let plan = Bench::of(fleet).plan();
+        plan.findings.iter().any(|found| found.code == Code::RF055)
+    };
+    // It moves from 1.0.0 to 1.1.0.
+    assert_eq!(["0.9.0", "1.0.0"].map(told), [false, false]);
+    assert_eq!(["1.0.5", "1.1.0"].map(told), [true, true]);
+    assert!(!told("1.2.0"));
+}
+
+#[test]
+fn an_add_on_that_a_minor_needs_is_installed_before_it() {
+    let planned = |start: &str, needed: Option<u16>| {
+        let mut fleet = fleet(&[("ant", start, "1.33.5")]);
+        let csi = knows(&mut fleet, "csi", &[("1.0.0", ">=1.28")]);
+        csi.facts.needed_from = needed.map(|at| refit_model::NeededFrom {
+            minor: minor(at),
+            why: "migration is on".to_owned(),
+            source: source(),
+        });
+        wants(&mut fleet, "csi", "1.0.0");
+        let bench = Bench::of(fleet);
+        let plan = bench.plan();
+        assert_eq!(refit_verifier::verify(&bench.fleet, &bench.snapshot, &plan), []);
+        assert!(!plan.is_blocked(), "{:#?}", plan.findings);
+        let all = crate::bench::steps(&plan);
+        let at = all.iter().position(|step| step.starts_with("csi")).unwrap();
+        let before = all[..at].iter().filter(|step| step.starts_with("control-plane")).count();
+        let because = refit_model::Because::AddonNeeded { addon: n("csi"), minor: minor(32) };
+        (before, plan.edges.iter().any(|edge| *edge.because == because))
+    };
+    // Else it comes after all three hops; with the need, after the one to 1.31.
+    assert_eq!(planned("1.30.2", None), (3, false));
+    assert_eq!(planned("1.30.2", Some(32)), (1, true));
+    // A cluster that is past it already has missed it.
+    assert_eq!(planned("1.32.2", Some(32)), (1, false));
+}
+
+#[test]
+fn an_add_on_that_is_needed_and_fits_only_later_blocks() {
+    let mut fleet = fleet(&[("ant", "1.30.2", "1.33.5")]);
+    let csi = knows(&mut fleet, "csi", &[("1.0.0", ">=1.32")]);
+    let why = "migration is on".to_owned();
+    let needed = refit_model::NeededFrom { minor: minor(32), why, source: source() };
+    csi.facts.needed_from = Some(needed);
+    wants(&mut fleet, "csi", "1.0.0");
+    let plan = Bench::of(fleet).plan();
+    assert!(plan.is_blocked());
+    assert_eq!(finding(&plan, Code::RF018).subject.part.as_deref(), Some("csi"));
+}

@@ -63,7 +63,8 @@ fn an_empty_pool_is_pinned_on_a_long_way_before_its_image_is_too_old() {
     let plan = bench.plan();
     let pin = ordered(&plan)[4];
     assert_eq!(pin.why, Why::Skew { rule: SkewRule::Kubelet, before: minor(33) });
-    let kubelet = "a kubelet is never newer than an apiserver and at most 3 minors older";
+    let kubelet =
+        "a kubelet is never newer than an apiserver and at most 3 minors older (2 before 1.25)";
     let edges = edges(&plan);
     for (from, to) in [
         ("control-plane 1.31.5 -> 1.32.5", PIN),

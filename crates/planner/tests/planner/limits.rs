@@ -166,3 +166,55 @@ fn pools_that_may_be_rolled_at_once_do_not_wait_for_each_other() {
     assert_eq!(before("batch").len(), 1);
     assert!(two.critical_path < one.critical_path);
 }
+
+/// Has `ant` accept a finding up to and with 2026-12-31.
+fn accepts(fleet: &mut Fleet, finding: Code, subject: &str) {
+    let value = refit_model::Acceptance {
+        finding,
+        subject: subject.to_owned(),
+        until: n("2026-12-31"),
+        reason: "the operator moves its pods".to_owned(),
+    };
+    fleet.clusters.get_mut(&n("ant")).unwrap().accepts.push(Written { value, at: at(9) });
+}
+
+#[test]
+fn what_is_accepted_is_a_note_until_its_day_is_over() {
+    let planned = |subject: &str, now: Option<&str>| {
+        let mut bench = Bench::ant("1.32.2", "1.33.5");
+        accepts(&mut bench.fleet, Code::RF012, subject);
+        let budget = &mut bench.state().budgets[0];
+        budget.desired_healthy = budget.expected_pods;
+        bench.options.now = now.map(n);
+        bench.plan()
+    };
+    let plan = planned("apps/web", None);
+    assert!(!plan.is_blocked() && !plan.actions.is_empty());
+    let found = finding(&plan, Code::RF012);
+    assert_eq!((found.severity, found.hint.as_str()), (Severity::Note, ""));
+    assert!(found.evidence.contains("accepted until the end of 2026-12-31: the operator moves"));
+    // Of another budget, or when its last day is over.
+    let plan = planned("apps/other", None);
+    assert!(plan.is_blocked());
+    assert!(finding(&plan, Code::RF012).hint.contains("`--only control-plane`"));
+    let plan = planned("apps/web", Some("2027-01-01T00:00:00Z"));
+    assert!(plan.is_blocked() && plan.actions.is_empty());
+    let found = finding(&plan, Code::RF012);
+    assert_eq!(found.severity, Severity::Blocked);
+    assert!(found.hint.contains("it was accepted until the end of 2026-12-31"), "{}", found.hint);
+}
+
+#[test]
+fn a_warning_is_accepted_and_what_would_break_a_rule_is_not() {
+    let mut bench = Bench::ant("1.32.2", "1.33.5");
+    accepts(&mut bench.fleet, Code::RF050, "apps/web");
+    accepts(&mut bench.fleet, Code::RF017, "control-plane");
+    let budget = &mut bench.state().budgets[0];
+    (budget.current_healthy, budget.disruptions_allowed) = (budget.desired_healthy - 1, 0);
+    let plan = bench.plan();
+    assert_eq!(finding(&plan, Code::RF050).severity, Severity::Note);
+    bench.control_plane_runs(&["1.30.2", "1.32.2", "1.30.2"]);
+    let plan = bench.plan();
+    assert_eq!(finding(&plan, Code::RF017).severity, Severity::Blocked);
+    assert!(plan.is_blocked());
+}

@@ -94,11 +94,12 @@ fn the_plan_says_that_the_catalogue_decided() {
     assert_eq!(plan.stdout, fleet.run(&["plan"]).exits(0).stdout);
     insta::assert_snapshot!(findings(&plan), @"
     Findings
-      note     RF034  dev-1 metrics-server: 0.7.2 supports >=1.27, as the catalogue
-               (kubernetes-sigs/metrics-server README.md @5ed5d3a2, 2026-08-04) says
-      note     RF034  dev-1 metrics-server: 0.8.1 supports >=1.31, as the catalogue
-               (kubernetes-sigs/metrics-server README.md @5ed5d3a2, 2026-08-04) says
+      note     RF034  dev-1: the catalogue decided what these add-ons support:
+               metrics-server
+               `refit explain CLUSTER/ADD-ON` shows the sources
     ");
+    let explained = fleet.run(&["explain", "dev-1/metrics-server"]).exits(0);
+    explained.shows(&["0.7.2 supports >=1.27, as the catalogue", "README.md @5ed5d3a2"]);
     fleet.apply(&["--auto-approve"]).exits(0);
     fleet.nothing_is_left_to_do();
 }

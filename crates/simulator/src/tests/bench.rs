@@ -166,6 +166,7 @@ fn dns_addon() -> Addon {
         may_be_unsupported_during_hop: false,
         one_minor_at_a_time: false,
         suggestions: Vec::new(),
+        facts: refit_model::AddonFacts::default(),
         versions: BTreeMap::from([
             release("1.0.0", 30, 32),
             release("1.1.0", 31, 34),
@@ -203,6 +204,7 @@ impl Bench {
             max_parallel_pools: 1,
             capped: None,
             freeze: None,
+            accepts: Vec::new(),
             kubernetes: Target { value: version(33), pinned: false, at: at.clone() },
             addons: BTreeMap::new(),
             provider: Provider::Simulated(start),

@@ -1,6 +1,8 @@
 use std::collections::BTreeSet;
 
-use refit_model::{IntOrPercent, NodeOp, PodOwner, WorkloadBudget, WorkloadRef};
+use refit_model::{
+    IntOrPercent, NodeOp, PodOwner, UnhealthyPodEvictionPolicy, WorkloadBudget, WorkloadRef,
+};
 use refit_provider::ErrorClass;
 
 use super::bench::*;
@@ -70,6 +72,31 @@ fn two_budgets_over_a_pod_are_an_error_for_ever() {
     let refused = bench.evict(&pod).unwrap_err();
     assert_eq!(refused.class, ErrorClass::Permanent);
     assert!(refused.message.contains("more than one PodDisruptionBudget"), "{refused}");
+}
+
+#[test]
+fn pods_that_are_not_ready_go_as_the_budget_s_policy_says() {
+    use UnhealthyPodEvictionPolicy::{AlwaysAllow, IfHealthyBudget};
+    let mut bench = Bench::new();
+    let budget = Some(WorkloadBudget::MinAvailable(IntOrPercent::Int(3)));
+    bench.edit(Edit::SetBudget { workload: web(), budget });
+    let policy = |bench: &mut Bench| bench.look().budgets[0].unhealthy_pod_eviction_policy;
+    let set = |bench: &mut Bench, policy| {
+        bench.edit(Edit::SetUnhealthyPodEvictionPolicy { workload: web(), policy });
+    };
+    set(&mut bench, AlwaysAllow);
+    assert_eq!(policy(&mut bench), AlwaysAllow);
+    let pod = pods_of(&bench.look(), &web()).remove(0);
+    assert_eq!(bench.evict(&pod).unwrap_err().class, ErrorClass::Budget, "it is Ready");
+    bench.edit(Edit::NeverReady { workload: web(), never: true });
+    let pod = pods_of(&bench.look(), &web()).remove(0);
+    assert!(!pod.ready);
+    set(&mut bench, IfHealthyBudget);
+    assert_eq!(policy(&mut bench), IfHealthyBudget);
+    assert_eq!(bench.evict(&pod).unwrap_err().class, ErrorClass::Budget, "others are missing");
+    set(&mut bench, AlwaysAllow);
+    bench.evict(&pod).unwrap();
+    assert!(bench.world.violations().is_empty());
 }
 
 #[test]

@@ -12,6 +12,7 @@ fn kind(because: &Because) -> &'static str {
         Because::AddonCompatibility { .. } => "add-on compatibility",
         Because::AddonKubelets { .. } => "add-on kubelets",
         Because::AddonApi { .. } => "add-on API",
+        Because::AddonNeeded { .. } => "add-on needed",
         Because::AddonDependency { .. } => "add-on dependency",
         Because::AddonConflict { .. } => "add-on conflict",
         Because::Placement { .. } => "placement",
