@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use futures::try_join;
 use refit_model::{
     ClusterIdentity, ClusterState, ControlPlaneMember, EtcdLayout, InstanceId, KubeProxy,
-    KubeVersion, Minor, NodeName, NodeOp, NodeState, ServedVersion, WorkloadState,
+    KubeVersion, Minor, NodeName, NodeOp, NodeState, ServedVersion, Timestamp, WorkloadState,
 };
 use refit_provider::{ErrorClass, Look, ProviderError, Scope};
 use serde::Deserialize;

@@ -23,10 +23,12 @@ use crate::exit::{Exit, Failure};
 use crate::fleet::{self, load, selected, state_directory};
 use crate::output::Printer;
 use crate::reach::{Live, Means};
-use crate::{disk, progress, signals};
+use crate::signals::Signals;
+use crate::{disk, progress};
 
 /// `refit apply`
 pub(crate) fn apply(directory: &Path, options: &Apply, printer: &Printer) -> Result<Exit, Failure> {
+    let signals = Signals::listen(printer)?;
     let fleet = load(directory, printer)?;
     let state = state_directory(directory, &fleet);
     let saved = match &options.file {
@@ -76,7 +78,7 @@ pub(crate) fn apply(directory: &Path, options: &Apply, printer: &Printer) -> Res
             actors: live.actors.clone(),
             events,
         };
-        let result = session.go(&mut store, saved).await;
+        let result = session.go(&mut store, saved, signals).await;
         live.close(matches!(result, Ok(Exit::Blocked)))?;
         result
     })?
@@ -177,7 +179,12 @@ struct Begun {
 }
 
 impl Session<'_> {
-    async fn go(self, store: &mut SledStore, saved: Option<SavedPlan>) -> Result<Exit, Failure> {
+    async fn go(
+        self,
+        store: &mut SledStore,
+        saved: Option<SavedPlan>,
+        signals: Signals,
+    ) -> Result<Exit, Failure> {
         self.set_damaged_aside(store)?;
         let begun = if let Some(begun) = self.open_run(store, saved.as_ref())? {
             begun
@@ -200,7 +207,7 @@ impl Session<'_> {
             self.new_run(store, approved)?
         };
         let plan = begun.plan.clone();
-        let report = self.drive(store, begun).await?;
+        let report = self.drive(store, begun, signals).await?;
         self.finish(&plan, &report).await
     }
 
@@ -437,7 +444,12 @@ impl Session<'_> {
         Ok(Begun { run, plan: saved.plan, last_seq: handle.last_seq, engine })
     }
 
-    async fn drive(&self, store: &mut SledStore, begun: Begun) -> Result<Report, Failure> {
+    async fn drive(
+        &self,
+        store: &mut SledStore,
+        begun: Begun,
+        signals: Signals,
+    ) -> Result<Report, Failure> {
         let Begun { run, plan, last_seq, engine } = begun;
         self.printer.say(&format!(
             "Run {run}. If it is stopped, this goes on with it:\n  {}\n",
@@ -452,7 +464,7 @@ impl Session<'_> {
             observers: self.observers.clone(),
             actors: self.actors.clone(),
             clock: Arc::clone(&self.clock),
-            stops: signals::listen(),
+            stops: signals.of_run(),
             grace: self.options.grace.as_duration(),
             reporters: progress::reporters(&plan, self.events.as_ref(), self.printer)?,
         };

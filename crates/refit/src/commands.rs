@@ -18,5 +18,7 @@ pub(crate) use inspect::{
 };
 #[cfg(feature = "aws")]
 pub(crate) use permissions::permissions;
-pub(crate) use plan::{Made, block_on, check_named, exit_of, make, measured, observe, plan, take};
+pub(crate) use plan::{
+    Made, block_on, check_named, check_open_files, exit_of, make, measured, observe, plan, take,
+};
 pub(crate) use setup::{completions, init, man, validate};

@@ -9,8 +9,8 @@ use refit_model::{
 use super::Blocker;
 use crate::few::few;
 
-/// Returns findings about nodes that are not as a plan which replaces machines expects them: not
-/// Ready, cordoned by somebody else, or missing although their instance is in service. Nodes whose
+/// Returns findings about nodes that are not as a plan which replaces machines expects them: their
+/// kubelet does not answer, or they are not Ready, cordoned by somebody else, or missing although their instance is in service. Nodes whose
 /// machines are being terminated do not count.
 pub(crate) fn before_the_start(state: &ClusterState) -> Vec<Blocker> {
     let mut found = Vec::new();
@@ -26,7 +26,20 @@ pub(crate) fn before_the_start(state: &ClusterState) -> Vec<Blocker> {
         let nodes = state.nodes.iter().filter(|(_, node)| stays(node) && is(node));
         nodes.map(|(name, _)| name.as_str()).collect()
     };
-    let not_ready = names(&|node| !node.ready);
+    let silent = names(&|node| node.unreachable_since.is_some());
+    if !silent.is_empty() {
+        let (has_or_have, kubelet_or_kubelets) =
+            if silent.len() == 1 { ("has", "its kubelet") } else { ("have", "their kubelets") };
+        found.push(about_nodes(
+            &silent,
+            format!(
+                "{has_or_have} not answered before the start: {kubelet_or_kubelets} would end no pod, so a roll terminates {} without a drain after `unreachable-timeout`",
+                it_or_them(&silent)
+            ),
+            "bring each back before the plan is applied, if what runs there has to be drained",
+        ));
+    }
+    let not_ready = names(&|node| !node.ready && node.unreachable_since.is_none());
     if !not_ready.is_empty() {
         found.push(about_nodes(
             &not_ready,

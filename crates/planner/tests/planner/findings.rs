@@ -357,6 +357,11 @@ fn nodes_that_are_not_ready_or_cordoned_are_told_before_the_start() {
     };
     let found = told(|node| node.ready = false);
     assert!(found.len() == 1 && found[0].1.starts_with("is not Ready"), "{found:?}");
+    let found = told(|node| {
+        node.ready = false;
+        node.unreachable_since = Some(refit_model::Timestamp::UNIX_EPOCH);
+    });
+    assert!(found.len() == 1 && found[0].1.starts_with("has not answered"), "{found:?}");
     let found = told(|node| node.unschedulable = true);
     assert!(found.len() == 1 && found[0].1.starts_with("is cordoned, and not by refit"));
     // Cordoned by a run that did not end.

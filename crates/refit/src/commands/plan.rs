@@ -124,7 +124,7 @@ const OPEN_FILES_MIN: usize = 16;
 
 /// # Errors
 /// When too few files may be open at once.
-fn check_open_files() -> Result<(), Failure> {
+pub(crate) fn check_open_files() -> Result<(), Failure> {
     if !cfg!(unix) {
         return Ok(());
     }

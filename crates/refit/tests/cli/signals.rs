@@ -79,15 +79,42 @@ fn three_interrupts_leave_at_once() {
 
 #[test]
 fn a_termination_leaves_within_its_grace() {
+    leaves_within_its_grace("TERM");
+}
+
+/// A terminal that is closed, or a connection that breaks.
+#[test]
+fn a_hangup_leaves_within_its_grace() {
+    leaves_within_its_grace("HUP");
+}
+
+fn leaves_within_its_grace(signal: &str) {
     let fleet = Fleet::starter();
     let before = fleet.shape();
     let running = rolling(&fleet, &["--grace", "3s"]);
     let asked = Instant::now();
-    running.signal("TERM");
+    running.signal(signal);
     let stopped = running.ends().exits(130);
     assert!(asked.elapsed() < Duration::from_secs(6), "it took {:?}", asked.elapsed());
     fleet.run(&["status"]).exits(0).shows(&["not ended"]);
     let run = fleet.last_run();
     goes_on(&fleet, &stopped, &before);
     assert_eq!(fleet.last_run(), run, "the same run went on");
+}
+
+/// Before a run begins there is nothing to finish: a signal ends refit at once, and says so.
+#[cfg(unix)]
+#[test]
+fn a_signal_before_the_run_begins_ends_refit_with_130() {
+    let fleet = Fleet::starter();
+    let mut holder = fleet.start(&SLOW);
+    holder.until_it_says("starts");
+    for name in ["INT", "TERM", "HUP"] {
+        let mut waiting = fleet.start(&["apply", "--auto-approve", "--lock-timeout", "60s"]);
+        waiting.until_it_says("Waiting for the lock");
+        waiting.signal(name);
+        assert_eq!(waiting.wait().code(), Some(130), "{name}: {}", waiting.stderr());
+        assert!(waiting.stderr().contains("Interrupted; nothing was done."), "{name}");
+    }
+    assert!(holder.kill());
 }
