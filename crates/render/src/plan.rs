@@ -474,7 +474,7 @@ mod tests {
                    raise the replicas, or waive it in clusters/beta-eu-1.toml with a
                    reason
 
-        Plan 88c3310abda1: 2 clusters, 16 actions, critical path ~ 3 h 50 min.
+        Plan bb17c7db0539: 2 clusters, 16 actions, critical path ~ 3 h 50 min.
         ");
     }
 
@@ -571,7 +571,7 @@ mod tests {
             too little was measured yet: from half the usual to when
             actions fail
 
-        Plan e928c38eab4e: 6 clusters, 8 actions,
+        Plan 7d3863db2023: 6 clusters, 8 actions,
           critical path ~ 3 h 50 min.
         ");
     }
@@ -691,7 +691,7 @@ mod tests {
                    store-0006, store-0007, store-0008, store-0009, store-0010,
                    store-0011, store-0012, store-0013, store-0014, and 986 more
 
-        Plan 413d77559117: 1000 clusters, 2000 actions, critical path ~ 3 h 50 min.
+        Plan 3708137ad2d3: 1000 clusters, 2000 actions, critical path ~ 3 h 50 min.
         ");
     }
 

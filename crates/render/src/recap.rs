@@ -281,7 +281,7 @@ mod tests {
         };
         let text = recap_text(plan, &recap, &outcomes, "refit apply beta.plan", Style::default());
         insta::assert_snapshot!(text, @"
-        Recap  acme · plan d16a470c106f
+        Recap  acme · plan 2c6a11865193
           2 clusters  8 done each
             eu-1, eu-3
           eu-4  8 not started

@@ -544,7 +544,7 @@ mod tests {
         let now = Some("2026-11-02T09:30:00Z".parse().unwrap());
         let input = StatusInput { run: &run, plan: Some(&sample.plan), records: &records, now };
         insta::assert_snapshot!(status_text(&input, Style::default()), @"
-        run r-1 · acme · plan 195d2dc3c492 · begun 2026-11-02 09:15:00 UTC by ana@laptop
+        run r-1 · acme · plan 1d6fe0eec27b · begun 2026-11-02 09:15:00 UTC by ana@laptop
           stop asked 2026-11-02 09:28:00 UTC: finishes the nodes under way and starts
             nothing
           not ended, last entry 2 min ago
@@ -564,7 +564,7 @@ mod tests {
         ");
         let without = StatusInput { plan: None, now: None, ..input };
         insta::assert_snapshot!(status_text(&without, Style::default()), @"
-        run r-1 · plan 195d2dc3c492 · begun 2026-11-02 09:15:00 UTC by ana@laptop
+        run r-1 · plan 1d6fe0eec27b · begun 2026-11-02 09:15:00 UTC by ana@laptop
           stop asked 2026-11-02 09:28:00 UTC: finishes the nodes under way and starts
             nothing
           not ended, last entry 2026-11-02 09:28:00 UTC
@@ -589,7 +589,7 @@ mod tests {
         let input =
             StatusInput { run: &run, plan: Some(&sample.plan), records: &records, now: None };
         insta::assert_snapshot!(run_text(&input, Style::default()), @"
-        run r-1 · acme · plan 679392135acc · begun 2026-11-02 09:15:00 UTC by ana@laptop
+        run r-1 · acme · plan edd3966c20f3 · begun 2026-11-02 09:15:00 UTC by ana@laptop
           stop asked 2026-11-02 09:28:00 UTC: finishes the nodes under way and starts
             nothing
           not ended, last entry 2026-11-02 09:28:00 UTC

@@ -31,7 +31,7 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 /// The version that this code writes. A reader takes the same major and no newer minor.
-pub const FORMAT: &str = "1.1";
+pub const FORMAT: &str = "1.0";
 
 /// What every journal begins with; the version and a line feed follow.
 pub const MAGIC: &str = "refit-journal ";

@@ -130,6 +130,9 @@ mod tests {
         let first = state.nodes.get_mut(&node(1)).unwrap();
         first.ready = false;
         first.unreachable_since = Some(at(0));
+        for node in state.nodes.values_mut() {
+            node.annotations.insert(NodeOp::SCALE_DOWN_DISABLED.to_owned(), "true".to_owned());
+        }
         let tagged = state.groups.get_mut(&group()).unwrap();
         let tag = refit_model::RollTag {
             run: settings().run,

@@ -141,7 +141,7 @@ impl Roll<'_> {
 
 #[cfg(test)]
 mod tests {
-    use refit_model::{ClusterState, Op, Outcome, Progress};
+    use refit_model::{ClusterState, NodeOp, Op, Outcome, Progress};
 
     use super::*;
     use crate::bench::{at, group, instance, node, pool, roll, settings};
@@ -171,8 +171,11 @@ mod tests {
         }
     }
 
-    /// Protects the instances, as a roll does before it goes on.
+    /// Protects the instances and their nodes, as a roll does before it goes on.
     fn protect_all(state: &mut ClusterState) {
+        for node in state.nodes.values_mut() {
+            node.annotations.insert(NodeOp::SCALE_DOWN_DISABLED.to_owned(), "true".to_owned());
+        }
         let instances = &mut state.groups.get_mut(&group()).unwrap().instances;
         for instance in instances {
             instance.protected = true;

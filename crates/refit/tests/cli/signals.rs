@@ -107,7 +107,7 @@ fn leaves_within_its_grace(signal: &str) {
 #[test]
 fn a_signal_before_the_run_begins_ends_refit_with_130() {
     let fleet = Fleet::starter();
-    let mut holder = fleet.start(&SLOW);
+    let mut holder = fleet.start(&["apply", "--auto-approve", "--simulation-speed", "20"]);
     holder.until_it_says("starts");
     for name in ["INT", "TERM", "HUP"] {
         let mut waiting = fleet.start(&["apply", "--auto-approve", "--lock-timeout", "60s"]);

@@ -164,7 +164,7 @@ fn colours_are_for_terminals_and_for_those_who_want_them() {
 
     let error = fleet.command(&["show", "nothing"]);
     assert!(is_colored(&shown(error)));
-    is_plain(&fleet.run(&["show", "nothing"]).exits(1).stderr);
+    is_plain(&fleet.run(&["show", "nothing"]).exits(64).stderr);
 }
 
 #[test]
@@ -193,7 +193,7 @@ fn messages_wrap_on_a_terminal_and_nowhere_else() {
         fits(&text, most);
         assert!(text.lines().any(|line| line.chars().count() > most - 20), "{text}");
     }
-    let elsewhere = fleet.run(&["show", &long]).exits(1);
+    let elsewhere = fleet.run(&["show", &long]).exits(64);
     assert_eq!(elsewhere.stderr.lines().count(), 2, "{}", elsewhere.stderr);
     assert!(elsewhere.stderr.contains(&long), "it can be searched for");
     // Plans keep to 80 columns, however wide the terminal is.
