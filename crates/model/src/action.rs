@@ -311,7 +311,7 @@ pub struct ImagePin {
 
 /// What an action must never exceed.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
-#[serde(rename_all = "kebab-case")]
+#[serde(rename_all = "kebab-case", deny_unknown_fields)]
 pub enum Bounds {
     /// There is nothing to bound.
     None,

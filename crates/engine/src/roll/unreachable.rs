@@ -219,6 +219,9 @@ mod tests {
         for number in [1, 2, 3] {
             state.nodes.get_mut(&node(number)).unwrap().kubelet = crate::bench::NEW.clone();
         }
+        for instance in &mut state.groups.get_mut(&group()).unwrap().instances {
+            instance.protected = true;
+        }
         let decision = next(&state, &mut Memory::default(), 600);
         assert_eq!(chosen(&decision), Some(&instance(1)));
     }
