@@ -105,6 +105,10 @@ impl Memory {
             Progress::EtcdBaseline { ready } => self.etcd_baseline = Some(*ready),
             Progress::NodeChosen { instance, node, purpose, baseline } => {
                 self.waits.clear();
+                if *purpose == Purpose::Replace {
+                    // The zones change with it: what was tried to even them says nothing any more.
+                    self.moved.clear();
+                }
                 self.current = Some(Current {
                     instance: instance.clone(),
                     node: node.clone(),

@@ -152,6 +152,9 @@ pub(crate) struct Instance {
     /// Since when it does not do its work; none: it does.
     pub(crate) down_since: Option<Timestamp>,
     pub(crate) ended_by: Option<Who>,
+    /// Whether a call that was to end it was lost on its way.
+    #[serde(default)]
+    pub(crate) end_was_lost: bool,
     /// Whether what it runs is refit's doing.
     pub(crate) judged: bool,
 }

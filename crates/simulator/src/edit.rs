@@ -398,7 +398,10 @@ impl ClusterWorld {
         let Some((id, group, node)) = chosen else { return };
         let edit = match what {
             Meddling::Cordon => node.map(Edit::Cordon),
-            Meddling::KillInstance => Some(Edit::KillInstance(id)),
+            Meddling::KillInstance => {
+                let end_was_lost = self.instances.get(&id).is_some_and(|found| found.end_was_lost);
+                (!end_was_lost).then_some(Edit::KillInstance(id))
+            }
             Meddling::RaiseDesired => self
                 .groups
                 .get(&group)

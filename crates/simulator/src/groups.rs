@@ -177,6 +177,7 @@ impl ClusterWorld {
             held_back: Vec::new(),
             down_since: Some(self.now),
             ended_by: None,
+            end_was_lost: false,
             judged: match group.template_by {
                 Who::Refit => true,
                 Who::Operator => false,

@@ -36,7 +36,14 @@ impl ClusterWorld {
         let lost = |op: &Op| refuse(ErrorClass::Unknown, format!("{op}: no answer came back"));
         match fault {
             CallFault::Refused(error) => Err(error),
-            CallFault::LostCall => lost(op),
+            CallFault::LostCall if self.ends_a_dead_machine(op) => {
+                let _unheard = self.execute(addons, op, token, false);
+                lost(op)
+            }
+            CallFault::LostCall => {
+                self.note_lost_end(op);
+                lost(op)
+            }
             CallFault::LostAnswer => {
                 // Whatever the answer was, nobody heard it.
                 let _unheard = self.execute(addons, op, token, false);
@@ -44,6 +51,21 @@ impl ClusterWorld {
             }
             CallFault::Partial => self.execute(addons, op, token, true),
             CallFault::None => self.execute(addons, op, token, false),
+        }
+    }
+
+    /// Whether the call ends an instance whose machine has failed. Such a call is not lost: see
+    /// [`Self::note_lost_end`].
+    fn ends_a_dead_machine(&self, op: &Op) -> bool {
+        ended_by(op).is_some_and(|id| self.instances.get(id).is_some_and(|found| found.dead))
+    }
+
+    /// Keeps the machine of the instance from failing afterwards. An instance that fails while the
+    /// call that was to end it is lost looks to its caller as if that call had taken effect and
+    /// somebody had raised desired by one: no look can tell the two apart.
+    fn note_lost_end(&mut self, op: &Op) {
+        if let Some(instance) = ended_by(op).and_then(|id| self.instances.get_mut(id)) {
+            instance.end_was_lost = true;
         }
     }
 
@@ -369,5 +391,17 @@ impl ClusterWorld {
         self.end_pod_and_replace(id);
         self.judge_eviction(key, &budgets);
         Ok(())
+    }
+}
+
+/// Returns the instance that the call ends, and desired of its group with it.
+fn ended_by(op: &Op) -> Option<&InstanceId> {
+    match op {
+        Op::Group { op: GroupOp::Terminate { instance, decrement: true }, .. } => Some(instance),
+        Op::Group { .. }
+        | Op::Node { .. }
+        | Op::Addon { .. }
+        | Op::HoldLease { .. }
+        | Op::ReleaseLease { .. } => None,
     }
 }

@@ -129,7 +129,7 @@ impl Roll<'_> {
         }
         if !over
             && memory.left.is_empty()
-            && let Some(decision) = self.take_surplus_away()
+            && let Some(decision) = self.take_surplus_away(memory)
         {
             return decision;
         }

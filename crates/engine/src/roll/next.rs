@@ -317,7 +317,7 @@ impl Roll<'_> {
         if self.up() < self.wanted() {
             return self.wait_for_instances(memory, &step);
         }
-        if let Some(decision) = self.take_surplus_away() {
+        if let Some(decision) = self.take_surplus_away(memory) {
             return decision;
         }
         if self.surplus() > 0 {
@@ -332,13 +332,8 @@ impl Roll<'_> {
         if let Some(decision) = self.give_back(memory) {
             return decision;
         }
-        if let Some(uneven) = self.still_uneven(memory).into_iter().next() {
-            return match self.mode {
-                Mode::Go => Self::give_up(uneven),
-                Mode::Finish | Mode::Cancel | Mode::Leave => {
-                    Decision::end(Outcome::stopped(vec![uneven]))
-                }
-            };
+        if let Some(decision) = self.end_over_uneven_zones(memory) {
+            return decision;
         }
         if self.action.ensure.holds(self.state) {
             Decision::end(Outcome::Done)
@@ -359,7 +354,7 @@ impl Roll<'_> {
     /// Nothing is to be replaced: takes away what is one more than usual, gives everything back,
     /// ends. What is not up is none of its business, unless it keeps the surplus here.
     fn tidy_up(&self, memory: &mut Memory) -> Decision {
-        if let Some(decision) = self.take_surplus_away() {
+        if let Some(decision) = self.take_surplus_away(memory) {
             return decision;
         }
         if self.surplus() == 0
@@ -378,19 +373,24 @@ impl Roll<'_> {
             }
             return self.wait_for_instances(memory, "take the surplus away");
         }
-        match (self.still_uneven(memory).into_iter().next(), self.mode) {
-            (None, _) => Decision::end(Outcome::Done),
-            (Some(uneven), Mode::Go) => Self::give_up(uneven),
-            (Some(uneven), Mode::Finish | Mode::Cancel | Mode::Leave) => {
+        self.end_over_uneven_zones(memory).unwrap_or_else(|| Decision::end(Outcome::Done))
+    }
+
+    /// Ends the roll, if zones stay uneven that the group would even by itself. `None` otherwise.
+    fn end_over_uneven_zones(&self, memory: &Memory) -> Option<Decision> {
+        let uneven = self.still_uneven(memory).into_iter().next()?;
+        Some(match self.mode {
+            Mode::Go => Self::give_up(uneven),
+            Mode::Finish | Mode::Cancel | Mode::Leave => {
                 Decision::end(Outcome::stopped(vec![uneven]))
             }
-        }
+        })
     }
 
     /// Chooses a new node that is one more than usual: one that never came up before any other,
     /// then one in the fullest zone, and none that the pool cannot do without. Where zones are
     /// uneven and nothing is to be replaced, that may be an old node of the fullest zone.
-    pub(super) fn take_surplus_away(&self) -> Option<Decision> {
+    pub(super) fn take_surplus_away(&self, memory: &mut Memory) -> Option<Decision> {
         let (name, group) =
             self.groups.iter().find(|(_, group)| tag_of(group).is_some_and(|tag| tag.surge > 0))?;
         let spare = group
@@ -410,6 +410,10 @@ impl Roll<'_> {
                 let fullest = Self::in_fullest_zone(group, instance);
                 (self.is_up(instance), !fullest, pods, instance.id.clone())
             })?;
+        if !Self::in_fullest_zone(group, spare) {
+            // It goes because it never came up: that says nothing of where the group can launch.
+            memory.moved.remove(*name);
+        }
         Some(self.choose(spare, Purpose::Surplus, "take the surplus node away"))
     }
 }

@@ -34,7 +34,11 @@ impl Roll<'_> {
             let surge = memory.surge.get(*name).copied();
             let right = RollTag {
                 run: self.run.clone(),
-                surge: surge.unwrap_or_else(|| tag.surge.saturating_sub(missing)),
+                // Somebody may have lowered desired meanwhile: what is below the minimum of the
+                // group cannot be surge, and would be refused when it is given back.
+                surge: surge
+                    .unwrap_or_else(|| tag.surge.saturating_sub(missing))
+                    .min(group.desired.saturating_sub(group.min)),
                 desired: group.desired,
                 suspended: tag.suspended.clone(),
             };
