@@ -28,8 +28,6 @@ pub(crate) enum Body {
     Object,
     /// A JSON merge patch.
     Merge,
-    /// A strategic merge patch.
-    Strategic,
     /// A JSON patch.
     Json,
     /// An object to be applied by the server.
@@ -41,7 +39,6 @@ impl Body {
         match self {
             Self::Object => "application/json",
             Self::Merge => "application/merge-patch+json",
-            Self::Strategic => "application/strategic-merge-patch+json",
             Self::Json => "application/json-patch+json",
             // JSON is YAML.
             Self::Apply => "application/apply-patch+yaml",

@@ -12,14 +12,38 @@ use crate::api::Body;
 use crate::pods::{Budget, RawBudget};
 use crate::{Kubernetes, MANAGER};
 
+/// How often a node is written whose object changes between reading and writing. Kubelets and
+/// controllers write it every few seconds.
+const WRITES_MAX: u32 = 5;
+
 #[derive(Deserialize)]
 struct Labelled {
     metadata: Labels,
 }
 
 #[derive(Deserialize)]
-struct Listed {
-    items: Vec<Labelled>,
+struct Listed<T> {
+    items: Vec<T>,
+}
+
+/// A node with its taints, as they are written.
+#[derive(Deserialize)]
+struct Tainted {
+    metadata: Version,
+    #[serde(default)]
+    spec: Taints,
+}
+
+#[derive(Deserialize)]
+struct Version {
+    #[serde(rename = "resourceVersion")]
+    resource_version: String,
+}
+
+#[derive(Default, Deserialize)]
+struct Taints {
+    #[serde(default)]
+    taints: Vec<Value>,
 }
 
 /// Whether a precondition failed because the object of that name has another UID.
@@ -66,25 +90,9 @@ impl Kubernetes {
                 Ok(())
             }
             NodeOp::TaintOutOfService { run } => {
-                let patch = json!({
-                    "metadata": { "annotations": { NodeOp::OUT_OF_SERVICE_BY: run.as_str() } },
-                    "spec": { "taints": [{
-                        "key": NodeOp::OUT_OF_SERVICE,
-                        "value": "nodeshutdown",
-                        "effect": "NoExecute",
-                    }] },
-                });
-                self.patch_node(&what, node, &patch).await?;
-                Ok(())
+                self.write_taints(&what, node, Some(run.as_str())).await
             }
-            NodeOp::RemoveOutOfService => {
-                let patch = json!({
-                    "metadata": { "annotations": { NodeOp::OUT_OF_SERVICE_BY: null } },
-                    "spec": { "taints": [{ "$patch": "delete", "key": NodeOp::OUT_OF_SERVICE }] },
-                });
-                self.patch_node(&what, node, &patch).await?;
-                Ok(())
-            }
+            NodeOp::RemoveOutOfService => self.write_taints(&what, node, None).await,
             NodeOp::EnableScaleDown => {
                 let patch = json!({ "metadata": { "annotations": {
                     NodeOp::SCALE_DOWN_DISABLED: null,
@@ -103,8 +111,54 @@ impl Kubernetes {
         patch: &Value,
     ) -> Result<Option<Value>, ProviderError> {
         let path = format!("/api/v1/nodes/{node}?fieldManager={MANAGER}");
-        // Taints are merged by key, so that those of others stay.
-        self.api.write(what, Method::PATCH, &path, Some((Body::Strategic, patch))).await
+        self.api.write(what, Method::PATCH, &path, Some((Body::Merge, patch))).await
+    }
+
+    /// Taints a node as out of service for a run, or removes that taint. The list of taints is
+    /// atomic, a patch replaces all of them
+    /// ([NodeSpec](https://kubernetes.io/docs/reference/kubernetes-api/cluster-resources/node-v1/#NodeSpec)).
+    /// So it is written as it was read, on the condition that nobody has written the node since.
+    async fn write_taints(
+        &self,
+        what: &str,
+        node: &NodeName,
+        run: Option<&str>,
+    ) -> Result<(), ProviderError> {
+        let mut attempts = 1;
+        loop {
+            let Some(found) = self.tainted(node).await? else { return Ok(()) };
+            let mut taints = found.spec.taints;
+            taints.retain(|taint| taint["key"] != NodeOp::OUT_OF_SERVICE);
+            if run.is_some() {
+                taints.push(json!({
+                    "key": NodeOp::OUT_OF_SERVICE,
+                    "value": "nodeshutdown",
+                    "effect": "NoExecute",
+                }));
+            }
+            let patch = json!({
+                "metadata": {
+                    "resourceVersion": found.metadata.resource_version,
+                    "annotations": { NodeOp::OUT_OF_SERVICE_BY: run },
+                },
+                "spec": { "taints": taints },
+            });
+            match self.patch_node(what, node, &patch).await {
+                Ok(_) => return Ok(()),
+                Err(error) if error.class == ErrorClass::Conflict && attempts < WRITES_MAX => {
+                    attempts += 1;
+                }
+                Err(error) => return Err(error),
+            }
+        }
+    }
+
+    /// Reads the taints of a node. `None` if there is no such node.
+    async fn tainted(&self, node: &NodeName) -> Result<Option<Tainted>, ProviderError> {
+        // A list of one: there is no other need to be allowed to get nodes.
+        let path = format!("/api/v1/nodes?fieldSelector=metadata.name%3D{node}");
+        let found: Listed<Tainted> = self.api.get(&format!("list node {node}"), &path).await?;
+        Ok(found.items.into_iter().next())
     }
 
     /// Through the eviction API, of the pod with this UID only: another pod of that name is
@@ -147,7 +201,7 @@ impl Kubernetes {
         // A list of one: there is no other need to be allowed to get pods.
         let path =
             format!("/api/v1/namespaces/{namespace}/pods?fieldSelector=metadata.name%3D{name}");
-        let found: Listed = self.api.get(&format!("list pod {pod}"), &path).await?;
+        let found: Listed<Labelled> = self.api.get(&format!("list pod {pod}"), &path).await?;
         let Some(found) = found.items.into_iter().next() else { return Ok(Vec::new()) };
         let path = format!("/apis/policy/v1/namespaces/{namespace}/poddisruptionbudgets");
         let mut budgets = Vec::new();

@@ -20,8 +20,10 @@ impl ClusterWorld {
         let (node, instance, group) = self.unneeded()?;
         let found = self.groups.get_mut(&group)?;
         found.desired -= 1;
-        // What is above the minimum may be a surge of refit's, which is then given back.
-        found.usual = found.usual.saturating_sub(1).max(found.min);
+        if found.usual > found.min {
+            found.usual -= 1;
+            found.scaled_down += 1;
+        }
         let pool = found.pool.clone();
         if let Some(pool) = pool {
             self.judge_scale_down(&pool, &node);

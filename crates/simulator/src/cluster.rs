@@ -103,6 +103,10 @@ pub(crate) struct Group {
     pub(crate) desired: u32,
     /// What desired is apart from what refit did.
     pub(crate) usual: u32,
+    /// How many nodes the cluster-autoscaler has taken from it. Each may have been a surge of
+    /// refit's, which is then given back: nobody can tell, and both are right.
+    #[serde(default)]
+    pub(crate) scaled_down: u32,
     pub(crate) zones: Vec<Zone>,
     pub(crate) template: u32,
     pub(crate) template_by: Who,

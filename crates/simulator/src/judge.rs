@@ -382,7 +382,8 @@ impl ClusterWorld {
         let Some(allowance) = self.judge.allowances.get(&pool) else { return };
         let of_pool = || self.groups.values().filter(|group| group.pool.as_ref() == Some(&pool));
         let desired: u32 = of_pool().map(|group| group.desired).sum();
-        let most = of_pool().map(|group| group.usual).sum::<u32>() + allowance.surge;
+        let usual: u32 = of_pool().map(|group| group.usual + group.scaled_down).sum();
+        let most = usual + allowance.surge;
         if desired > most {
             let text = format!("pool {pool} wants {desired} nodes; {most} are allowed");
             self.violate(Rule::Surge, text);
@@ -734,7 +735,8 @@ impl ClusterWorld {
         let cluster = &self.name;
         let mut differ = |text: String| differs.push(format!("{cluster}: {text}"));
         for (name, group) in &self.groups {
-            if group.desired != group.usual {
+            let usual = group.usual..=group.usual + group.scaled_down;
+            if !usual.contains(&group.desired) {
                 differ(format!("desired of {name} is {}, was {}", group.desired, group.usual));
             }
             if group.suspended != group.usual_suspended {

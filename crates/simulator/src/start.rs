@@ -219,6 +219,7 @@ impl ClusterWorld {
                 max,
                 desired: size,
                 usual: size,
+                scaled_down: 0,
                 zones,
                 template: 1,
                 template_by: Who::Start,

@@ -52,6 +52,7 @@ fn main() -> ExitCode {
         stored::what_is_stored_in_an_old_version_is_migrated,
         permissions::a_refused_action_is_named_and_the_run_goes_on_later,
         tutorial::the_tutorial_works_as_it_is_written,
+        stopped::a_node_whose_kubelet_is_dead_is_replaced,
         stopped::a_rough_road_ends,
         stopped::a_workload_that_does_not_come_back_stops_the_roll,
         addons::add_ons_of_other_hands,

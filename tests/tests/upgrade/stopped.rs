@@ -91,11 +91,7 @@ fn heal_etcd(cluster: &RealCluster) {
     let nodes = cluster.list("/api/v1/namespaces/kube-system/pods").expect("pods are listed");
     for pod in nodes {
         let name = pod["metadata"]["name"].as_str().unwrap_or_default().to_owned();
-        let ready = |pod: &Value| {
-            let all = pod["status"]["conditions"].as_array().cloned().unwrap_or_default();
-            all.iter().any(|each| each["type"] == "Ready" && each["status"] == "True")
-        };
-        if name.starts_with("etcd-") && !ready(&pod) {
+        if name.starts_with("etcd-") && !is_ready(&pod) {
             let path = format!("/api/v1/namespaces/kube-system/pods/{name}");
             cluster.kube("DELETE", &path, None).expect("it can be deleted");
         }
@@ -104,9 +100,7 @@ fn heal_etcd(cluster: &RealCluster) {
         let pods = cluster.list("/api/v1/namespaces/kube-system/pods").ok()?;
         let ready = pods.iter().filter(|pod| {
             let name = pod["metadata"]["name"].as_str().unwrap_or_default();
-            let all = pod["status"]["conditions"].as_array().cloned().unwrap_or_default();
-            name.starts_with("etcd-")
-                && all.iter().any(|each| each["type"] == "Ready" && each["status"] == "True")
+            name.starts_with("etcd-") && is_ready(pod)
         });
         (ready.count() == 3).then_some(())
     });
@@ -165,6 +159,65 @@ pub(crate) fn a_workload_that_does_not_come_back_stops_the_roll() {
     assert_eq!(ready(), 1, "the second one still runs\n{}", ran.text());
     assert!(workers(&cluster).iter().any(|(_, kubelet, _)| !kubelet.ends_with(next.as_str())));
     assert_eq!(workers(&cluster).iter().filter(|(_, _, cordoned)| *cordoned).count(), 0);
+}
+
+/// The kubelet of a node dies while its machine runs on, with a volume attached to it: kwok plays
+/// it no more. The machine is terminated after its time, the taint that has its volume detached
+/// leaves the taints of others alone, and the roll ends.
+pub(crate) fn a_node_whose_kubelet_is_dead_is_replaced() {
+    const SILENT: &str = r#"{ "metadata": { "labels": { "kwok.x-k8s.io/node": null } } }"#;
+    let (cluster, fleet) = start("silent", "statefulset");
+    let general = "name = \"general\"\n";
+    let bound = format!("{general}unreachable-timeout = \"1m\"\n");
+    fleet.edit("clusters/silent.toml", general, &bound);
+    fleet.ask_for(&versions()[1], &[]);
+    let path = "/api/v1/namespaces/data/pods/store-0";
+    let pod = eventually("the pod of a volume", Duration::from_mins(2), || {
+        let pod = cluster.kube("GET", path, None).ok()?.body;
+        is_ready(&pod).then_some(pod)
+    });
+    let node = format!("/api/v1/nodes/{}", pod["spec"]["nodeName"].as_str().expect("it has one"));
+    let patch = |body: Value| {
+        tell(
+            &cluster,
+            json!({
+                "do": "kube", "method": "PATCH", "path": node, "body": body,
+                "content_type": "application/merge-patch+json",
+            }),
+        );
+    };
+    let foreign = json!({ "key": "example.org/team", "value": "a", "effect": "PreferNoSchedule" });
+    patch(json!({ "spec": { "taints": [foreign] } }));
+    patch(serde_json::from_str(SILENT).expect("it is JSON"));
+    eventually("the node to be unreachable", Duration::from_mins(3), || {
+        let found = cluster.kube("GET", &node, None).ok()?.body;
+        (!is_ready(&found)).then_some(())
+    });
+    let plan = fleet.run(&["plan"]).exits(0);
+    plan.says(&["RF051"]);
+
+    let ((ran, taints), seen) = watched(&cluster, || {
+        std::thread::scope(|scope| {
+            let run = scope.spawn(|| fleet.run(&["apply", "--auto-approve"]));
+            let taints = eventually("the taint", Duration::from_mins(10), || {
+                let found = cluster.kube("GET", &node, None).ok()?.body;
+                let taints = found["spec"]["taints"].as_array().cloned().unwrap_or_default();
+                let out = "node.kubernetes.io/out-of-service";
+                taints.iter().any(|taint| taint["key"] == out).then_some(taints)
+            });
+            (run.join().expect("it ends"), taints)
+        })
+    });
+    let ran = ran.exits(0);
+    assert!(taints.contains(&foreign), "{taints:#?}");
+    assert!(seen.wrong.is_empty(), "{:#?}\n{}", seen.wrong, ran.text());
+    assert!(is_ready(&cluster.kube("GET", path, None).expect("the apiserver answers").body));
+    fleet.is_done();
+}
+
+fn is_ready(object: &Value) -> bool {
+    let conditions = object["status"]["conditions"].as_array().cloned().unwrap_or_default();
+    conditions.iter().any(|each| each["type"] == "Ready" && each["status"] == "True")
 }
 
 /// Throttled, answers lost after the effect, an instance that the group replaces, an operator who
