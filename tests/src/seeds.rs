@@ -61,6 +61,8 @@ pub struct Story {
 
 /// So often a process is killed until the fleet is where it shall be.
 const CRASHES_MAX: u32 = 4;
+/// So many records at most an old copy of a journal lacks.
+const LOST_RECORDS_MAX: usize = 80;
 /// More runs than this do not converge any more.
 const RUNS_MAX: u32 = 12;
 /// Faults stop after so many runs: then the fleet has to converge.
@@ -83,6 +85,7 @@ pub fn tell(seed: u64, tale: Tale, trouble: Trouble, verbose: bool) -> Result<St
         kills_left: 0,
         meddled: trouble.faults,
         unsure: false,
+        old_journals: false,
         verbose,
         story: Story {
             actions: 0,
@@ -110,6 +113,8 @@ struct Bench {
     meddled: bool,
     /// Whether an answer was lost that said what desired is.
     unsure: bool,
+    /// Whether the last records of a journal are lost when the process is killed.
+    old_journals: bool,
     verbose: bool,
     story: Story,
 }
@@ -321,6 +326,11 @@ impl Bench {
                     if self.dice.u8(0..8) == 0 {
                         // The checkout is gone, and the journal with it: another plan goes on.
                         return Ok(RunOutcome::Interrupted);
+                    }
+                    if self.old_journals {
+                        let lost = self.dice.usize(0..=LOST_RECORDS_MAX);
+                        journal.truncate(journal.len().saturating_sub(lost));
+                        self.say(&format!("{lost} records are lost, {} are left", journal.len()));
                     }
                     self.go_on(&mut journal);
                     engine = Engine::resume(plan.clone(), settings.clone(), &journal);

@@ -40,6 +40,11 @@ fn dead_kubelets_do_not_stop_rolls() {
 }
 
 #[test]
+fn every_story_of_an_old_journal_ends_well() {
+    all_end_well(Tale::OldJournal, SEEDS_OF_OTHERS);
+}
+
+#[test]
 fn every_story_of_nodes_that_people_replace_ends_well() {
     all_end_well(Tale::OnDelete, SEEDS_OF_OTHERS);
 }

@@ -1,11 +1,12 @@
 //! The machine itself: events in, effects out.
 
 mod answers;
+mod behind;
 mod calls;
 #[cfg(test)]
 mod tests;
 
-use std::collections::{BTreeMap, VecDeque};
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::time::Duration;
 
 use refit_model::{
@@ -58,6 +59,8 @@ pub struct Engine {
     /// Calls whose intents the journal has not confirmed, oldest first.
     unconfirmed: VecDeque<Confirm>,
     next_op: u64,
+    /// The operations that the journal holds of each cluster, for a run that is resumed.
+    journaled: Option<BTreeMap<ClusterName, BTreeSet<OpId>>>,
     next_look: u64,
     /// The calls on each target, for their tokens.
     tokens: BTreeMap<String, Calls>,
@@ -104,6 +107,7 @@ impl Engine {
             open_calls: Vec::new(),
             unconfirmed: VecDeque::new(),
             next_op: 1,
+            journaled: None,
             next_look: 1,
             tokens: BTreeMap::new(),
             changed: false,
@@ -122,6 +126,7 @@ impl Engine {
     pub fn resume(plan: Plan, settings: Settings, records: &[JournalRecord]) -> Self {
         let mut engine = Self::new(plan, settings);
         let mut calls: BTreeMap<OpId, (ActionId, ClusterName, Op)> = BTreeMap::new();
+        let mut journaled: BTreeMap<ClusterName, BTreeSet<OpId>> = BTreeMap::new();
         let mut before = None;
         for record in records {
             match &record.kind {
@@ -133,7 +138,8 @@ impl Engine {
                 RecordKind::Intent { op, action, cluster, call, .. } => {
                     engine.next_op = engine.next_op.max(op.0 + 1);
                     engine.memories.entry(*action).or_default().intend(call);
-                    engine.tokens.entry(target(cluster, call)).or_default().next(call);
+                    engine.tokens.entry(target(cluster, call)).or_default().next(call, *op);
+                    journaled.entry(cluster.clone()).or_default().insert(*op);
                     calls.insert(*op, (*action, cluster.clone(), call.clone()));
                 }
                 RecordKind::Settled { op, result } => {
@@ -179,6 +185,7 @@ impl Engine {
         engine.open_calls = calls.into_values().map(|(_, cluster, call)| (cluster, call)).collect();
         // Resuming is going on, whether or not the last record says so.
         engine.take_heart();
+        engine.journaled = Some(journaled);
         engine
     }
 
@@ -356,9 +363,9 @@ impl Engine {
         op
     }
 
-    fn token(&mut self, cluster: &ClusterName, call: &Op) -> Token {
-        let ordinal = self.tokens.entry(target(cluster, call)).or_default().next(call);
-        let digest = digest_of(&(&self.settings.run, cluster, call, ordinal));
+    fn token(&mut self, cluster: &ClusterName, call: &Op, op: OpId) -> Token {
+        let first = self.tokens.entry(target(cluster, call)).or_default().next(call, op);
+        let digest = digest_of(&(&self.settings.run, cluster, call, first));
         Token(format!("{digest:.32}"))
     }
 

@@ -70,6 +70,12 @@ impl Memory {
         *self = Self { written, tagged, surge, ending, ..Self::default() };
     }
 
+    /// Forgets what the journal said of the clusters. What was reached once stays reached.
+    fn set_aside(&mut self) {
+        let Self { started_at, etcd_baseline, done, last_done_at, .. } = std::mem::take(self);
+        *self = Self { started_at, etcd_baseline, done, last_done_at, ..Self::default() };
+    }
+
     /// Takes in that nobody was at it for so long: that time is not the action's.
     pub(crate) fn paused(&mut self, time: Duration) {
         let later = |at: &mut Timestamp| *at = at.saturating_add(time).unwrap_or(*at);
@@ -130,6 +136,7 @@ impl Memory {
                 }
                 self.last_done_at = Some(at);
             }
+            Progress::JournalBehind { .. } => self.set_aside(),
             Progress::Healing { why } => {
                 self.waits.clear();
                 // A move that is broken off says nothing of where the group can launch.

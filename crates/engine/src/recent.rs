@@ -198,7 +198,7 @@ fn shows_on_group(group: &GroupState, op: &GroupOp) -> bool {
 
 #[cfg(test)]
 mod tests {
-    use refit_model::{PodKey, PodOwner, PodState};
+    use refit_model::{OpId, PodKey, PodOwner, PodState};
 
     use super::*;
     use crate::bench::{at, group, instance, node, pool};
@@ -215,7 +215,7 @@ mod tests {
 
     fn tag() -> RollTag {
         let run = "run-1".parse().unwrap();
-        RollTag { run, surge: 1, desired: 4, suspended: [].into() }
+        RollTag { run, surge: 1, desired: 4, suspended: [].into(), op: OpId::default() }
     }
 
     fn pod() -> PodState {

@@ -114,7 +114,7 @@ struct Roll<'a> {
 }
 
 /// The tag that refit has put on the group.
-fn tag_of(group: &GroupState) -> Option<RollTag> {
+pub(crate) fn tag_of(group: &GroupState) -> Option<RollTag> {
     serde_json::from_str(group.tags.get(RollTag::KEY)?).ok()
 }
 
@@ -158,6 +158,16 @@ impl Roll<'_> {
             return self.replace(memory, &current);
         }
         self.next(memory)
+    }
+
+    /// Returns the calls that terminate an instance. Where desired falls with it, the tag is written
+    /// again before: a journal that lacks the termination then lacks the tag, too.
+    fn terminate(&self, name: &GroupName, instance: &InstanceId) -> Vec<Op> {
+        let tag = tag_of(self.groups[name]).filter(|tag| tag.surge > 0);
+        let decrement = tag.is_some();
+        let op = GroupOp::Terminate { instance: instance.clone(), decrement };
+        let tag = tag.map(|tag| on_group(name, GroupOp::Tag { tag }));
+        tag.into_iter().chain([on_group(name, op)]).collect()
     }
 
     /// Fails, after what was changed has been put back.

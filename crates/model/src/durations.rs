@@ -226,10 +226,12 @@ impl History {
                             *nodes += 1;
                         }
                     }
-                    Progress::Healing { .. } => {
+                    Progress::Healing { .. } | Progress::JournalBehind { .. } => {
                         begun.remove(action);
                     }
-                    _ => {}
+                    Progress::NodeChosen { purpose: Purpose::Surplus | Purpose::Move, .. }
+                    | Progress::EtcdBaseline { .. }
+                    | Progress::NodeDone { .. } => {}
                 },
                 RecordKind::RunContinued { .. } | RecordKind::StopAsked { .. } => begun.clear(),
                 RecordKind::ActionEnded { action, outcome } => {

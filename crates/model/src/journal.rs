@@ -143,6 +143,12 @@ pub enum Progress {
         /// The instance.
         instance: InstanceId,
     },
+    /// A group carries an operation of this run that the journal does not hold. What the journal
+    /// said of the action before does not count any more: the groups themselves say it.
+    JournalBehind {
+        /// The operation.
+        op: OpId,
+    },
     /// The action gives up and puts things back.
     Healing {
         /// Why.

@@ -17,9 +17,27 @@ use crate::{
 
 /// An operation's number in its run, from 1.
 #[derive(
-    Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize, JsonSchema,
+    Clone,
+    Copy,
+    Debug,
+    Default,
+    PartialEq,
+    Eq,
+    PartialOrd,
+    Ord,
+    Hash,
+    Serialize,
+    Deserialize,
+    JsonSchema,
 )]
 pub struct OpId(pub u64);
+
+impl OpId {
+    /// Returns whether it is the number of no operation.
+    fn is_none(&self) -> bool {
+        self.0 == 0
+    }
+}
 
 /// Makes an operation the same operation when it is sent again: a client token.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
@@ -58,6 +76,10 @@ pub struct RollTag {
     pub desired: u32,
     /// The processes that refit suspended.
     pub suspended: BTreeSet<String>,
+    /// The last operation of the batch that wrote it. A journal that does not hold this operation
+    /// is behind the group: a copy of an earlier time, or one whose end is lost. 0 if unknown.
+    #[serde(default, skip_serializing_if = "OpId::is_none")]
+    pub op: OpId,
 }
 
 impl RollTag {

@@ -458,6 +458,10 @@ impl<'a> Story<'a> {
                     self.replaced.insert(instance);
                 }
             }
+            Progress::JournalBehind { op: _ } => {
+                self.current.clear();
+                self.healing = None;
+            }
             Progress::Healing { why } => self.healing = Some(why),
         }
     }

@@ -25,6 +25,8 @@ pub enum Tale {
     Autoscaler,
     /// Kubelets die while their machines run, and nothing else goes wrong.
     DeadKubelets,
+    /// The process is killed, and goes on from an old copy of its journal.
+    OldJournal,
 }
 
 /// Calls of a thousand after which the autoscaler looks for an empty node.
@@ -35,8 +37,15 @@ const DEAD_KUBELETS: u32 = 40;
 
 impl Tale {
     /// All of them.
-    pub const ALL: [Self; 6] =
-        [Self::Up, Self::OnDelete, Self::Back, Self::Ahead, Self::Autoscaler, Self::DeadKubelets];
+    pub const ALL: [Self; 7] = [
+        Self::Up,
+        Self::OnDelete,
+        Self::Back,
+        Self::Ahead,
+        Self::Autoscaler,
+        Self::DeadKubelets,
+        Self::OldJournal,
+    ];
 
     /// As it is called on the command line.
     pub fn name(self) -> &'static str {
@@ -47,6 +56,7 @@ impl Tale {
             Self::Ahead => "ahead",
             Self::Autoscaler => "autoscaler",
             Self::DeadKubelets => "dead-kubelets",
+            Self::OldJournal => "old-journal",
         }
     }
 }
@@ -90,6 +100,12 @@ impl Bench {
             }
             Tale::DeadKubelets => {
                 self.converge_with(&Faults { dead_kubelets: DEAD_KUBELETS, ..Faults::none() })
+            }
+            Tale::OldJournal => {
+                self.meddled = false;
+                self.trouble = Trouble { faults: false, crashes: true, ..self.trouble };
+                self.old_journals = true;
+                self.converge(Some(seed)).map(drop)
             }
         }
     }

@@ -1,8 +1,8 @@
 //! What answers lead to: looks to decisions, decisions to journaled calls, failures to pauses.
 
 use refit_model::{
-    CallError, ClusterState, ErrorClass, GivingUp, Op, OpId, OpResult, Outcome, Precheck, Progress,
-    RecordKind, RunEventKind, Timestamp, WaitingOn,
+    CallError, ClusterState, ErrorClass, GivingUp, GroupOp, Op, OpId, OpResult, Outcome, Precheck,
+    Progress, RecordKind, RunEventKind, Timestamp, WaitingOn,
 };
 
 use super::calls::target;
@@ -110,6 +110,7 @@ impl Engine {
     }
 
     pub(super) fn decide(&mut self, now: Timestamp, at: usize, state: &ClusterState) {
+        self.compare_with_journal(now, at, state);
         if !self.precheck(now, at, state) {
             return;
         }
@@ -215,9 +216,14 @@ impl Engine {
         let action = self.action(at).id;
         let Some(cluster) = self.action(at).cluster.clone() else { return };
         let mut calls = Vec::new();
-        for call in ops {
+        let last = OpId((self.next_op + ops.len() as u64).saturating_sub(1));
+        for mut call in ops {
             let op = self.next_op();
-            let token = self.token(&cluster, &call);
+            if let Op::Group { op: GroupOp::Tag { tag }, .. } = &mut call {
+                // What follows a tag in its batch is recognised by it, too.
+                tag.op = last;
+            }
+            let token = self.token(&cluster, &call, op);
             self.records.push(RecordKind::Intent {
                 op,
                 action,

@@ -1,26 +1,29 @@
-//! What makes a call the same call when it is sent again: its token's number.
+//! What makes a call the same call when it is sent again: the operation of its token.
 
-use refit_model::{ClusterName, Op};
+use refit_model::{ClusterName, Op, OpId};
 
 /// The calls on one target. A call whose answer was lost is sent again as the same call, with
 /// the same token, but only when no other call on the target came in between: a provider that
 /// remembers tokens would otherwise leave it undone.
 #[derive(Debug, Default)]
 pub(super) struct Calls {
-    number: u64,
+    /// The operation under which the last call was sent first.
+    first: OpId,
     last: Option<Op>,
     answered: bool,
 }
 
 impl Calls {
-    /// The number of a call that is about to be sent.
-    pub(super) fn next(&mut self, call: &Op) -> u64 {
+    /// Returns the operation that a call is sent as: `op`, or the one before if it is sent again.
+    /// Operations are numbered beyond all that the clusters carry, also where the journal is
+    /// behind: so no other call has had this number.
+    pub(super) fn next(&mut self, call: &Op, op: OpId) -> OpId {
         if self.answered || self.last.as_ref() != Some(call) {
-            self.number += 1;
+            self.first = op;
             self.last = Some(call.clone());
             self.answered = false;
         }
-        self.number
+        self.first
     }
 
     /// The last call was answered for sure.

@@ -4,7 +4,7 @@ use refit_model::{
     GroupName, GroupOp, InstanceState, Lifecycle, NodeOp, PodKey, PodState, Progress, TargetHealth,
 };
 
-use super::{CALM, Roll, on_group, on_node, tag_of};
+use super::{CALM, Roll, on_group, on_node};
 use crate::decision::{Decision, Wait, after};
 use crate::memory::{Current, Memory};
 use crate::recent::LAG;
@@ -126,9 +126,8 @@ impl Roll<'_> {
         if let Some(missing) = self.etcd_missing(memory, current) {
             return wait(missing);
         }
-        let decrement = tag_of(self.groups[group]).is_some_and(|tag| tag.surge > 0);
-        let op = GroupOp::Terminate { instance: instance.id.clone(), decrement };
-        Ok(Decision::act(format!("terminate {}", instance.id), vec![on_group(group, op)]))
+        let ops = self.terminate(group, &instance.id);
+        Ok(Decision::act(format!("terminate {}", instance.id), ops))
     }
 
     pub(super) fn why_stuck(&self, pods: &[&PodState]) -> String {

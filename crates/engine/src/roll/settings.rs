@@ -1,7 +1,7 @@
 //! Settings of groups that are changed for a roll, and given back.
 
 use refit_model::{
-    GroupName, GroupOp, GroupState, ImagePin, Lifecycle, NodeOp, Op, Progress, RollTag,
+    GroupName, GroupOp, GroupState, ImagePin, Lifecycle, NodeOp, Op, OpId, Progress, RollTag,
 };
 
 use super::{REBALANCE, Roll, on_group, on_node, tag_of};
@@ -41,6 +41,7 @@ impl Roll<'_> {
                     .min(group.desired.saturating_sub(group.min)),
                 desired: group.desired,
                 suspended: tag.suspended.clone(),
+                op: tag.op,
             };
             if right != tag {
                 ops.push(on_group(name, GroupOp::Tag { tag: right }));
@@ -82,6 +83,7 @@ impl Roll<'_> {
                             surge: 0,
                             desired: group.desired,
                             suspended: suspends.then(|| REBALANCE.to_owned()).into_iter().collect(),
+                            op: OpId::default(),
                         },
                     },
                 ));

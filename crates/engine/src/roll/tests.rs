@@ -1,8 +1,8 @@
 //! Single decisions about a small pool.
 
 use refit_model::{
-    ClusterState, GroupOp, InstanceId, NodeName, NodeOp, Op, Outcome, PodOwner, PodState, Progress,
-    Purpose, RollTag, TargetHealth,
+    ClusterState, GroupOp, InstanceId, NodeName, NodeOp, Op, OpId, Outcome, PodOwner, PodState,
+    Progress, Purpose, RollTag, TargetHealth,
 };
 
 use super::decide;
@@ -24,7 +24,8 @@ fn ops(decision: &Decision) -> &[Op] {
 fn tag(state: &mut ClusterState, surge: u32) {
     let group = state.groups.get_mut(&group()).unwrap();
     let run = settings().run;
-    let tag = RollTag { run, surge, desired: group.desired, suspended: [].into() };
+    let tag =
+        RollTag { run, surge, desired: group.desired, suspended: [].into(), op: OpId::default() };
     group.tags.insert(RollTag::KEY.to_owned(), serde_json::to_string(&tag).unwrap());
 }
 
@@ -260,6 +261,7 @@ fn a_raise_that_was_not_sent_is_no_surge() {
         surge: 1,
         desired: desired + 1,
         suspended: [].into(),
+        op: OpId::default(),
     };
     let group_op = |op| Op::Group { group: group(), op };
     let tagging = group_op(GroupOp::Tag { tag: raised.clone() });

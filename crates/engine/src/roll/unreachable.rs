@@ -7,11 +7,11 @@
 //! ([non-graceful node shutdown](https://kubernetes.io/docs/concepts/cluster-administration/node-shutdown/#non-graceful-node-shutdown)).
 
 use refit_model::{
-    GroupName, GroupOp, InstanceState, Lifecycle, NodeName, NodeOp, NodeState, Period, PodOwner,
-    Timestamp, WorkloadRef,
+    GroupName, InstanceState, Lifecycle, NodeName, NodeOp, NodeState, Period, PodOwner, Timestamp,
+    WorkloadRef,
 };
 
-use super::{Roll, count, on_group, on_node, tag_of};
+use super::{Roll, count, on_node};
 use crate::decision::{Decision, Wait, after};
 use crate::memory::{Current, Memory};
 
@@ -109,20 +109,18 @@ impl Roll<'_> {
             }
             return Decision::wait(step, Wait { what, since, until });
         }
-        let decrement = tag_of(self.groups[group]).is_some_and(|tag| tag.surge > 0);
-        let op = GroupOp::Terminate { instance: instance.id.clone(), decrement };
-        Decision::act(step, vec![on_group(group, op)])
+        Decision::act(step, self.terminate(group, &instance.id))
     }
 }
 
 #[cfg(test)]
 mod tests {
-    use refit_model::{ClusterState, Op, PodOwner, PodState, Progress, ZonalVolume};
+    use refit_model::{ClusterState, GroupOp, Op, PodOwner, PodState, Progress, ZonalVolume};
 
     use super::*;
     use crate::bench::{at, group, instance, node, pool, roll, settings};
     use crate::decision::{Mode, Next};
-    use crate::roll::decide;
+    use crate::roll::{decide, on_group};
 
     /// A pool of three old nodes; the kubelet of the first has not answered since the beginning.
     fn silent() -> ClusterState {
@@ -139,6 +137,7 @@ mod tests {
             surge: 0,
             desired: tagged.desired,
             suspended: [].into(),
+            op: refit_model::OpId::default(),
         };
         let text = serde_json::to_string(&tag).unwrap();
         tagged.tags.insert(refit_model::RollTag::KEY.to_owned(), text);
@@ -171,6 +170,7 @@ mod tests {
             Progress::NodeChosen { instance, .. } => Some(instance),
             Progress::EtcdBaseline { .. }
             | Progress::NodeDone { .. }
+            | Progress::JournalBehind { .. }
             | Progress::Healing { .. } => None,
         })
     }

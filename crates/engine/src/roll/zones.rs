@@ -141,7 +141,7 @@ impl Roll<'_> {
 
 #[cfg(test)]
 mod tests {
-    use refit_model::{ClusterState, NodeOp, Op, Outcome, Progress};
+    use refit_model::{ClusterState, NodeOp, Op, OpId, Outcome, Progress};
 
     use super::*;
     use crate::bench::{at, group, instance, node, pool, roll, settings};
@@ -159,6 +159,7 @@ mod tests {
             surge,
             desired: tagged.desired,
             suspended: [REBALANCE.to_owned()].into(),
+            op: OpId::default(),
         };
         tagged.tags.insert(RollTag::KEY.to_owned(), serde_json::to_string(&tag).unwrap());
         for (instance, zone) in tagged.instances.iter_mut().zip(zones) {

@@ -1,7 +1,8 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use refit_model::{
-    ApiUse, GroupOp, Location, Minor, NodeOp, Op, Period, RollTag, Served, Source, UpdateStrategy,
+    ApiUse, GroupOp, Location, Minor, NodeOp, Op, OpId, Period, RollTag, Served, Source,
+    UpdateStrategy,
 };
 
 use super::bench::*;
@@ -277,6 +278,7 @@ fn what_is_not_given_back_is_listed() {
         surge: 1,
         desired: 4,
         suspended: BTreeSet::new(),
+        op: OpId::default(),
     };
     bench.group(GroupOp::Tag { tag }).unwrap();
     let member = first_instance(&state, &cp_group());
@@ -303,6 +305,7 @@ fn more_pools_at_once_than_the_file_allows() {
         surge: 0,
         desired: 3,
         suspended: BTreeSet::new(),
+        op: OpId::default(),
     };
     bench.group(GroupOp::Tag { tag: tag() }).unwrap();
     assert_eq!(bench.rules(), BTreeSet::new(), "one is allowed");
