@@ -3,6 +3,7 @@
 mod answers;
 mod behind;
 mod calls;
+mod tell;
 #[cfg(test)]
 mod tests;
 
@@ -38,8 +39,6 @@ pub struct Settings {
 
 /// How long the last calls (giving Leases back) may take.
 const GOODBYE_MAX: Period = Period::seconds(15);
-/// A wait is told again, so that a log shows that it goes on.
-const TELL_AGAIN: Period = Period::minutes(1);
 /// A decision that only notes something is followed by another one on the same look, at most
 /// so often: choosing, counting, giving up.
 const NOTES_MAX: usize = 4;

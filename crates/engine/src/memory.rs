@@ -137,6 +137,7 @@ impl Memory {
                 self.last_done_at = Some(at);
             }
             Progress::JournalBehind { .. } => self.set_aside(),
+            Progress::Waiting { .. } => {}
             Progress::Healing { why } => {
                 self.waits.clear();
                 // A move that is broken off says nothing of where the group can launch.

@@ -1,19 +1,19 @@
 //! One running action: it looks, decides, has its calls journaled and sent, and looks again.
 
-use std::collections::VecDeque;
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
 use refit_model::{
     Action, ActionKind, ClusterName, ClusterState, ErrorClass, Lifecycle, NodeOp, Op, OpId,
-    Outcome, Period, Precheck, RollTag, RunId, Scope, Timestamp, Token, WaitingOn,
+    Outcome, Period, PodState, Precheck, RollTag, RunId, Scope, Timestamp, Token, WaitingOn,
 };
 
-use crate::decision::{Decision, Mode, POLL, after};
+use crate::decision::{Decision, Mode, Next, POLL, after};
 use crate::lease::Lease;
 use crate::memory::Memory;
 use crate::{LookId, addon, migrate, pin, roll};
 
 /// How long calls may keep failing before the action gives up.
-const TROUBLE_MAX: Period = Period::minutes(10);
+pub(crate) const TROUBLE_MAX: Period = Period::minutes(10);
 /// The longest pause between two attempts.
 const PAUSE_MAX: Period = Period::seconds(60);
 
@@ -25,8 +25,24 @@ pub(crate) struct Call {
     pub(crate) token: Token,
 }
 
-/// What people are told of an action: the step, what it waits for, how much is done.
-pub(crate) type News = (String, Option<String>, u32);
+/// What people were told of an action last.
+#[derive(Debug, PartialEq)]
+pub(crate) struct News {
+    pub(crate) step: String,
+    pub(crate) done: u32,
+    /// What it waits for.
+    pub(crate) what: Option<String>,
+    /// Since when it waits, and how often that was told.
+    pub(crate) wait: Option<(Timestamp, u32)>,
+    pub(crate) at: Timestamp,
+}
+
+/// Failures in a row.
+#[derive(Clone, Copy, Debug)]
+struct Trouble {
+    since: Timestamp,
+    times: u32,
+}
 
 /// A running action.
 #[derive(Debug)]
@@ -48,10 +64,18 @@ pub(crate) struct Worker {
     pub(crate) journaling: bool,
     /// Not before this time again.
     pub(crate) look_at: Timestamp,
-    /// Since when calls fail, and how many in a row.
-    trouble: Option<(Timestamp, u32)>,
-    /// What people were told last, and when.
-    pub(crate) told: Option<(News, Timestamp)>,
+    /// Calls that fail.
+    calls_fail: Option<Trouble>,
+    /// Whether a budget refused the last eviction.
+    pub(crate) budget_refuses: bool,
+    /// Looks that fail.
+    looks_fail: Option<Trouble>,
+    /// What people were told last.
+    pub(crate) told: Option<News>,
+    /// How often each wait was told, by when it began.
+    pub(crate) waits: BTreeMap<Timestamp, u32>,
+    /// The PodDisruptionBudgets over the pods whose evictions were decided last, by UID.
+    pub(crate) budgets: BTreeMap<String, String>,
     pub(crate) waiting: Option<WaitingOn>,
     pub(crate) step: String,
 }
@@ -68,8 +92,12 @@ impl Worker {
             moot: Vec::new(),
             journaling: false,
             look_at: now,
-            trouble: None,
+            calls_fail: None,
+            budget_refuses: false,
+            looks_fail: None,
             told: None,
+            waits: BTreeMap::new(),
+            budgets: BTreeMap::new(),
             waiting: None,
             step: "look".to_owned(),
         }
@@ -98,28 +126,101 @@ impl Worker {
         self.waiting = Some(WaitingOn { what, since, until: self.look_at });
     }
 
-    /// Things go well again.
-    pub(crate) fn well(&mut self) {
-        self.trouble = None;
+    /// Keeps which budgets are over the pods that are about to be evicted.
+    pub(crate) fn note_budgets(&mut self, next: &Next, state: &ClusterState) {
+        let Next::Do(ops) = next else { return };
+        let uids: BTreeSet<&str> = ops.iter().filter_map(evicted).collect();
+        if uids.is_empty() {
+            return;
+        }
+        let pods = state.pods.iter().filter(|pod| uids.contains(pod.uid.as_str()));
+        let budget = |pod: &PodState| {
+            let first = pod.budgets.first()?;
+            Some((pod.uid.clone(), format!("{}/{first}", pod.namespace)))
+        };
+        self.budgets = pods.filter_map(budget).collect();
     }
 
-    /// Something failed: pauses, a little longer each time. Whether it is time to give up.
+    /// Returns the budget over the pod that a call evicts.
+    pub(crate) fn budget_over(&self, op: &Op) -> Option<&str> {
+        self.budgets.get(evicted(op)?).map(String::as_str)
+    }
+
+    /// Calls go well again.
+    pub(crate) fn calls_go_well(&mut self) {
+        self.calls_fail = None;
+        self.budget_refuses = false;
+    }
+
+    /// Looks go well again.
+    pub(crate) fn looks_go_well(&mut self) {
+        self.looks_fail = None;
+    }
+
+    /// Returns whether the last call failed, or was refused by a budget, and is tried again.
+    pub(crate) fn tries_again(&self) -> bool {
+        self.calls_fail.is_some() || self.budget_refuses
+    }
+
+    /// Returns since when calls fail without one in between that goes well, or `now`.
+    pub(crate) fn calls_fail_since(&self, now: Timestamp) -> Timestamp {
+        self.calls_fail.map_or(now, |trouble| trouble.since)
+    }
+
+    /// Returns since when looks fail without one in between that goes well, or `now`.
+    pub(crate) fn looks_fail_since(&self, now: Timestamp) -> Timestamp {
+        self.looks_fail.map_or(now, |trouble| trouble.since)
+    }
+
+    /// A call failed: pauses, a little longer each time. Returns whether it is time to give up.
     #[must_use = "who gives up must end the action"]
-    pub(crate) fn troubled(
+    pub(crate) fn call_failed(
         &mut self,
         class: ErrorClass,
         retry_after: Option<Period>,
         now: Timestamp,
     ) -> bool {
-        let (since, times) = self.trouble.unwrap_or((now, 0));
-        self.trouble = Some((since, times.saturating_add(1)));
+        let trouble = self.calls_fail.get_or_insert(Trouble { since: now, times: 0 });
+        let (at, hopeless) = trouble.again(class, retry_after, now);
+        self.look_at = self.look_at.max(at);
+        hopeless
+    }
+
+    /// A look failed, likewise.
+    #[must_use = "who gives up must end the action"]
+    pub(crate) fn look_failed(
+        &mut self,
+        class: ErrorClass,
+        retry_after: Option<Period>,
+        now: Timestamp,
+    ) -> bool {
+        let trouble = self.looks_fail.get_or_insert(Trouble { since: now, times: 0 });
+        let (at, hopeless) = trouble.again(class, retry_after, now);
+        self.look_at = self.look_at.max(at);
+        hopeless
+    }
+}
+
+impl Trouble {
+    /// Counts a failure. Returns when to try again, and whether it is time to give up.
+    fn again(
+        &mut self,
+        class: ErrorClass,
+        retry_after: Option<Period>,
+        now: Timestamp,
+    ) -> (Timestamp, bool) {
         let pause = match class {
-            ErrorClass::Conflict | ErrorClass::Unknown => Period::seconds(1).times(times.max(1)),
-            _ => Period::seconds(1).times(1 << times.min(6)),
+            ErrorClass::Conflict | ErrorClass::Unknown => {
+                Period::seconds(1).times(self.times.max(1))
+            }
+            ErrorClass::Transient
+            | ErrorClass::Throttled
+            | ErrorClass::Budget
+            | ErrorClass::Permanent => Period::seconds(1).times(1 << self.times.min(6)),
         };
+        self.times = self.times.saturating_add(1);
         let pause = retry_after.unwrap_or_else(|| pause.min(PAUSE_MAX));
-        self.look_at = self.look_at.max(after(now, pause));
-        now >= after(since, TROUBLE_MAX)
+        (after(now, pause), now >= after(self.since, TROUBLE_MAX))
     }
 }
 
@@ -202,7 +303,20 @@ pub(crate) fn extent(action: &Action, memory: &Memory) -> (u32, u32) {
     }
 }
 
-/// Whether a call is an eviction: those of one drain are sent at once, everything else in turn.
+/// Returns whether a call is an eviction: those of one drain are sent at once, everything else in
+/// turn.
 pub(crate) fn is_eviction(op: &Op) -> bool {
-    matches!(op, Op::Node { op: NodeOp::Evict { .. }, .. })
+    evicted(op).is_some()
+}
+
+/// Returns the UID of the pod that a call evicts.
+fn evicted(op: &Op) -> Option<&str> {
+    match op {
+        Op::Node { op: NodeOp::Evict { pod }, .. } => Some(&pod.uid),
+        Op::Node { .. }
+        | Op::Group { .. }
+        | Op::Addon { .. }
+        | Op::HoldLease { .. }
+        | Op::ReleaseLease { .. } => None,
+    }
 }

@@ -231,6 +231,7 @@ impl History {
                     }
                     Progress::NodeChosen { purpose: Purpose::Surplus | Purpose::Move, .. }
                     | Progress::EtcdBaseline { .. }
+                    | Progress::Waiting { .. }
                     | Progress::NodeDone { .. } => {}
                 },
                 RecordKind::RunContinued { .. } | RecordKind::StopAsked { .. } => begun.clear(),

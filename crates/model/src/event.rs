@@ -101,6 +101,18 @@ pub struct WaitingOn {
     pub until: Timestamp,
 }
 
+impl WaitingOn {
+    /// Returns how often the wait has been told by a time: after 30 seconds, 2, 5 and 10 minutes,
+    /// and every ten minutes from then on. 0 before that.
+    pub fn told_by(&self, at: Timestamp) -> u32 {
+        const FIRST: [i64; 3] = [30, 120, 300];
+        const THEN: i64 = 600;
+        let seconds = at.as_second().saturating_sub(self.since.as_second());
+        let first = FIRST.into_iter().filter(|after| seconds >= *after).count() as i64;
+        u32::try_from(first + (seconds / THEN).max(0)).unwrap_or(u32::MAX)
+    }
+}
+
 /// What a run did and did not.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "kebab-case", deny_unknown_fields)]

@@ -9,7 +9,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::{
     ActionId, ClusterName, Digest, FleetName, InstanceId, NodeName, Op, OpId, PlanId, RunId,
-    Timestamp, Token, WorkloadRef,
+    Timestamp, Token, WaitingOn, WorkloadRef,
 };
 
 /// One entry of a run's journal.
@@ -148,6 +148,11 @@ pub enum Progress {
     JournalBehind {
         /// The operation.
         op: OpId,
+    },
+    /// It has waited for this for a while.
+    Waiting {
+        /// For what, since when, and until when at most.
+        on: WaitingOn,
     },
     /// The action gives up and puts things back.
     Healing {

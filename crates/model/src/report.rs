@@ -3,7 +3,9 @@
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use crate::{ActionId, ClusterName, Outcome, PlanId, RunEvent, RunId, RunOutcome, Timestamp};
+use crate::{
+    ActionId, ClusterName, Outcome, PlanId, RunEvent, RunId, RunOutcome, Timestamp, WaitingOn,
+};
 
 /// A line of `--log-format json`.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
@@ -105,6 +107,9 @@ pub struct ActionStanding {
     /// When it began.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub started_at: Option<Timestamp>,
+    /// What it waits for, if it has for 30 seconds or more.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub waiting: Option<WaitingOn>,
     /// When it ended.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub ended_at: Option<Timestamp>,

@@ -7,8 +7,8 @@ use std::io::{BufWriter, Write};
 use std::path::Path;
 
 use indicatif::{MultiProgress, ProgressBar, ProgressStyle};
-use refit_model::{ActionId, Period, Plan, RunEvent, RunEventKind};
-use refit_render::ProgressLines;
+use refit_model::{ActionId, Plan, RunEvent, RunEventKind};
+use refit_render::{Detail, ProgressLines};
 use refit_runtime::Reporter;
 
 use crate::cli::LogFormat;
@@ -78,40 +78,24 @@ impl Reporter for Events {
     }
 }
 
-/// Lines with times. Without `-v` a log gets milestones: what began, each node that is done,
-/// what is waited for longer than usual, what ended.
+/// Lines with times: without `-v`, milestones.
 struct Lines {
     words: ProgressLines,
     printer: Printer,
-    done: BTreeMap<ActionId, u32>,
 }
-
-/// A wait that is shorter than this is nothing that anybody needs to know.
-const LONG_WAIT: Period = Period::minutes(5);
 
 impl Lines {
     fn new(plan: &Plan, printer: &Printer) -> Self {
+        let detail = if printer.verbose { Detail::Steps } else { Detail::Milestones };
         Self {
-            words: ProgressLines::new(plan, printer.error_style()),
+            words: ProgressLines::new(plan, detail, printer.error_style()),
             printer: printer.clone(),
-            done: BTreeMap::new(),
         }
     }
 }
 
 impl Reporter for Lines {
     fn event(&mut self, event: &RunEvent) {
-        if let RunEventKind::ActionProgress { action, done, waiting, .. } = &event.kind
-            && !self.printer.verbose
-        {
-            let before = self.done.insert(*action, *done).unwrap_or(0);
-            let long = waiting
-                .as_ref()
-                .is_some_and(|waiting| refit_render::between(waiting.since, event.at) >= LONG_WAIT);
-            if *done == before && !long {
-                return;
-            }
-        }
         if let Some(line) = self.words.line(event) {
             self.printer.say(&line);
         }
@@ -131,7 +115,7 @@ impl Bars {
         let style = ProgressStyle::with_template("{prefix} {bar:12} {pos}/{len} {wide_msg}")
             .unwrap_or_else(|_| ProgressStyle::default_bar());
         Self {
-            lines: ProgressLines::new(plan, printer.error_style()),
+            lines: ProgressLines::new(plan, Detail::Milestones, printer.error_style()),
             multi: MultiProgress::new(),
             running: BTreeMap::new(),
             style,

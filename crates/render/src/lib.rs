@@ -39,7 +39,7 @@ pub use history::{RunLine, history_text};
 pub use message::{Message, message_text};
 pub use paint::Style;
 pub use plan::plan_text;
-pub use progress::{BarText, ProgressLines};
+pub use progress::{BarText, Detail, ProgressLines};
 pub use recap::recap_text;
 pub use status::{StatusInput, run_text, status_of, status_text};
 pub use time::{ago, between, clock_time, duration, timestamp};

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use refit_model::{
-    Action, ActionId, ActionKind, Outcome, Period, Plan, PoolName, Recap, RunEvent, RunEventKind,
+    Action, ActionId, ActionKind, Outcome, Plan, PoolName, Recap, RunEvent, RunEventKind,
     RunOutcome, Stop, Timestamp, WaitingOn,
 };
 
@@ -13,13 +13,22 @@ use crate::recap::reasons;
 use crate::time::{between, clock_time, roughly};
 use crate::words::{clean, count, size};
 
-/// After this long the same news is told again, so that a log shows that somebody still waits.
-const REPEAT_AFTER: Period = Period::minutes(5);
+/// How much of a run is told in lines.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Detail {
+    /// What begins and ends, each node that is done, and waits by their [schedule].
+    ///
+    /// [schedule]: WaitingOn::told_by
+    Milestones,
+    /// Each step, too.
+    Steps,
+}
 
 /// Turns the events of a run into lines, and remembers enough for bars.
 #[derive(Debug)]
 pub struct ProgressLines {
     style: Style,
+    detail: Detail,
     actions: BTreeMap<ActionId, Known>,
 }
 
@@ -49,7 +58,9 @@ struct Known {
     extent: u32,
     started: Option<Timestamp>,
     running: Option<Running>,
-    told: Option<(Timestamp, Running)>,
+    told: Option<Running>,
+    /// How often each wait of the action was told, by when it began.
+    waits: BTreeMap<Timestamp, u32>,
 }
 
 #[derive(Clone, Debug, Default)]
@@ -102,6 +113,7 @@ impl Known {
             started: None,
             running: None,
             told: None,
+            waits: BTreeMap::new(),
         }
     }
 
@@ -118,10 +130,11 @@ impl Known {
         if !running.step.trim().is_empty() {
             parts.push(clean(&running.step));
         }
-        if let Some(WaitingOn { what, since, until: _ }) = &running.waiting {
-            let long = at.map(|at| between(*since, at)).filter(|period| period.as_secs() > 0);
-            let long = long.map(|period| format!(" {}", roughly(period))).unwrap_or_default();
-            parts.push(format!("waits{long}: {}", clean(what)));
+        if let Some(waiting) = &running.waiting {
+            parts.push(match at {
+                Some(_) => waiting_text(waiting, at),
+                None => format!("waits: {}", clean(&waiting.what)),
+            });
         }
         parts.join(", ")
     }
@@ -129,9 +142,9 @@ impl Known {
 
 impl ProgressLines {
     /// For the events of a run of this plan.
-    pub fn new(plan: &Plan, style: Style) -> Self {
+    pub fn new(plan: &Plan, detail: Detail, style: Style) -> Self {
         let actions = plan.actions.iter().map(|action| (action.id, Known::new(action)));
-        Self { style, actions: actions.collect() }
+        Self { style, detail, actions: actions.collect() }
     }
 
     /// The line for an event, with a newline at its end; none when it is no news.
@@ -213,20 +226,31 @@ impl ProgressLines {
             started: None,
             running: None,
             told: None,
+            waits: BTreeMap::new(),
         })
     }
 
     fn progress(&mut self, at: Timestamp, id: &ActionId, running: Running) -> Option<String> {
+        let detail = self.detail;
         let known = self.known(id, None, id.as_str());
         known.running = Some(running.clone());
-        if let Some((when, told)) = &known.told
-            && told.same(&running)
-            && between(*when, at) < REPEAT_AFTER
-        {
+        let before = known.told.as_ref();
+        let news = match detail {
+            Detail::Milestones => running.done != before.map_or(0, |told| told.done),
+            Detail::Steps => before.is_none_or(|told| !told.same(&running)),
+        };
+        let wait = running.waiting.as_ref().map(|waiting| (waiting.since, waiting.told_by(at)));
+        let due = wait
+            .is_some_and(|(since, times)| times > known.waits.get(&since).copied().unwrap_or(0));
+        if !news && !due {
             return None;
         }
+        if running.done != before.map_or(0, |told| told.done) {
+            known.waits.clear();
+        }
+        known.waits.extend(wait);
         let text = known.message(&running, Some(at));
-        known.told = Some((at, running));
+        known.told = Some(running);
         (!text.is_empty()).then_some(text)
     }
 
@@ -265,6 +289,15 @@ impl ProgressLines {
             None => id.to_string(),
         }
     }
+}
+
+/// For what something waits, for how long, since and until when.
+pub(crate) fn waiting_text(waiting: &WaitingOn, at: Option<Timestamp>) -> String {
+    let WaitingOn { what, since, until } = waiting;
+    let long = at.map(|at| between(*since, at)).filter(|period| period.as_secs() > 0);
+    let long = long.map(|period| format!(" {}", roughly(period))).unwrap_or_default();
+    let (since, until) = (clock_time(*since), clock_time(*until));
+    format!("waits{long} (since {since}, until {until} at most): {}", clean(what))
 }
 
 /// What a stop does.
@@ -324,7 +357,7 @@ mod tests {
         let workers = sample.id("prod-eu-1", "workers");
         let dns = sample.id("prod-eu-1", "kube-dns-legacy");
         let start: Timestamp = "2026-11-02T09:14:00Z".parse().unwrap();
-        let mut lines = ProgressLines::new(&sample.plan, Style::default());
+        let mut lines = ProgressLines::new(&sample.plan, Detail::Steps, Style::default());
         let mut log = String::new();
         let mut tell = |seconds: i64, kind: RunEventKind| {
             let at = Timestamp::from_second(start.as_second() + seconds).unwrap();
@@ -342,7 +375,7 @@ mod tests {
             waiting: waits.then(|| WaitingOn {
                 what: "pod shop/cart-0 may not be evicted, PodDisruptionBudget shop/cart allows no disruption".into(),
                 since: start,
-                until: start,
+                until: start + std::time::Duration::from_mins(10),
             }),
         }
         };
@@ -368,11 +401,13 @@ mod tests {
         09:14:05  prod-eu-1  workers 1.31.13 -> 1.34.3  3 of 42 nodes replaced, drain
                   ip-10-0-1-7
         09:16:00  prod-eu-1  workers 1.31.13 -> 1.34.3  3 of 42 nodes replaced, drain
-                  ip-10-0-1-7, waits 2 min: pod shop/cart-0 may not be evicted,
-                  PodDisruptionBudget shop/cart allows no disruption
+                  ip-10-0-1-7, waits 2 min (since 09:14:00, until 09:24:00 at most): pod
+                  shop/cart-0 may not be evicted, PodDisruptionBudget shop/cart allows
+                  no disruption
         09:21:00  prod-eu-1  workers 1.31.13 -> 1.34.3  3 of 42 nodes replaced, drain
-                  ip-10-0-1-7, waits 7 min: pod shop/cart-0 may not be evicted,
-                  PodDisruptionBudget shop/cart allows no disruption
+                  ip-10-0-1-7, waits 7 min (since 09:14:00, until 09:24:00 at most): pod
+                  shop/cart-0 may not be evicted, PodDisruptionBudget shop/cart allows
+                  no disruption
         09:24:00  prod-eu-1  workers 1.31.13 -> 1.34.3  failed: not done after 10m;
                   left: node a
         09:24:00  prod-eu-1  kube-dns-legacy remove 1.0.0  skipped because of prod-eu-1
@@ -380,5 +415,35 @@ mod tests {
         09:24:01  stop: finishes the nodes under way and starts nothing
         09:24:02  run ended: partly applied, 1 failed
         ");
+    }
+
+    /// Two pods of one budget are refused in turn for half an hour: a log says so after 30 seconds,
+    /// 2, 5, 10, 20 and 30 minutes.
+    #[test]
+    fn a_wait_is_told_by_its_schedule_whatever_its_words() {
+        let sample = Sample::new().example("prod-eu-1");
+        let workers = sample.id("prod-eu-1", "workers");
+        let start: Timestamp = "2026-11-02T09:14:00Z".parse().unwrap();
+        let mut lines = ProgressLines::new(&sample.plan, Detail::Milestones, Style::default());
+        let mut told = Vec::new();
+        for second in (0..=1800).step_by(5) {
+            let at = start + std::time::Duration::from_secs(second);
+            let waiting = WaitingOn {
+                what: format!("PodDisruptionBudget shop/cart: pod cart-{}", second % 2),
+                since: start,
+                until: start + std::time::Duration::from_mins(40),
+            };
+            let kind = RunEventKind::ActionProgress {
+                action: workers,
+                done: 0,
+                total: 42,
+                step: "drain ip-10-0-1-7".into(),
+                waiting: Some(waiting),
+            };
+            if lines.line(&RunEvent { at, kind }).is_some() {
+                told.push(second);
+            }
+        }
+        assert_eq!(told, [30, 120, 300, 600, 1200, 1800]);
     }
 }

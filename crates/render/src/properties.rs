@@ -13,8 +13,8 @@ use refit_model::{
 use crate::sample::{Sample, action, adopt, apply, at, hop, remove, roll};
 use crate::words::width;
 use crate::{
-    ProgressLines, RunLine, StatusInput, Style, history_text, plan_text, recap_text, run_text,
-    status_text,
+    Detail, ProgressLines, RunLine, StatusInput, Style, history_text, plan_text, recap_text,
+    run_text, status_text,
 };
 
 fn name() -> impl Strategy<Value = String> {
@@ -236,7 +236,7 @@ proptest! {
         let run: RunId = "r-1".parse().unwrap();
         for style in styles() {
             holds(&recap_text(&plan, &recap, &outcome, &text, style), style.width);
-            let mut lines = ProgressLines::new(&plan, style);
+            let mut lines = ProgressLines::new(&plan, Detail::Steps, style);
             for event in &events {
                 holds(&lines.line(event).unwrap_or_default(), style.width);
                 for action in &plan.actions {

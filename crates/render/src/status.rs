@@ -6,13 +6,13 @@ use refit_model::ActionState as State;
 use refit_model::{
     Action, ActionId, ActionKind, ActionStanding, Because, ClusterName, ClusterStanding, GivingUp,
     InstanceId, JournalRecord, NodeName, Op, OpId, OpResult, Outcome, Plan, PlanId, Progress,
-    Purpose, RecordKind, RunId, RunOutcome, RunStatus, Stop, Timestamp,
+    Purpose, RecordKind, RunId, RunOutcome, RunStatus, Stop, Timestamp, WaitingOn,
 };
 
 use crate::page::Page;
 use crate::paint::{Paint, Style};
 use crate::plan::NAME_LINES;
-use crate::progress::{outcome_paint, outcome_text, stop_text};
+use crate::progress::{outcome_paint, outcome_text, stop_text, waiting_text};
 use crate::recap::reasons;
 use crate::time::{ago, between, clock_time, duration, roughly, timestamp};
 use crate::way::ways;
@@ -94,6 +94,7 @@ fn standing(entry: &Entry<'_>) -> ActionStanding {
         what: entry.what.clone(),
         state: entry.state,
         started_at: entry.story.and_then(|story| story.started),
+        waiting: entry.story.and_then(|story| story.waiting).cloned(),
         ended_at: entry.story.and_then(|story| story.ended).map(|(at, _)| at),
         outcome: entry.outcome().cloned(),
     }
@@ -341,6 +342,8 @@ struct Story<'a> {
     last: Option<(Timestamp, OpId, &'a Op)>,
     answer: Option<&'a OpResult>,
     healing: Option<&'a GivingUp>,
+    /// What it has waited for, until something else was done.
+    waiting: Option<&'a WaitingOn>,
 }
 
 impl Story<'_> {
@@ -371,6 +374,9 @@ impl Story<'_> {
                 Some(OpResult::Unknown { reason }) => format!(", outcome unknown: {reason}"),
             };
             parts.push(format!("last: {op}, {when}{answer}"));
+        }
+        if let Some(waiting) = self.waiting {
+            parts.push(waiting_text(waiting, now));
         }
         (!parts.is_empty()).then(|| parts.join("; "))
     }
@@ -413,6 +419,7 @@ impl<'a> Told<'a> {
                     story.cluster = Some(cluster);
                     story.last = Some((*at, *op, call));
                     story.answer = None;
+                    story.waiting = None;
                 }
                 RecordKind::Settled { op, result } => {
                     let story = owners.get(op).and_then(|action| told.stories.get_mut(action));
@@ -428,6 +435,7 @@ impl<'a> Told<'a> {
                 RecordKind::ActionEnded { action, outcome } => {
                     let story = told.stories.entry(action).or_default();
                     story.ended = Some((*at, outcome));
+                    story.waiting = None;
                     story.current.clear();
                 }
                 RecordKind::StopAsked { stop } => told.stop = Some((*at, *stop)),
@@ -440,7 +448,9 @@ impl<'a> Told<'a> {
 
 impl<'a> Story<'a> {
     fn goes_on(&mut self, progress: &'a Progress) {
+        self.waiting = None;
         match progress {
+            Progress::Waiting { on } => self.waiting = Some(on),
             Progress::EtcdBaseline { ready: _ } => {}
             Progress::NodeChosen { instance, node, purpose, baseline: _ } => {
                 self.current.insert(instance, node.as_ref());

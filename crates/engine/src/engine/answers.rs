@@ -1,12 +1,12 @@
 //! What answers lead to: looks to decisions, decisions to journaled calls, failures to pauses.
 
 use refit_model::{
-    CallError, ClusterState, ErrorClass, GivingUp, GroupOp, Op, OpId, OpResult, Outcome, Precheck,
-    Progress, RecordKind, RunEventKind, Timestamp, WaitingOn,
+    Bounds, CallError, ClusterState, ErrorClass, GivingUp, GroupOp, Op, OpId, OpResult, Outcome,
+    Period, Precheck, Progress, RecordKind, RunEventKind, Timestamp, WaitingOn,
 };
 
 use super::calls::target;
-use super::{Engine, NOTES_MAX, TELL_AGAIN};
+use super::{Engine, NOTES_MAX};
 use crate::LookId;
 use crate::decision::{Decision, Mode, Next, POLL, SOON, after};
 use crate::recent::LAG;
@@ -40,12 +40,13 @@ impl Engine {
         worker.look = None;
         match result {
             Ok(state) => {
+                worker.looks_go_well();
                 if self.believes(now, at, &state, begun) {
                     self.decide(now, at, &state);
                 }
             }
             Err(error) => {
-                let hopeless = worker.troubled(error.class, error.retry_after, now);
+                let hopeless = worker.look_failed(error.class, error.retry_after, now);
                 if hopeless || error.class == ErrorClass::Permanent {
                     let reason = format!("the cluster cannot be read: {}", error.message);
                     let left = if worker.memory.started_at.is_some() {
@@ -56,7 +57,10 @@ impl Engine {
                     self.end(now, at, Outcome::Failed { reason, left });
                 } else {
                     let what = format!("the cluster to answer: {}", error.message);
-                    worker.waiting = Some(WaitingOn { what, since: now, until: worker.look_at });
+                    let since = worker.looks_fail_since(now);
+                    let until = after(since, worker::TROUBLE_MAX);
+                    worker.step = "look at the cluster".to_owned();
+                    worker.waiting = Some(WaitingOn { what, since, until });
                     self.tell(now, at);
                 }
             }
@@ -139,6 +143,7 @@ impl Engine {
             if only_notes && noted < NOTES_MAX {
                 continue;
             }
+            worker.note_budgets(&next, state);
             match next {
                 Next::Do(ops) => {
                     if !ops.is_empty() && !self.has_lease(now, at) {
@@ -147,6 +152,8 @@ impl Engine {
                     self.queue(now, at, ops);
                 }
                 Next::Wait(wait) => {
+                    // What failed is not needed any more.
+                    worker.calls_go_well();
                     let still =
                         Some(WaitingOn { what: wait.what, since: wait.since, until: wait.until });
                     worker.waiting = still;
@@ -234,7 +241,9 @@ impl Engine {
             calls.push(Call { id: op, op: call, token });
         }
         let Some(worker) = self.workers.get_mut(&at) else { return };
-        worker.waiting = None;
+        if !worker.tries_again() {
+            worker.waiting = None;
+        }
         worker.look_at = after(now, SOON);
         if calls.is_empty() {
             return;
@@ -292,7 +301,7 @@ impl Engine {
             Ok(()) => {
                 self.changed = true;
                 worker.memory.settle(&call.op);
-                worker.well();
+                worker.calls_go_well();
             }
             Err(error) => self.refused(now, at, &call, error),
         }
@@ -316,6 +325,10 @@ impl Engine {
     pub(super) fn refused(&mut self, now: Timestamp, at: usize, call: &Call, error: CallError) {
         let action = self.action(at).id;
         let rolls = self.action(at).kind.rolls();
+        let drain_timeout = match self.action(at).bounds {
+            Bounds::Rolling { drain_timeout, .. } => drain_timeout,
+            _ => Period::seconds(0),
+        };
         let Some(worker) = self.workers.get_mut(&at) else { return };
         if error.class == ErrorClass::Unknown {
             worker.memory.lost(&call.op);
@@ -335,22 +348,32 @@ impl Engine {
         }
         if error.class == ErrorClass::Budget {
             worker.look_at = after(now, error.retry_after.unwrap_or(POLL));
-            let since = worker.memory.current.as_ref().map_or(now, |current| current.since);
-            worker.waiting = Some(WaitingOn { what: error.message, since, until: worker.look_at });
+            let (since, until) = match &worker.memory.current {
+                Some(current) => (current.since, after(current.since, drain_timeout)),
+                None => (now, worker.look_at),
+            };
+            let what = match worker.budget_over(&call.op) {
+                Some(budget) => format!("PodDisruptionBudget {budget}: {}", error.message),
+                None => error.message,
+            };
+            worker.waiting = Some(WaitingOn { what, since, until });
+            worker.budget_refuses = true;
             self.tell(now, at);
             return;
         }
-        let hopeless = worker.troubled(error.class, error.retry_after, now);
+        let hopeless = worker.call_failed(error.class, error.retry_after, now);
         if error.class != ErrorClass::Permanent && !hopeless {
             let what = format!("another attempt to {}: {}", call.op, error.message);
-            worker.waiting = Some(WaitingOn { what, since: now, until: worker.look_at });
+            let since = worker.calls_fail_since(now);
+            let until = after(since, worker::TROUBLE_MAX);
+            worker.waiting = Some(WaitingOn { what, since, until });
             self.tell(now, at);
             return;
         }
         let reason = format!("could not {}: {}", call.op, error.message);
         let healing = worker.memory.healing.is_some();
         if rolls && !healing {
-            worker.well();
+            worker.calls_go_well();
             worker.look_at = now;
             worker.queue.clear();
             worker.moot = worker.sent.iter().map(|sent| sent.id).collect();
@@ -368,31 +391,6 @@ impl Engine {
             };
             self.end(now, at, Outcome::Failed { reason, left });
         }
-    }
-
-    /// Tells people where an action stands, if that is new.
-    pub(super) fn tell(&mut self, now: Timestamp, at: usize) {
-        let action = &self.plan.actions[at];
-        let Some(worker) = self.workers.get_mut(&at) else { return };
-        let (done, total) = worker::extent(action, &worker.memory);
-        let what = worker.waiting.as_ref().map(|waiting| waiting.what.clone());
-        let news = (worker.step.clone(), what, done);
-        let told = worker
-            .told
-            .as_ref()
-            .is_some_and(|(told, at)| *told == news && now < after(*at, TELL_AGAIN));
-        if told {
-            return;
-        }
-        worker.told = Some((news, now));
-        let kind = RunEventKind::ActionProgress {
-            action: action.id,
-            done,
-            total,
-            step: worker.step.clone(),
-            waiting: worker.waiting.clone(),
-        };
-        self.emit(now, kind);
     }
 
     pub(super) fn end(&mut self, now: Timestamp, at: usize, outcome: Outcome) {

@@ -171,6 +171,7 @@ mod tests {
             Progress::EtcdBaseline { .. }
             | Progress::NodeDone { .. }
             | Progress::JournalBehind { .. }
+            | Progress::Waiting { .. }
             | Progress::Healing { .. } => None,
         })
     }
