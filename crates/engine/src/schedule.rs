@@ -202,15 +202,22 @@ impl Schedule {
     /// may. `None` while something is still to come.
     fn finish_wave(&self, plan: &Plan, at: usize, max_failed: u32) -> Option<Result<(), ActionId>> {
         let mut failed: BTreeMap<&ClusterName, &ActionId> = BTreeMap::new();
+        let mut stopped = false;
         for before in &self.before[at] {
             let Standing::Ended(outcome) = &self.standing[*before] else { return None };
-            if !outcome.is_success() {
+            if outcome.is_stopped() {
+                // It goes on later, and the wave with it.
+                stopped = true;
+            } else if !outcome.is_success() {
                 let action = &plan.actions[*before];
                 let Some(cluster) = &action.cluster else { return Some(Err(action.id)) };
                 failed.insert(cluster, self.failed.get(cluster).unwrap_or(&action.id));
             }
         }
         let too_many = failed.len() > max_failed as usize;
+        if stopped && !too_many {
+            return None;
+        }
         Some(match failed.into_values().next() {
             Some(first) if too_many => Err(*first),
             _ => Ok(()),
@@ -342,5 +349,36 @@ mod tests {
             schedule.end(&plan, ended, Outcome::Done);
         }
         assert_eq!(begun, order);
+    }
+
+    /// A wave of which a cluster was stopped is not over, and has not failed: what comes after it is
+    /// not skipped because of that cluster.
+    #[test]
+    fn a_wave_of_a_stopped_cluster_is_still_to_come() {
+        let action = roll(1, 0);
+        let mut wave = action.clone();
+        wave.kind = ActionKind::FinishWave {
+            channel: "dev".parse().unwrap(),
+            wave: 1,
+            max_failed_clusters: 0,
+        };
+        wave.cluster = None;
+        wave.id = Action::id_of(None, &wave.kind);
+        let mut plan = plan(vec![action.clone(), wave.clone()]);
+        plan.edges.push(refit_model::Edge {
+            from: action.id,
+            to: wave.id,
+            because: std::sync::Arc::new(refit_model::Because::Wave {
+                channel: "dev".parse().unwrap(),
+                wave: 1,
+            }),
+        });
+        let failed = Outcome::Failed { reason: "no".to_owned(), left: Vec::new() };
+        for (outcome, skipped) in [(Outcome::Stopped, 0), (failed, 1)] {
+            let mut schedule = Schedule::new(&plan);
+            schedule.end(&plan, 0, outcome);
+            let (ready, hopeless) = schedule.look(&plan);
+            assert_eq!((ready.len(), hopeless.len()), (0, skipped));
+        }
     }
 }

@@ -71,6 +71,9 @@ pub struct RunStatus {
     /// How it ended; none: it has not.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub outcome: Option<RunOutcome>,
+    /// Whether a process works on it; none: there was no run.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub under_way: Option<bool>,
     /// By name.
     pub clusters: Vec<ClusterStanding>,
 }

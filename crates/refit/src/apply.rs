@@ -489,6 +489,17 @@ impl Session<'_> {
             for cluster in &self.downgrade {
                 command.push_str(&format!(" --downgrade {cluster}"));
             }
+            let Planning { selecting: _, replace, downgrade: _, refresh_images, now } =
+                &self.options.planning;
+            for (cluster, pool) in replace {
+                command.push_str(&format!(" --replace {cluster}/{pool}"));
+            }
+            if *refresh_images {
+                command.push_str(" --refresh-images");
+            }
+            if let Some(now) = now {
+                command.push_str(&format!(" --now {now}"));
+            }
         }
         command
     }
@@ -508,7 +519,7 @@ impl Session<'_> {
             .hint(format!("make room or give permission, then run `{command}` again: {reason}")));
         }
         if report.outcome != RunOutcome::Interrupted {
-            self.second_plan().await?;
+            self.second_plan(report.outcome == RunOutcome::Done).await?;
         }
         Ok(match report.outcome {
             RunOutcome::Done if plan.is_blocked() => Exit::Blocked,
@@ -520,11 +531,26 @@ impl Session<'_> {
         })
     }
 
-    async fn second_plan(&self) -> Result<(), Failure> {
+    /// Plans once more, without what was asked for this once: an empty plan is only the end of it
+    /// if the run was `done`.
+    async fn second_plan(&self, done: bool) -> Result<(), Failure> {
         let downgrade = self.downgrade.iter().cloned().collect();
         let planning = Planning { downgrade, ..Planning::default() };
         let Made { plan, snapshot: _ } = self.make(&planning).await?;
-        let text = if plan.is_empty() {
+        let once: Vec<&str> = [
+            (!self.options.planning.replace.is_empty()).then_some("`--replace`"),
+            self.options.planning.refresh_images.then_some("`--refresh-images`"),
+        ]
+        .into_iter()
+        .flatten()
+        .collect();
+        let text = if plan.is_empty() && !once.is_empty() && !done {
+            format!(
+                "Without {} nothing is left to do. What was to be replaced and was not, the command \
+                 above replaces.",
+                once.join(" and ")
+            )
+        } else if plan.is_empty() {
             match self.selection.only {
                 None => "The second plan is empty: nothing is left to do.".to_owned(),
                 Some(only) => format!("The second plan with `--only {only}` is empty."),

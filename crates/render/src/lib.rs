@@ -41,6 +41,6 @@ pub use paint::Style;
 pub use plan::plan_text;
 pub use progress::{BarText, Detail, ProgressLines};
 pub use recap::recap_text;
-pub use status::{StatusInput, run_text, status_of, status_text};
+pub use status::{StatusInput, WorkedOn, run_text, status_of, status_text};
 pub use time::{ago, between, clock_time, duration, timestamp};
 pub use words::{clean, count, shorten, width};

@@ -13,8 +13,8 @@ use refit_model::{
 use crate::sample::{Sample, action, adopt, apply, at, hop, remove, roll};
 use crate::words::width;
 use crate::{
-    Detail, ProgressLines, RunLine, StatusInput, Style, history_text, plan_text, recap_text,
-    run_text, status_text,
+    Detail, ProgressLines, RunLine, StatusInput, Style, WorkedOn, history_text, plan_text,
+    recap_text, run_text, status_text,
 };
 
 fn name() -> impl Strategy<Value = String> {
@@ -248,7 +248,7 @@ proptest! {
             }
             for known in [Some(&plan), None] {
                 let now = known.map(|_| start());
-                let input = StatusInput { run: &run, plan: known, records: &records, now };
+                let input = StatusInput { run: &run, plan: known, records: &records, now, worked_on: WorkedOn::Unknown };
                 holds(&status_text(&input, style), style.width);
                 holds(&run_text(&input, style), style.width);
             }

@@ -29,6 +29,19 @@ pub struct StatusInput<'a> {
     pub records: &'a [JournalRecord],
     /// For telling how long ago something was.
     pub now: Option<Timestamp>,
+    /// Who works on it.
+    pub worked_on: WorkedOn<'a>,
+}
+
+/// Who works on a run.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum WorkedOn<'a> {
+    /// A process, as it describes itself.
+    By(&'a str),
+    /// No process.
+    ByNobody,
+    /// That was not looked at.
+    Unknown,
 }
 
 /// Where each cluster stands: what runs and on what it waits, what failed, what is to come.
@@ -80,6 +93,11 @@ pub fn status_of(input: &StatusInput<'_>) -> RunStatus {
         opened_at: told.opened.map(|(at, ..)| at),
         last_at: told.last,
         outcome: told.closed.map(|(_, outcome)| outcome),
+        under_way: match input.worked_on {
+            WorkedOn::By(_) => Some(true),
+            WorkedOn::ByNobody => Some(false),
+            WorkedOn::Unknown => None,
+        },
         clusters: clusters.collect(),
     }
 }
@@ -155,11 +173,17 @@ fn header(page: &mut Page, input: &StatusInput<'_>, told: &Told<'_>) {
             let text = format!("ended {}{took}: {}", timestamp(at), outcome_text(outcome));
             page.words(outcome_paint(outcome), &text);
         }
-        (None, Some(last), Some(now)) => {
-            page.words(Paint::Plain, &format!("not ended, last entry {}", ago(last, now)));
-        }
-        (None, Some(last), None) => {
-            page.words(Paint::Plain, &format!("not ended, last entry {}", timestamp(last)));
+        (None, Some(last), now) => {
+            let when = now.map_or_else(|| timestamp(last), |now| ago(last, now));
+            let text = match input.worked_on {
+                WorkedOn::By(process) => format!("under way: {process}; last entry {when}"),
+                WorkedOn::ByNobody => format!(
+                    "not ended, and no process works on it: `refit apply` goes on with it; last \
+                     entry {when}"
+                ),
+                WorkedOn::Unknown => format!("not ended, last entry {when}"),
+            };
+            page.words(Paint::Plain, &text);
         }
         (None, None, _) => {
             page.words(Paint::Plain, "nothing was written down");
@@ -405,8 +429,16 @@ impl<'a> Told<'a> {
                 }
                 RecordKind::RunContinued { who } => {
                     told.continued.push((*at, who));
-                    // Who goes on with a run does not go on with its stop.
+                    // Who goes on with a run does not go on with its stop, and takes up again what
+                    // has not succeeded.
                     told.stop = None;
+                    told.closed = None;
+                    for story in told.stories.values_mut() {
+                        if story.ended.is_some_and(|(_, outcome)| !outcome.is_success()) {
+                            story.started = None;
+                            story.ended = None;
+                        }
+                    }
                 }
                 RecordKind::ActionStarted { action } => {
                     let story = told.stories.entry(action).or_default();
@@ -556,7 +588,13 @@ mod tests {
         let records = records(&sample);
         let run: RunId = "r-1".parse().unwrap();
         let now = Some("2026-11-02T09:30:00Z".parse().unwrap());
-        let input = StatusInput { run: &run, plan: Some(&sample.plan), records: &records, now };
+        let input = StatusInput {
+            run: &run,
+            plan: Some(&sample.plan),
+            records: &records,
+            now,
+            worked_on: WorkedOn::Unknown,
+        };
         insta::assert_snapshot!(status_text(&input, Style::default()), @"
         run r-1 · acme · plan 1d6fe0eec27b · begun 2026-11-02 09:15:00 UTC by ana@laptop
           stop asked 2026-11-02 09:28:00 UTC: finishes the nodes under way and starts
@@ -600,8 +638,13 @@ mod tests {
         let sample = Sample::new().example("eu-1");
         let records = records(&sample);
         let run: RunId = "r-1".parse().unwrap();
-        let input =
-            StatusInput { run: &run, plan: Some(&sample.plan), records: &records, now: None };
+        let input = StatusInput {
+            run: &run,
+            plan: Some(&sample.plan),
+            records: &records,
+            now: None,
+            worked_on: WorkedOn::Unknown,
+        };
         insta::assert_snapshot!(run_text(&input, Style::default()), @"
         run r-1 · acme · plan edd3966c20f3 · begun 2026-11-02 09:15:00 UTC by ana@laptop
           stop asked 2026-11-02 09:28:00 UTC: finishes the nodes under way and starts
@@ -621,5 +664,44 @@ mod tests {
                       waiting  metrics-server adopt 0.7.2 as 0.8.1
                       waiting  kube-dns-legacy remove 1.0.0
         ");
+    }
+
+    fn told(records: &[JournalRecord], sample: &Sample, worked_on: WorkedOn<'_>) -> String {
+        let run = "r-1".parse().unwrap();
+        let now = records.last().map(|record| record.at + std::time::Duration::from_hours(3));
+        let input = StatusInput { run: &run, plan: Some(&sample.plan), records, now, worked_on };
+        status_text(&input, Style::default())
+    }
+
+    /// The lock knows whether a process is at it; the journal does not.
+    #[test]
+    fn a_run_that_no_process_works_on_is_told_apart() {
+        let sample = Sample::new().example("eu-1");
+        let records = records(&sample);
+        let dead = told(&records, &sample, WorkedOn::ByNobody);
+        assert!(dead.contains("no process works on it: `refit apply` goes on"), "{dead}");
+        assert!(dead.contains("3 h ago"), "{dead}");
+        let alive = told(&records, &sample, WorkedOn::By("`refit apply` of ana@ci (process 7)"));
+        assert!(alive.contains("under way: `refit apply` of ana@ci (process 7)"), "{alive}");
+    }
+
+    /// Neither the end of the process before nor what it left unfinished is the run's standing.
+    #[test]
+    fn a_run_that_is_continued_is_not_ended() {
+        let sample = Sample::new().example("eu-1");
+        let mut records = records(&sample);
+        let last = records.last().unwrap().clone();
+        let stopped = RecordKind::ActionEnded {
+            action: sample.id("eu-1", "workers"),
+            outcome: Outcome::Stopped,
+        };
+        let closed = RecordKind::RunClosed { outcome: RunOutcome::Interrupted };
+        let continued = RecordKind::RunContinued { who: "ana@ci".to_owned() };
+        for kind in [stopped, closed, continued] {
+            records.push(JournalRecord { seq: records.len() as u64 + 1, kind, ..last.clone() });
+        }
+        let text = told(&records, &sample, WorkedOn::By("a process"));
+        assert!(text.contains("under way: a process"), "{text}");
+        assert!(!text.contains("stopped") && !text.contains("interrupted"), "{text}");
     }
 }

@@ -3,8 +3,8 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use refit_model::{
-    GroupName, GroupOp, InstanceState, Lifecycle, Op, Outcome, PodOwner, Progress, Purpose,
-    RollTag, TargetHealth, WorkloadRef, ZonalVolume, Zone,
+    ActionKind, GroupName, GroupOp, InstanceState, Lifecycle, Op, Outcome, PodOwner, Progress,
+    Purpose, RollTag, TargetHealth, WorkloadRef, ZonalVolume, Zone,
 };
 
 use super::{Roll, count, on_group, tag_of, zones};
@@ -71,9 +71,23 @@ impl Roll<'_> {
     }
 
     pub(super) fn progress(&self, memory: &Memory, old: usize) -> String {
-        let total = memory.done.len() + old;
+        // As many as the plan says, unless there are more by now: a total that falls while nodes
+        // come and go cannot be compared with the lines before.
+        let planned = match &self.action.kind {
+            ActionKind::ControlPlaneHop { instances: nodes, .. }
+            | ActionKind::NodePoolRoll { nodes, .. } => *nodes,
+            ActionKind::PinGroups { .. }
+            | ActionKind::TidyUp { .. }
+            | ActionKind::AddonApply { .. }
+            | ActionKind::AddonAdopt { .. }
+            | ActionKind::AddonRemove { .. }
+            | ActionKind::StorageMigration { .. }
+            | ActionKind::FinishWave { .. } => 0,
+        };
+        let done = count(memory.done.iter());
+        let total = planned.max(done + u32::try_from(old).unwrap_or(u32::MAX));
         let what = if self.control_plane { "control plane instances" } else { "nodes" };
-        format!("{} of {total} {what} replaced", memory.done.len())
+        format!("{done} of {total} {what} replaced")
     }
 
     pub(super) fn too_early(&self, memory: &Memory) -> Option<Wait> {

@@ -7,9 +7,9 @@ use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 
 use refit_model::{JournalRecord, Plan, PlanFileError, RunId, RunStatus, SavedPlan};
-use refit_render::{RunLine, StatusInput};
+use refit_render::{RunLine, StatusInput, WorkedOn};
 use refit_store::{
-    BlobListing, Keep, Lost, OpenOptions, Probe, ProbeResult, Pruned, RUNS_KEPT, Recovery,
+    BlobListing, InUse, Keep, Lost, OpenOptions, Probe, ProbeResult, Pruned, RUNS_KEPT, Recovery,
     RunJournal, RunState, RunSummary, Shown, SledStore, StateListing, StoreError, UnlockOutcome,
     UnreadableRun,
 };
@@ -183,6 +183,7 @@ fn show_run(journal: &RunJournal, format: Format, printer: &Printer) -> Result<E
                 plan: plan.as_ref(),
                 records: &journal.records,
                 now: None,
+                worked_on: WorkedOn::Unknown,
             };
             printer.data(&refit_render::run_text(&input, printer.style()))?;
         }
@@ -219,9 +220,18 @@ pub(crate) fn status(
     let journal =
         refit_store::read_run(&state, &last.run).map_err(|error| store_failure(&error))?;
     let plan = plan_of(&journal);
-    let now = journal.records.last().map(|record| record.at);
-    let input =
-        StatusInput { run: &journal.run, plan: plan.as_ref(), records: &journal.records, now };
+    // A world that cannot be read is another command's to report.
+    let last = journal.records.last().map(|record| record.at);
+    let now = crate::reach::now(&fleet, &state).ok().max(last);
+    let holder = match refit_store::in_use(&state).map_err(|error| store_failure(&error))? {
+        InUse::By(Some(holder)) if holder.run.as_ref() == Some(&journal.run) => {
+            Some(holder.to_string())
+        }
+        InUse::By(_) | InUse::No => None,
+    };
+    let worked_on = holder.as_deref().map_or(WorkedOn::ByNobody, WorkedOn::By);
+    let (run, records) = (&journal.run, &journal.records);
+    let input = StatusInput { run, plan: plan.as_ref(), records, now, worked_on };
     match options.format.format {
         Format::Json => printer.json(&refit_render::status_of(&input))?,
         Format::Text => printer.data(&refit_render::status_text(&input, printer.style()))?,
@@ -239,6 +249,7 @@ fn no_run() -> RunStatus {
         opened_at: None,
         last_at: None,
         outcome: None,
+        under_way: None,
         clusters: Vec::new(),
     }
 }
