@@ -5,6 +5,7 @@
 mod addons;
 mod bench;
 mod bridges;
+mod broken_before;
 mod cases;
 mod determinism;
 mod downgrades;
