@@ -72,6 +72,11 @@ pub(crate) struct Pools {
 }
 
 impl Pools {
+    /// Whether no way changes them: somebody else replaces their nodes, or they have none.
+    fn is_fixed(&self) -> bool {
+        self.stays || (self.nodes == 0 && !self.forced)
+    }
+
     /// Whether their nodes go back to an older version.
     fn go_back(&self, target: &KubeVersion) -> bool {
         self.runs.iter().any(|version| hops::is_newer(version, target))
@@ -210,7 +215,7 @@ impl<'a> Parts<'a> {
     /// A pool's states are what was found, and then what it is after a roll in each phase.
     fn pool_part(&self, pools: &Pools) -> Part {
         let count = self.phases.len() + 1;
-        if pools.stays {
+        if pools.is_fixed() {
             // Whether the skew policy lets them stay is for the checks to say.
             return Part {
                 weight: Weight::Nodes(0),
@@ -366,7 +371,7 @@ impl<'a> Parts<'a> {
             return;
         }
         let rules = route.rules(without);
-        let phases = self.phases.iter().filter(|_| !pools.stays);
+        let phases = self.phases.iter().filter(|_| !pools.is_fixed());
         let rolled = phases.map(|phase| BTreeSet::from([phase.version.clone()]));
         let runs: Vec<_> = std::iter::once(pools.runs.clone()).chain(rolled).collect();
         let at_first = pools.runs.iter().map(KubeVersion::minor).collect();

@@ -405,7 +405,7 @@ mod tests {
     };
 
     use super::*;
-    use crate::sample::{NARROW, Sample, action, apply, at, hop, roll};
+    use crate::sample::{NARROW, Sample, action, apply, at, hop, kube, roll};
 
     #[test]
     fn a_plan_reads_like_the_contract() {
@@ -605,6 +605,22 @@ mod tests {
         ] {
             assert!(text.contains(part), "no `{part}`:\n{text}");
         }
+    }
+
+    #[test]
+    fn only_a_hop_that_leads_nowhere_tidies_up() {
+        let hops = |half_done: bool| {
+            let mut hop = action("eu-1", hop("1.34.3", "1.34.3"));
+            if let ActionKind::ControlPlaneHop { from, .. } = &mut hop.kind
+                && half_done
+            {
+                *from =
+                    [kube("1.33.5"), kube("1.34.3")].into_iter().collect::<BTreeSet<_>>().into();
+            }
+            let sample = Sample::new().cluster("eu-1", "1.34.3", "1.34.3", vec![hop]);
+            plan_text(&sample.plan, None, Style::default()).contains("tidy up")
+        };
+        assert_eq!([false, true].map(hops), [true, false]);
     }
 
     #[test]

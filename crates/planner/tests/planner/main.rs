@@ -11,6 +11,7 @@ mod determinism;
 mod downgrades;
 mod edges;
 mod edited;
+mod empty_pools;
 mod explain;
 mod findings;
 mod hops;
