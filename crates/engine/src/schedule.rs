@@ -287,6 +287,9 @@ fn weights(plan: &Plan, before: &[Vec<usize>], next: &[Vec<usize>]) -> Vec<Perio
 }
 
 #[cfg(test)]
+mod total;
+
+#[cfg(test)]
 mod tests {
     use refit_model::{ClusterPlan, ClusterStatus};
 

@@ -51,7 +51,8 @@ pub struct Plan {
     pub implied: Vec<Edge>,
     /// The heaviest first.
     pub findings: Vec<Finding>,
-    /// How long the longest chain of actions may be expected to take.
+    /// How long the plan may be expected to take, with as many clusters and pools at once as the files
+    /// allow.
     pub critical_path: Period,
     /// What work of the plan's kinds took in earlier runs; since format 1.1.
     #[serde(default, skip_serializing_if = "Durations::is_empty")]

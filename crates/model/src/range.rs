@@ -61,14 +61,34 @@ impl<T: Ord + Clone> VersionRange<T> {
 
     /// Whether `version` is in the range.
     pub fn contains(&self, version: &T) -> bool {
-        let above = self
-            .low
+        self.meets_low(version) && self.meets_high(version)
+    }
+
+    /// Returns whether something that was outside of the range `at_first` may become `version`: it is in
+    /// the range, or on the same side of it as before and no further away, so that nothing becomes worse.
+    pub fn may_stay<'v>(&self, version: &T, at_first: impl IntoIterator<Item = &'v T>) -> bool
+    where
+        T: 'v,
+    {
+        match (self.meets_low(version), self.meets_high(version)) {
+            (true, true) => true,
+            (false, _) => at_first.into_iter().any(|first| first <= version),
+            (true, false) => at_first.into_iter().any(|first| first >= version),
+        }
+    }
+
+    fn meets_low(&self, version: &T) -> bool {
+        self.low
             .as_ref()
-            .is_none_or(|(low, inclusive)| if *inclusive { version >= low } else { version > low });
-        let below = self.high.as_ref().is_none_or(|(high, inclusive)| {
-            if *inclusive { version <= high } else { version < high }
-        });
-        above && below
+            .is_none_or(|(low, inclusive)| if *inclusive { version >= low } else { version > low })
+    }
+
+    fn meets_high(&self, version: &T) -> bool {
+        self.high.as_ref().is_none_or(
+            |(high, inclusive)| {
+                if *inclusive { version <= high } else { version < high }
+            },
+        )
     }
 
     /// The lowest version that is named, when there is a lower bound.
@@ -198,6 +218,18 @@ mod tests {
         assert_eq!(range.to_string(), ">=1.29, <1.33");
         assert_eq!(minors("=1.34").unwrap().to_string(), "=1.34");
         assert_eq!(minors(">=1.29, >=1.31").unwrap().to_string(), ">=1.31");
+    }
+
+    #[test]
+    fn what_is_outside_may_only_come_nearer() {
+        let range = minors(">=1.29, <=1.31").unwrap();
+        let minors_that_may_stay = |first: u16| -> Vec<u16> {
+            let first = Minor::new(1, first);
+            (26..36).filter(|n| range.may_stay(&Minor::new(1, *n), [&first])).collect()
+        };
+        assert_eq!(minors_that_may_stay(27), [27, 28, 29, 30, 31]);
+        assert_eq!(minors_that_may_stay(33), [29, 30, 31, 32, 33]);
+        assert_eq!(minors_that_may_stay(30), [29, 30, 31]);
     }
 
     #[test]

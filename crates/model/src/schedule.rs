@@ -1,53 +1,81 @@
 //! How long a plan takes: each cluster, each wave and all of it, as ranges.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
-use crate::{ActionId, ChannelName, ClusterName, Plan, Span, WavePlan};
+use crate::{
+    ActionId, ActionKind, ChannelName, ClusterName, ParallelPools, Period, Plan, Span, WavePlan,
+};
 
 /// How long the parts of a plan may be expected to take.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Schedule {
-    /// The longest chain of each cluster's actions, once it has begun.
+    /// Each cluster once it has begun, with as many of its pools rolled at once as its file allows.
     pub clusters: BTreeMap<ClusterName, Span>,
-    /// Each wave, as many of its clusters at once as its channel allows.
+    /// Each wave, with as many of its clusters at once as its channel allows.
     pub waves: BTreeMap<(ChannelName, u32), Span>,
-    /// The longest chain of all actions: the critical path. No limit of how much is done at once
-    /// is part of it.
+    /// The whole plan: the waves of each channel one after the other, the channels side by side.
     pub whole: Span,
-    /// The clusters that the critical path leads through, in order.
+    /// The clusters that decide how long the whole takes, in order: each waits for the one before.
     pub along: Vec<ClusterName>,
 }
 
 impl Schedule {
     /// Works it out from the plan alone.
     pub fn of(plan: &Plan) -> Self {
-        let chains = Chains::of(plan);
-        let clusters = chains.clusters(plan);
-        let waves = plan
-            .waves
-            .iter()
-            .map(|wave| ((wave.channel.clone(), wave.wave), wave_span(wave, &clusters)))
-            .collect();
-        let (whole, along) = chains.longest(plan);
+        let clusters = Chains::of(plan).clusters(plan);
+        let mut waves = BTreeMap::new();
+        let mut channels: BTreeMap<&ChannelName, Lane<'_>> = BTreeMap::new();
+        let mut placed: BTreeSet<&ClusterName> = BTreeSet::new();
+        for wave in &plan.waves {
+            placed.extend(&wave.clusters);
+            let lanes = lanes(wave, &clusters);
+            let span = lanes.iter().fold(Span::default(), |span, lane| span.beside(lane.span));
+            waves.insert((wave.channel.clone(), wave.wave), span);
+            let channel = channels.entry(&wave.channel).or_default();
+            channel.span = channel.span.then(span);
+            channel.clusters.extend(longest(lanes).clusters);
+        }
+        let others = clusters.iter().filter(|(name, _)| !placed.contains(name));
+        let others = others.map(|(name, span)| Lane { span: *span, clusters: vec![name] });
+        let all: Vec<Lane<'_>> = channels.into_values().chain(others).collect();
+        let whole = all.iter().fold(Span::default(), |span, lane| span.beside(lane.span));
+        let along = longest(all).clusters.into_iter().cloned().collect();
         Self { clusters, waves, whole, along }
     }
 }
 
-/// A wave's clusters by name, each as soon as one of those at work has ended.
-fn wave_span(wave: &WavePlan, clusters: &BTreeMap<ClusterName, Span>) -> Span {
-    let spans: Vec<Span> =
-        wave.clusters.iter().filter_map(|name| clusters.get(name)).copied().collect();
+/// Clusters that are worked on one after the other.
+#[derive(Clone, Debug, Default)]
+struct Lane<'p> {
+    span: Span,
+    clusters: Vec<&'p ClusterName>,
+}
+
+/// Returns the lane that ends last; of several, the first one.
+fn longest(lanes: Vec<Lane<'_>>) -> Lane<'_> {
+    lanes
+        .into_iter()
+        .reduce(|longest, lane| if lane.span.middle > longest.span.middle { lane } else { longest })
+        .unwrap_or_default()
+}
+
+/// Returns a wave's clusters in as many lanes as its channel allows. Those that take longest begin first,
+/// each as soon as one of those at work has ended.
+fn lanes<'p>(wave: &'p WavePlan, clusters: &BTreeMap<ClusterName, Span>) -> Vec<Lane<'p>> {
+    let known = wave.clusters.iter().filter_map(|name| Some((name, *clusters.get(name)?)));
+    let mut spans: Vec<(&ClusterName, Span)> = known.collect();
+    spans.sort_by_key(|(_, span)| std::cmp::Reverse(span.middle));
     let most = wave
         .max_parallel_clusters
         .map_or(spans.len(), |most| usize::try_from(most).unwrap_or(usize::MAX).min(spans.len()));
-    let mut lanes = vec![Span::default(); most.max(1)];
-    for span in spans {
-        let free = lanes.iter_mut().min_by_key(|lane| lane.middle);
-        if let Some(lane) = free {
-            *lane = lane.then(span);
+    let mut lanes = vec![Lane::default(); most.max(1)];
+    for (name, span) in spans {
+        if let Some(lane) = lanes.iter_mut().min_by_key(|lane| lane.span.middle) {
+            lane.span = lane.span.then(span);
+            lane.clusters.push(name);
         }
     }
-    lanes.into_iter().fold(Span::default(), Span::beside)
+    lanes
 }
 
 /// The actions by position, in an order that the edges allow, and what each waits for.
@@ -87,48 +115,78 @@ impl Chains {
         Self { spans, before, sequence }
     }
 
-    /// When each action ends, if only the edges that `counts` names are kept.
-    fn ends(&self, counts: impl Fn(usize, usize) -> bool) -> Vec<Span> {
-        let mut ends = vec![Span::default(); self.spans.len()];
-        for at in &self.sequence {
-            let before = self.before[*at].iter().filter(|from| counts(**from, *at));
-            let begins = before.map(|from| ends[*from]).fold(Span::default(), Span::beside);
-            ends[*at] = begins.then(self.spans[*at]);
-        }
-        ends
-    }
-
+    /// Returns when each cluster ends, once it has begun.
     fn clusters(&self, plan: &Plan) -> BTreeMap<ClusterName, Span> {
         let cluster = |at: usize| plan.actions[at].cluster.as_ref();
-        let ends = self.ends(|from, to| cluster(from) == cluster(to));
+        let listed = plan.clusters.iter();
+        let limits: BTreeMap<&ClusterName, &ParallelPools> = listed
+            .filter_map(|listed| Some((&listed.name, listed.parallel_pools.as_ref()?)))
+            .collect();
+        let mut running: BTreeMap<&ClusterName, Rolls> = BTreeMap::new();
+        let mut waits: Vec<usize> = vec![0; self.spans.len()];
+        let mut after: Vec<Vec<usize>> = vec![Vec::new(); self.spans.len()];
+        let mut begins = vec![Span::default(); self.spans.len()];
+        for at in &self.sequence {
+            for from in self.before[*at].iter().filter(|from| cluster(**from) == cluster(*at)) {
+                waits[*at] += 1;
+                after[*from].push(*at);
+            }
+        }
+        // By when they can begin; of rolls that can begin at once, those of the first declared pools.
+        let rank = |at: usize| match (&plan.actions[at].kind, cluster(at)) {
+            (ActionKind::NodePoolRoll { pool, .. }, Some(name)) => {
+                limits.get(name)?.order.iter().position(|other| other == pool)
+            }
+            _ => None,
+        };
+        let mut ready: BTreeSet<(Period, Option<usize>, usize)> =
+            (self.sequence.iter().filter(|at| waits[**at] == 0))
+                .map(|at| (Period::ZERO, rank(*at), *at))
+                .collect();
         let mut clusters: BTreeMap<ClusterName, Span> = BTreeMap::new();
-        for (at, end) in ends.into_iter().enumerate() {
-            if let Some(name) = cluster(at) {
-                let longest = clusters.entry(name.clone()).or_default();
-                *longest = longest.beside(end);
+        while let Some((_, place, at)) = ready.pop_first() {
+            let Some(name) = cluster(at) else { continue };
+            let end = match limits.get(name).filter(|_| place.is_some()) {
+                Some(limit) => {
+                    let rolls = running.entry(name).or_default();
+                    rolls.run(limit.at_once, begins[at], self.spans[at])
+                }
+                None => begins[at].then(self.spans[at]),
+            };
+            let longest = clusters.entry(name.clone()).or_default();
+            *longest = longest.beside(end);
+            for next in &after[at] {
+                begins[*next] = begins[*next].beside(end);
+                waits[*next] -= 1;
+                if waits[*next] == 0 {
+                    ready.insert((begins[*next].middle, rank(*next), *next));
+                }
             }
         }
         clusters
     }
+}
 
-    fn longest(&self, plan: &Plan) -> (Span, Vec<ClusterName>) {
-        let ends = self.ends(|_, _| true);
-        let whole = ends.iter().copied().fold(Span::default(), Span::beside);
-        let last = |places: &mut dyn Iterator<Item = usize>| {
-            places.max_by_key(|at| (ends[*at].middle, std::cmp::Reverse(*at)))
-        };
-        let mut along: Vec<ClusterName> = Vec::new();
-        let mut here = last(&mut self.sequence.iter().copied());
-        while let Some(at) = here {
-            if let Some(cluster) = &plan.actions[at].cluster
-                && along.last() != Some(cluster)
-            {
-                along.push(cluster.clone());
-            }
-            here = last(&mut self.before[at].iter().copied());
+/// The rolls of a cluster's pools, as many at once as its file allows.
+#[derive(Debug, Default)]
+struct Rolls {
+    /// When those end that were begun last.
+    running: Vec<Span>,
+}
+
+impl Rolls {
+    /// Returns when a roll ends that can begin at a time: it waits until fewer are running than may.
+    fn run(&mut self, at_once: u32, begins: Span, takes: Span) -> Span {
+        let most = usize::try_from(at_once).unwrap_or(usize::MAX).max(1);
+        let mut begins = begins;
+        if self.running.len() >= most
+            && let Some(first) = (0..self.running.len()).min_by_key(|at| self.running[*at].middle)
+        {
+            begins = begins.beside(self.running.swap_remove(first));
         }
-        along.reverse();
-        (whole, along)
+        let end = begins.then(takes);
+        self.running.push(end);
+        end
     }
 }
 
@@ -154,11 +212,14 @@ mod tests {
             max_parallel_clusters: most,
             max_failed_clusters: 0,
         };
-        assert_eq!(wave_span(&wave(None), &clusters), span(30));
-        assert_eq!(wave_span(&wave(Some(9)), &clusters), span(30));
-        // `c` goes where `a` has ended.
-        assert_eq!(wave_span(&wave(Some(2)), &clusters), span(30));
-        assert_eq!(wave_span(&wave(Some(1)), &clusters), span(60));
-        assert_eq!(wave_span(&wave(Some(1)), &BTreeMap::new()), Span::default());
+        let takes = |most: Option<u32>, clusters: &BTreeMap<ClusterName, Span>| {
+            longest(lanes(&wave(most), clusters)).span
+        };
+        assert_eq!(takes(None, &clusters), span(30));
+        assert_eq!(takes(Some(9), &clusters), span(30));
+        // The longest one begins first, `a` follows `c`.
+        assert_eq!(takes(Some(2), &clusters), span(30));
+        assert_eq!(takes(Some(1), &clusters), span(60));
+        assert_eq!(takes(Some(1), &BTreeMap::new()), Span::default());
     }
 }

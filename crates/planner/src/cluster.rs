@@ -19,8 +19,8 @@ use std::sync::Arc;
 use refit_model::{
     Action, ActionId, ActionKind, Actions, Because, Capped, Cluster, ClusterIdentity, ClusterState,
     Code, Edge, Finding, Fleet, GroupName, ImagePolicy, InstanceId, InstanceState, KubeVersion,
-    Lifecycle, Minor, NamedNodes, NodeName, NodePool, NodesByGroups, Only, Period, PoolName,
-    RollTag, Severity, Timestamp, UpdateStrategy, Why,
+    Lifecycle, Minor, NamedNodes, NodeName, NodePool, NodesByGroups, Only, PoolName, RollTag,
+    Severity, Timestamp, UpdateStrategy, Why,
 };
 
 use crate::Options;
@@ -43,8 +43,6 @@ pub(crate) struct Planned {
     /// Orders that follow from the edges.
     pub(crate) implied: Vec<Edge>,
     pub(crate) findings: Vec<Finding>,
-    /// How long the longest chain of actions takes.
-    pub(crate) longest: Period,
     /// What kubelets run that none of the actions replaces; empty where there is none.
     pub(crate) kubelets_that_stay: BTreeSet<Minor>,
     /// What can be done even when it is blocked, or frozen.
@@ -62,7 +60,6 @@ impl Planned {
             actions: Vec::new(),
             edges: Vec::new(),
             implied: Vec::new(),
-            longest: Period::ZERO,
             findings: vec![finding],
             kubelets_that_stay: BTreeSet::new(),
             tidying: Tidying::default(),
@@ -101,8 +98,6 @@ impl Planned {
 
     fn only_tidy_up(&mut self) {
         let Tidying { actions, edges } = std::mem::take(&mut self.tidying);
-        // They come one after the other.
-        self.longest = actions.iter().fold(Period::ZERO, |sum, action| sum.plus(action.estimate));
         self.actions = actions;
         self.edges = edges;
         self.implied.clear();
@@ -198,7 +193,7 @@ pub(crate) fn plan<'a>(
     } else {
         planner.kubelets_that_stay()
     };
-    let (edges, implied, longest) = way.map(|way| planner.tied(&way)).unwrap_or_default();
+    let (edges, implied) = way.map(|way| planner.tied(&way)).unwrap_or_default();
     let told = |blocker| accepted::told(cluster, blocker, now);
     let findings = planner.blockers.into_iter().map(told).collect();
     let mut planned = Planned {
@@ -207,7 +202,6 @@ pub(crate) fn plan<'a>(
         actions: planner.actions,
         edges,
         implied,
-        longest,
         findings,
         kubelets_that_stay,
         tidying,
@@ -323,9 +317,8 @@ impl<'a> ClusterPlanner<'a> {
         Some(way)
     }
 
-    /// The orders between the actions, those that follow from others apart, and how long the longest
-    /// chain takes.
-    fn tied(&self, way: &Way) -> (Vec<Edge>, Vec<Edge>, Period) {
+    /// The orders between the actions, those that follow from others apart.
+    fn tied(&self, way: &Way) -> (Vec<Edge>, Vec<Edge>) {
         let of_way = &way.layout.ties;
         let only_tasks = self.actions.len() == way.layout.tasks.len();
         let more = (!only_tasks).then(|| {
@@ -342,10 +335,9 @@ impl<'a> ClusterPlanner<'a> {
             let [from, to] = [from, to].map(|place| self.actions[*place].id);
             Edge { from, to, because: because.clone() }
         };
-        let takes: Vec<Period> = self.actions.iter().map(|action| action.estimate).collect();
         let [kept, implied] =
             [&ties.kept, &ties.implied].map(|ties| ties.iter().map(edge).collect());
-        (kept, implied, ties.longest(&takes))
+        (kept, implied)
     }
 
     /// The places of the actions that wait for none.

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use petgraph::algo::toposort;
 use petgraph::algo::tred::{dag_to_toposorted_adjacency_list, dag_transitive_reduction_closure};
 use petgraph::graph::{DiGraph, NodeIndex};
-use refit_model::{Because, Period};
+use refit_model::Because;
 
 /// An order between two actions, each by its place.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -23,8 +23,6 @@ pub(crate) struct Ties {
     pub(crate) kept: Vec<Tie>,
     /// Those that do, by their ends.
     pub(crate) implied: Vec<Tie>,
-    /// The places, each after those that it waits for.
-    sorted: Vec<usize>,
 }
 
 impl Ties {
@@ -43,8 +41,7 @@ impl Ties {
         let order = toposort(&graph, None).map_err(|cycle| cycle.node_id().index())?;
         let (adjacent, places) = dag_to_toposorted_adjacency_list::<_, u32>(&graph, &order);
         let (reduction, _) = dag_transitive_reduction_closure(&adjacent);
-        let sorted = order.into_iter().map(NodeIndex::index).collect();
-        let mut found = Self { sorted, ..Self::default() };
+        let mut found = Self::default();
         for tie in ties {
             let twice = found.kept.last().is_some_and(|l| (l.from, l.to) == (tie.from, tie.to));
             if !twice && reduction.contains_edge(places[tie.from], places[tie.to]) {
@@ -54,20 +51,5 @@ impl Ties {
             }
         }
         Ok(found)
-    }
-
-    /// How long the longest chain takes, by what the action at each place does.
-    pub(crate) fn longest(&self, takes: &[Period]) -> Period {
-        let mut begins = vec![Period::ZERO; takes.len()];
-        let mut longest = Period::ZERO;
-        for place in &self.sorted {
-            let end = begins[*place].plus(takes[*place]);
-            longest = longest.max(end);
-            let first = self.kept.partition_point(|tie| tie.from < *place);
-            for tie in self.kept[first..].iter().take_while(|tie| tie.from == *place) {
-                begins[tie.to] = begins[tie.to].max(end);
-            }
-        }
-        longest
     }
 }

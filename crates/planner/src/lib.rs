@@ -35,8 +35,8 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use refit_model::{
     ActionId, Cluster, ClusterName, ClusterPlan, ClusterStatus, Code, Digest, Durations, Edge,
-    Finding, Fleet, NodesByGroups, Observation, ParallelPools, Period, Plan, PoolName, Selection,
-    Severity, Snapshot, Subject, Timestamp, digest_of,
+    Finding, Fleet, NodesByGroups, Observation, ParallelPools, Period, Plan, PoolName, Schedule,
+    Selection, Severity, Snapshot, Subject, Timestamp, digest_of,
 };
 
 pub use crate::explain::{UnknownName, WhyUnknown, explain};
@@ -97,12 +97,10 @@ pub fn plan(fleet: &Fleet, snapshot: &Snapshot, options: &Options) -> Plan {
     let mut clusters = Vec::new();
     let mut actions = vec![tied.ends];
     let (mut edges, mut implied): (Vec<Vec<Edge>>, Vec<Vec<Edge>>) = (Vec::new(), Vec::new());
-    let mut longest: BTreeMap<ClusterName, Period> = BTreeMap::new();
     for (name, planned) in tied.clusters {
         let Some(cluster) = fleet.clusters.get(&name) else { continue };
         let blocked = planned.is_blocked();
         let own = planned.actions;
-        longest.insert(name.clone(), planned.longest);
         clusters.push(ClusterPlan {
             name,
             channel: cluster.channel.clone(),
@@ -136,7 +134,7 @@ pub fn plan(fleet: &Fleet, snapshot: &Snapshot, options: &Options) -> Plan {
         [edges, implied].map(|lists| in_order(lists, |e| e.from, |e| (e.from, e.to)));
     let actions = in_order(actions, |action| action.id, |action| action.id);
     let measured = options.durations.only(actions.iter().map(|action| &action.kind));
-    Plan {
+    let mut plan = Plan {
         fleet: fleet.name.clone(),
         made_with: options.made_with.clone(),
         taken_at: snapshot.taken_at,
@@ -147,14 +145,16 @@ pub fn plan(fleet: &Fleet, snapshot: &Snapshot, options: &Options) -> Plan {
         left_out: left_out.into_iter().map(|cluster| cluster.name.clone()).collect(),
         downgrade: options.downgrade.clone(),
         clusters,
-        critical_path: waves::critical_path(&tied.waves, &longest),
+        critical_path: Period::ZERO,
         waves: tied.waves,
         actions,
         edges,
         implied,
         findings,
         measured,
-    }
+    };
+    plan.critical_path = Schedule::of(&plan).whole.middle;
+    plan
 }
 
 /// All items of some lists, by an id and what else is ordered, those with the same as they come. As

@@ -37,6 +37,14 @@ impl Route<'_> {
         &self.versions[0]
     }
 
+    /// Returns the version that was found; `None` if there was none, or if nobody knows which one.
+    pub(crate) fn found(&self) -> Option<&AddonVersion> {
+        let live = self.live.filter(|live| live.parent.is_none());
+        let foreign = live.and_then(|live| live.foreign.as_ref());
+        let is_known = foreign.is_none_or(|copy| copy.version.parse::<AddonVersion>().is_ok());
+        self.start().as_ref().filter(|_| is_known)
+    }
+
     /// Whether some version of one requires or conflicts with the other.
     pub(crate) fn is_bound_to(&self, other: &Route<'_>) -> bool {
         self.names.contains(&other.name) || other.names.contains(&self.name)
@@ -64,6 +72,11 @@ pub(crate) struct Pools {
 }
 
 impl Pools {
+    /// Whether no way changes them: somebody else replaces their nodes, or they have none.
+    fn is_fixed(&self) -> bool {
+        self.stays || (self.nodes == 0 && !self.forced)
+    }
+
     /// Whether their nodes go back to an older version.
     fn go_back(&self, target: &KubeVersion) -> bool {
         self.runs.iter().any(|version| hops::is_newer(version, target))
@@ -152,9 +165,11 @@ impl<'a> Parts<'a> {
             let bound = self.routes().filter(|(o, there)| *o > at && route.is_bound_to(there));
             for (other, there) in bound {
                 let (one, two) = (route.rules(without), there.rules(without));
+                let found = [route.found(), there.found()];
                 let (here, there) = (one.all(&route.versions), two.all(&there.versions));
                 clashes(&mut problem, (at, &here), (other, &there), |a, b| {
-                    one.goes_with(*a, two.name, b.version) && two.goes_with(*b, one.name, a.version)
+                    one.goes_with(*a, two.name, b.version, found[1])
+                        && two.goes_with(*b, one.name, a.version, found[0])
                 });
             }
             self.orders(&mut problem, at, route, without);
@@ -200,7 +215,7 @@ impl<'a> Parts<'a> {
     /// A pool's states are what was found, and then what it is after a roll in each phase.
     fn pool_part(&self, pools: &Pools) -> Part {
         let count = self.phases.len() + 1;
-        if pools.stays {
+        if pools.is_fixed() {
             // Whether the skew policy lets them stay is for the checks to say.
             return Part {
                 weight: Weight::Nodes(0),
@@ -270,8 +285,9 @@ impl<'a> Parts<'a> {
             for (state, held) in all.iter().enumerate() {
                 let found = state == 0;
                 let loose = self.loose.iter().filter(|_| !found).copied();
-                let takes = rules.is_served(*held, phase)
-                    && rules.takes(*held, phase.beside.iter().copied().chain(loose))
+                let beside = phase.beside.iter().copied().chain(loose);
+                let takes = rules.is_served(*held, phase, first)
+                    && rules.takes(*held, beside, &first.beside)
                     && (found || self.needs_nobody_else(route, *held, without));
                 let supports = rules.supports(*held, phase, first)
                     && !self.is_missed(route, *held, phase, without);
@@ -325,7 +341,7 @@ impl<'a> Parts<'a> {
     fn needs_nobody_else(&self, route: &Route<'a>, held: Held<'_>, without: &Without) -> bool {
         held.release.is_none_or(|release| {
             let mut missing = release.requires.keys().filter(|other| !self.names.contains(*other));
-            missing.all(|other| route.rules(without).goes_with(held, other, None))
+            missing.all(|other| route.rules(without).goes_with(held, other, None, None))
         })
     }
 
@@ -355,11 +371,12 @@ impl<'a> Parts<'a> {
             return;
         }
         let rules = route.rules(without);
-        let phases = self.phases.iter().filter(|_| !pools.stays);
+        let phases = self.phases.iter().filter(|_| !pools.is_fixed());
         let rolled = phases.map(|phase| BTreeSet::from([phase.version.clone()]));
         let runs: Vec<_> = std::iter::once(pools.runs.clone()).chain(rolled).collect();
+        let at_first = pools.runs.iter().map(KubeVersion::minor).collect();
         clashes(problem, (at, &runs), (other, &rules.all(&route.versions)), |runs, held| {
-            rules.takes(*held, runs.iter().map(KubeVersion::minor))
+            rules.takes(*held, runs.iter().map(KubeVersion::minor), &at_first)
         });
     }
 

@@ -2,7 +2,9 @@
 
 use std::collections::BTreeSet;
 
-use refit_model::{Addon, AddonName, AddonRelease, AddonState, AddonVersion, Minor};
+use refit_model::{
+    Addon, AddonName, AddonRelease, AddonState, AddonVersion, ApiUse, Minor, VersionRange,
+};
 
 use crate::storage::Storage;
 use crate::timeline::Phase;
@@ -55,6 +57,21 @@ pub(crate) type Without = BTreeSet<Rule>;
 pub(crate) struct Held<'a> {
     pub(crate) version: Option<&'a AddonVersion>,
     pub(crate) release: Option<&'a AddonRelease>,
+    /// Whether nothing has changed it yet. A rule that it breaks from the beginning may stay broken,
+    /// if it becomes no worse.
+    pub(crate) as_found: bool,
+}
+
+impl Held<'_> {
+    /// Whether a range of the version allows something that was one of these `at_first`.
+    fn allows<'v, T: Ord + Clone + 'v>(
+        &self,
+        range: &VersionRange<T>,
+        there: &T,
+        at_first: impl IntoIterator<Item = &'v T>,
+    ) -> bool {
+        if self.as_found { range.may_stay(there, at_first) } else { range.contains(there) }
+    }
 }
 
 /// One add-on and the rules that it is held to.
@@ -73,44 +90,59 @@ impl Rules<'_> {
         self.without.is_empty() || !self.without.contains(&rule())
     }
 
-    /// A version, or nothing, with what the fleet knows of it.
-    pub(crate) fn held<'v>(&'v self, version: Option<&'v AddonVersion>) -> Held<'v> {
+    /// Returns a version, or nothing, with what the fleet knows of it.
+    pub(crate) fn held<'v>(
+        &'v self,
+        version: Option<&'v AddonVersion>,
+        as_found: bool,
+    ) -> Held<'v> {
         let release = version.and_then(|version| release(self.addon, version));
-        Held { version, release }
+        Held { version, release, as_found }
     }
 
-    /// The same of many.
+    /// Returns the same of the versions of a route, of which the first one was found.
     pub(crate) fn all<'v>(&'v self, versions: &'v [Version]) -> Vec<Held<'v>> {
-        versions.iter().map(|version| self.held(version.as_ref())).collect()
+        let each = versions.iter().enumerate();
+        each.map(|(at, version)| self.held(version.as_ref(), at == 0)).collect()
     }
 
     /// Whether a version supports the apiservers of a phase. Nothing supports everything; a
     /// version that the fleet does not know supports only what it runs on already.
     pub(crate) fn supports(&self, held: Held<'_>, phase: &Phase, first: &Phase) -> bool {
         let fits = match held.release {
-            Some(release) => {
-                phase.api_servers.iter().all(|minor| release.kubernetes.contains(minor))
-            }
+            Some(release) => phase
+                .api_servers
+                .iter()
+                .all(|minor| held.allows(&release.kubernetes, minor, &first.api_servers)),
             None => held.version.is_none() || phase.api_servers.is_subset(&first.api_servers),
         };
         fits || !self.holds(|| Rule::Kubernetes(self.name.clone()))
     }
 
     /// Whether a phase serves the APIs that a version uses.
-    pub(crate) fn is_served(&self, held: Held<'_>, phase: &Phase) -> bool {
+    pub(crate) fn is_served(&self, held: Held<'_>, phase: &Phase, first: &Phase) -> bool {
+        let served = |api: &ApiUse| {
+            let settled = api.served.settled();
+            phase.api_servers.iter().all(|minor| held.allows(&settled, minor, &first.api_servers))
+        };
         held.release.is_none_or(|release| {
             release.known.apis.is_empty()
                 || !self.holds(|| Rule::Apis(self.name.clone()))
-                || phase.api_servers.iter().all(|minor| release.unserved(*minor).next().is_none())
+                || release.known.apis.iter().all(served)
         })
     }
 
-    /// Whether a version goes with kubelets.
-    pub(crate) fn takes(&self, held: Held<'_>, kubelets: impl IntoIterator<Item = Minor>) -> bool {
+    /// Whether a version goes with kubelets, where there were others `at_first`.
+    pub(crate) fn takes(
+        &self,
+        held: Held<'_>,
+        kubelets: impl IntoIterator<Item = Minor>,
+        at_first: &BTreeSet<Minor>,
+    ) -> bool {
         let range = held.release.and_then(|release| release.kubelets.as_ref());
         range.is_none_or(|range| {
             !self.holds(|| Rule::Kubelets(self.name.clone()))
-                || kubelets.into_iter().all(|minor| range.contains(&minor))
+                || kubelets.into_iter().all(|minor| held.allows(range, &minor, at_first))
         })
     }
 
@@ -125,20 +157,26 @@ impl Rules<'_> {
             && held.release.zip(left).is_some_and(|(known, left)| known.kubernetes.contains(left))
     }
 
-    /// Whether a version goes with what is there of another add-on.
+    /// Whether a version goes with what is there of another add-on, of which another version was there
+    /// `at_first`.
     pub(crate) fn goes_with(
         &self,
         held: Held<'_>,
         other: &AddonName,
         there: Option<&AddonVersion>,
+        at_first: Option<&AddonVersion>,
     ) -> bool {
         let Some(release) = held.release else { return true };
         let required = release.requires.get(other).is_none_or(|range| {
-            there.is_some_and(|there| range.contains(there))
+            let was_missing = held.as_found && at_first.is_none();
+            was_missing
+                || there.is_some_and(|there| held.allows(range, there, at_first))
                 || !self.holds(|| Rule::Requires(self.name.clone(), other.clone()))
         });
         let clashes = release.conflicts.get(other).is_some_and(|range| {
-            there.is_some_and(|there| range.contains(there))
+            let clashed = held.as_found && at_first.is_some_and(|first| range.contains(first));
+            !clashed
+                && there.is_some_and(|there| range.contains(there))
                 && self.holds(|| Rule::Conflicts(self.name.clone(), other.clone()))
         });
         required && !clashes

@@ -4,9 +4,9 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use refit_model::{
-    Action, ActionId, ActionKind, Actions, Because, Bounds, Channel, ChannelName, ClusterName,
-    Code, Edge, Finding, Fleet, Period, Reversibility, Selection, Severity, StateGuard, Subject,
-    WavePlan, WaveSpec, Why,
+    Action, ActionId, ActionKind, Actions, Because, Bounds, Channel, ClusterName, Code, Edge,
+    Finding, Fleet, Period, Reversibility, Selection, Severity, StateGuard, Subject, WavePlan,
+    WaveSpec, Why,
 };
 
 use crate::cluster::Planned;
@@ -101,21 +101,6 @@ pub(crate) fn tie(
     }
     tied.clusters = clusters;
     tied
-}
-
-/// How long the longest chain takes, by what that of each cluster takes: the clusters of a wave
-/// wait for all of the wave before.
-pub(crate) fn critical_path(waves: &[WavePlan], longest: &BTreeMap<ClusterName, Period>) -> Period {
-    let mut ends: BTreeMap<&ChannelName, Period> = BTreeMap::new();
-    let mut placed: BTreeSet<&ClusterName> = BTreeSet::new();
-    for wave in waves {
-        placed.extend(&wave.clusters);
-        let slowest = wave.clusters.iter().filter_map(|name| longest.get(name)).max();
-        let end = ends.entry(&wave.channel).or_default();
-        *end = end.plus(slowest.copied().unwrap_or_default());
-    }
-    let others = longest.iter().filter(|(name, _)| !placed.contains(name)).map(|(_, time)| *time);
-    ends.into_values().chain(others).max().unwrap_or_default()
 }
 
 /// How many clusters of a wave may fail when the plan runs: of those that the channel allows to

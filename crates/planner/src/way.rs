@@ -178,6 +178,7 @@ fn lay_out(
     }
     way.orders = orders(parts, &way);
     way.notes = notes_on_the_way(parts, &way);
+    way.notes.extend(still_unsupported(parts, &way));
     match storage::migrations(parts, &way.moves) {
         Ok(migrations) => way.migrations = migrations,
         Err(stuck) => way.stuck = stuck,
@@ -214,9 +215,10 @@ fn orders(parts: &Parts<'_>, way: &Way) -> Vec<Order> {
             for (nth, leaves) in moves.iter().enumerate() {
                 for (mth, comes) in theirs.iter().enumerate().filter(|(_, m)| m.slot == leaves.slot)
                 {
+                    let leaving = Leaving { version: &leaves.from, as_found: nth == 0 };
                     let because = placed(route, other)
                         .filter(|_| nth + 1 == moves.len() && mth == 0)
-                        .or_else(|| apart(route, &leaves.from, other, &comes.to));
+                        .or_else(|| apart(route, leaving, other, &comes.to));
                     if let Some(because) = because {
                         let first = (route.name.clone(), nth);
                         orders.push(Order { first, then: (other.name.clone(), mth), because });
@@ -247,10 +249,17 @@ fn placed(first: &Route<'_>, then: &Route<'_>) -> Option<Because> {
     names.then(|| Because::Placement { addon: then.name.clone(), milestone: early })
 }
 
-/// Why a version has to be left before one of another add-on comes; none: they go together.
+/// The version that a move leaves.
+struct Leaving<'v> {
+    version: &'v Version,
+    /// Whether nothing has changed it before.
+    as_found: bool,
+}
+
+/// Returns why a version has to be left before one of another add-on comes; `None` if they go together.
 fn apart(
     first: &Route<'_>,
-    leaves: &Version,
+    leaves: Leaving<'_>,
     then: &Route<'_>,
     comes: &Version,
 ) -> Option<Because> {
@@ -258,11 +267,13 @@ fn apart(
         return None;
     }
     let without = Without::new();
-    let each = [(first, leaves, then, comes), (then, comes, first, leaves)];
-    each.into_iter().find_map(|(own, version, other, there)| {
+    let Leaving { version: leaves, as_found } = leaves;
+    let each = [(first, leaves, as_found, then, comes), (then, comes, false, first, leaves)];
+    each.into_iter().find_map(|(own, version, as_found, other, there)| {
         let (version, there) = (version.as_ref(), there.as_ref());
         let rules = own.rules(&without);
-        if rules.goes_with(rules.held(version), &other.name, there) {
+        let held = rules.held(version, as_found);
+        if rules.goes_with(held, &other.name, there, other.found()) {
             return None;
         }
         let release = crate::support::release(own.addon, version?)?;
@@ -298,7 +309,7 @@ fn notes_on_the_way(parts: &Parts<'_>, way: &Way) -> Vec<Blocker> {
                 let next = &parts.phases[phase];
                 minors.extend(&next.api_servers);
                 let rules = route.rules(&without);
-                if !rules.supports(rules.held(there), next, first) {
+                if !rules.supports(rules.held(there, latest.is_none()), next, first) {
                     late.extend(there.cloned().zip(next.api_servers.last().copied()));
                 }
             }
@@ -313,6 +324,35 @@ fn notes_on_the_way(parts: &Parts<'_>, way: &Way) -> Vec<Blocker> {
         }
     }
     notes
+}
+
+/// Returns a warning for each add-on whose version stays and does not support what runs in the end. It did
+/// not in the beginning either, and becomes no worse; else there would be no way.
+fn still_unsupported(parts: &Parts<'_>, way: &Way) -> Vec<Blocker> {
+    let [first, .., last] = &parts.phases[..] else { return Vec::new() };
+    let without = Without::new();
+    let stay = parts.routes().filter(|(_, route)| !way.moves.contains_key(&route.name));
+    let broken = stay.filter_map(|(_, route)| {
+        let version = route.start().as_ref()?;
+        let release = crate::support::release(route.addon, version)?;
+        let rules = route.rules(&without);
+        let held = rules.held(Some(version), false);
+        let [minor, kubelet] =
+            [&last.api_servers, &last.beside].map(|minors| minors.first().copied());
+        let evidence = if !rules.supports(held, last, first) {
+            format!("{version} supports {}, and not {}", release.kubernetes, minor?)
+        } else if !rules.takes(held, last.beside.iter().copied(), &first.beside) {
+            let range = release.kubelets.as_ref()?;
+            format!("{version} supports kubelets {range}, and not {}", kubelet?)
+        } else {
+            return None;
+        };
+        let evidence = format!("{evidence}, which ran before the plan already");
+        let hint = format!("declare a version of {} that supports it", route.name);
+        let told = Blocker::new(Code::RF018, evidence, hint).of(&route.name);
+        Some(told.weighing(Severity::Warning))
+    });
+    broken.collect()
 }
 
 /// Whether there is anything to tell of an add-on's versions.

@@ -405,7 +405,7 @@ mod tests {
     };
 
     use super::*;
-    use crate::sample::{NARROW, Sample, action, apply, at, hop, roll};
+    use crate::sample::{NARROW, Sample, action, apply, at, hop, kube, roll};
 
     #[test]
     fn a_plan_reads_like_the_contract() {
@@ -465,7 +465,8 @@ mod tests {
           beta-canary and 1 more  ~ 2 h 2 min (1 h 1 min to 4 h 12 min)
           wave 1                  ~ 2 h 2 min (1 h 1 min to 4 h 12 min)
           wave 2                  ~ 2 h 2 min (1 h 1 min to 4 h 12 min)
-          critical path           ~ 2 h 2 min (1 h 1 min to 4 h 12 min)
+          critical path           ~ 4 h 4 min (2 h 2 min to 8 h 24 min)
+            along beta-canary, beta-eu-1
             too little was measured yet: from half the usual to when actions fail
 
         Findings
@@ -608,6 +609,22 @@ mod tests {
     }
 
     #[test]
+    fn only_a_hop_that_leads_nowhere_tidies_up() {
+        let hops = |half_done: bool| {
+            let mut hop = action("eu-1", hop("1.34.3", "1.34.3"));
+            if let ActionKind::ControlPlaneHop { from, .. } = &mut hop.kind
+                && half_done
+            {
+                *from =
+                    [kube("1.33.5"), kube("1.34.3")].into_iter().collect::<BTreeSet<_>>().into();
+            }
+            let sample = Sample::new().cluster("eu-1", "1.34.3", "1.34.3", vec![hop]);
+            plan_text(&sample.plan, None, Style::default()).contains("tidy up")
+        };
+        assert_eq!([false, true].map(hops), [true, false]);
+    }
+
+    #[test]
     fn nothing_to_do_is_one_sentence() {
         let sample = Sample::new()
             .stands("eu-1", ClusterStatus::UpToDate, "1.34.3", "1.34.3")
@@ -682,7 +699,10 @@ mod tests {
         Time
           store-0001 and 999 more  ~ 24 min (12 min to 30 min)
           wave 1                   ~ 3 d 8 h (1 d 16 h to 4 d 4 h)
-          critical path            ~ 24 min (12 min to 30 min)
+          critical path            ~ 3 d 8 h (1 d 16 h to 4 d 4 h)
+            along store-0001, store-0006, store-0011, store-0016, store-0021,
+            store-0026, store-0031, store-0036, store-0041, store-0046, store-0051,
+            store-0056, store-0061, store-0066, store-0071, and 185 more
             too little was measured yet: from half the usual to when actions fail
 
         Findings

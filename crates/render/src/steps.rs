@@ -193,8 +193,9 @@ fn control_plane(actions: &[(usize, &Action)]) -> Line {
             continue;
         };
         line.goes(join(&**from, "/"), to.to_string());
-        if from.contains(to) {
-            // A hop that ends where it begins is only there to clear up.
+        if from.iter().all(|from| from.same_release(to)) {
+            // A hop that ends where it begins is only there to clear up; one that somebody else left half
+            // done ends at the newer of its versions.
             line.note(TIDY_UP);
         }
         if from.iter().any(|from| from > to) {

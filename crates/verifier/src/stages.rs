@@ -6,8 +6,8 @@ use std::fmt::Display;
 use std::ops::Range;
 
 use refit_model::{
-    Action, ActionKind, Addon, AddonMark, AddonName, AddonVersion, Bounds, Cluster, ClusterState,
-    Fleet, KubeProxy, KubeVersion, Milestone, Minor, Only, Placement, Plan, PoolName,
+    Action, ActionKind, Addon, AddonMark, AddonName, AddonVersion, ApiUse, Bounds, Cluster,
+    ClusterState, Fleet, KubeProxy, KubeVersion, Milestone, Minor, Only, Placement, Plan, PoolName,
     ServedVersion, VersionRange, skew,
 };
 
@@ -139,7 +139,7 @@ pub(crate) fn check(
     let named = plan.downgrade.contains(&cluster.name);
     downgrade::check(fleet, cluster, state, order, &stages, named, &mut notes);
     for (name, own) in stages.addons() {
-        addon(fleet, order, &stages, name, own, &mut notes);
+        addon(fleet, state, order, &stages, name, own, &mut notes);
     }
     for action in order.actions() {
         bounds(cluster, &sizes, action, &mut notes);
@@ -365,8 +365,23 @@ fn nodes(order: &Order<'_>, stages: &Stages<'_>, notes: &mut Vec<String>) {
     }
 }
 
+/// Whether a range of an add-on's version allows what something else is, in a stage of either. What was
+/// outside of it from the beginning may stay so, if it becomes no worse.
+fn allows<'v, T: Ord + Clone + 'v>(
+    own: &Stage<Installed>,
+    range: &VersionRange<T>,
+    there: &T,
+    at_first: impl IntoIterator<Item = &'v T>,
+) -> bool {
+    match own.begins {
+        None => range.may_stay(there, at_first),
+        Some(_) => range.contains(there),
+    }
+}
+
 fn addon(
     fleet: &Fleet,
+    state: &ClusterState,
     order: &Order<'_>,
     stages: &Stages<'_>,
     name: &AddonName,
@@ -375,6 +390,13 @@ fn addon(
 ) {
     let catalogue = fleet.addons.get(name);
     let nothing = [Stage { value: None, begins: None, ends: None }];
+    let first_of = |own: &[Stage<Versions<'_>>]| -> Vec<Minor> {
+        own.first().into_iter().flat_map(|stage| minors(&stage.value)).collect()
+    };
+    let servers_at_first = first_of(&stages.api);
+    let mut beside_at_first = servers_at_first.clone();
+    let instances = state.nodes.values().filter(|node| node.control_plane);
+    beside_at_first.extend(instances.map(|node| node.kubelet.minor()));
     for stage in own {
         let Some(version) = &stage.value else { continue };
         let Some(release) = catalogue.and_then(|addon| addon.versions.get(version)) else {
@@ -395,7 +417,10 @@ fn addon(
                 continue;
             }
             for server in &api.value {
-                for used in release.known.apis.iter().filter(|a| !a.served.is_in(server.minor())) {
+                let serves = |used: &ApiUse| {
+                    allows(stage, &used.served.settled(), &server.minor(), &servers_at_first)
+                };
+                for used in release.known.apis.iter().filter(|used| !serves(used)) {
                     notes.push(format!(
                         "{name} {version}: {used}, and may live with an apiserver of {server}, which does not serve it"
                     ));
@@ -409,7 +434,10 @@ fn addon(
             {
                 continue;
             }
-            for server in api.value.iter().filter(|s| !release.kubernetes.contains(&s.minor())) {
+            let supports = |server: &KubeVersion| {
+                allows(stage, &release.kubernetes, &server.minor(), &servers_at_first)
+            };
+            for server in api.value.iter().filter(|server| !supports(server)) {
                 notes.push(format!(
                     "{name} {version} supports {}, and may live with an apiserver of {server}",
                     release.kubernetes
@@ -417,15 +445,16 @@ fn addon(
             }
         }
         if let Some(range) = &release.kubelets {
-            for node in stages
-                .pools
-                .iter()
-                .flat_map(|(_, own)| own)
-                .chain(&stages.loose)
-                .chain(&stages.api)
-                .filter(|node| meet(order, stage, node) && !were_there(stage, node))
+            let workers = stages.pools.iter().map(|(_, own)| own).chain([&stages.loose]);
+            let workers = workers.map(|own| (own, first_of(own)));
+            for (node, at_first) in workers
+                .chain([(&stages.api, beside_at_first.clone())])
+                .flat_map(|(own, at_first)| own.iter().map(move |node| (node, at_first.clone())))
+                .filter(|(node, _)| meet(order, stage, node) && !were_there(stage, node))
             {
-                for kubelet in node.value.iter().filter(|k| !range.contains(&k.minor())) {
+                let takes =
+                    |kubelet: &KubeVersion| allows(stage, range, &kubelet.minor(), &at_first);
+                for kubelet in node.value.iter().filter(|kubelet| !takes(kubelet)) {
                     notes.push(format!(
                         "{name} {version} supports kubelets {range}, and may live with one of {kubelet}"
                     ));
@@ -434,8 +463,11 @@ fn addon(
         }
         for (other, range) in &release.requires {
             let theirs = stages.addon(other).unwrap_or(&nothing);
+            let at_first = theirs.first().and_then(|there| there.value.as_ref());
+            let was_missing = stage.begins.is_none() && at_first.is_none();
             for there in theirs.iter().filter(|t| meet(order, stage, t) && !were_there(stage, t)) {
-                if !there.value.as_ref().is_some_and(|version| range.contains(version)) {
+                let allowed = |version| allows(stage, range, version, at_first);
+                if !was_missing && !there.value.as_ref().is_some_and(allowed) {
                     let shown = there.value.as_ref().map_or("no".to_owned(), ToString::to_string);
                     notes.push(format!(
                         "{name} {version} requires {other} {range}, and may live with {shown} {other}"
@@ -444,7 +476,12 @@ fn addon(
             }
         }
         for (other, range) in &release.conflicts {
-            let theirs = stages.addon(other).unwrap_or_default().iter();
+            let theirs = stages.addon(other).unwrap_or_default();
+            let first = theirs.first().and_then(|there| there.value.as_ref());
+            if stage.begins.is_none() && first.is_some_and(|first| range.contains(first)) {
+                continue;
+            }
+            let theirs = theirs.iter();
             for there in theirs.filter(|t| meet(order, stage, t) && !were_there(stage, t)) {
                 if let Some(met) = there.value.as_ref().filter(|version| range.contains(version)) {
                     notes.push(format!(

@@ -65,14 +65,22 @@ impl<'a> ClusterPlanner<'a> {
         let lags = |version: &KubeVersion| {
             version.minor() < minor && !skew::kubelet_fits(version.minor(), minor)
         };
+        let becomes_worse = |version: &KubeVersion| lags(version) && !self.may_stay(version, minor);
         let late: Vec<String> = nodes
             .iter()
-            .filter(|(_, version)| lags(version))
+            .filter(|(_, version)| becomes_worse(version))
             .map(|(name, version)| format!("{name} ({version})"))
             .collect();
         let evidence = misfits(&late, "old", minor)?;
         let hint = self.how_to_replace(pool, &lags, minor);
         Some(Blocker::new(Code::RF043, evidence, hint).of(&pool.name))
+    }
+
+    /// Whether a node may stay as it is beside apiservers of this minor: it fits them, or the hop to them
+    /// makes nothing worse.
+    fn may_stay(&self, version: &KubeVersion, minor: Minor) -> bool {
+        let servers = self.state.control_plane.iter().filter_map(|m| m.api_server.as_ref());
+        skew::kubelet_may_stay(version.minor(), minor, servers.map(KubeVersion::minor))
     }
 
     /// Nodes that are newer than what the control plane goes back to.
@@ -86,7 +94,7 @@ impl<'a> ClusterPlanner<'a> {
             .nodes_of(pool)
             .iter()
             .map(|(name, node)| (name, newest(node)))
-            .filter(|(_, version)| version.minor() > minor)
+            .filter(|(_, version)| version.minor() > minor && !self.may_stay(version, minor))
             .map(|(name, version)| format!("{name} ({version})"))
             .collect();
         let evidence = misfits(&late, "new", minor)?;

@@ -69,14 +69,17 @@ impl ClusterPlanner<'_> {
         kubelets.filter(fits).max().cloned()
     }
 
-    /// Pins pools whose nodes are right, but whose groups would launch something else.
+    /// Pins pools whose nodes are right, but whose groups would launch something else: a roll that has
+    /// no node to replace leaves its groups' templates as they are.
     pub(super) fn pin_stale(&mut self, last: &[usize]) {
         let target = self.cluster.kubernetes.value.clone();
         let rolled: BTreeSet<PoolName> = self
             .actions
             .iter()
             .filter_map(|action| match &action.kind {
-                ActionKind::NodePoolRoll { pool, to, .. } if *to == target => Some(pool.clone()),
+                ActionKind::NodePoolRoll { pool, to, nodes, .. } if *to == target && *nodes > 0 => {
+                    Some(pool.clone())
+                }
                 _ => None,
             })
             .collect();

@@ -5,11 +5,13 @@
 mod addons;
 mod bench;
 mod bridges;
+mod broken_before;
 mod cases;
 mod determinism;
 mod downgrades;
 mod edges;
 mod edited;
+mod empty_pools;
 mod explain;
 mod findings;
 mod hops;

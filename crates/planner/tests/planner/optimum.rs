@@ -12,7 +12,7 @@ use std::collections::{BTreeMap, BTreeSet, BinaryHeap};
 use refit_model::{
     ActionKind, AddonMark, AddonName, AddonRelease, AddonState, AddonVersion, ApplySetParent,
     ClusterStatus, Code, CrdState, FieldDrift, Fleet, ForeignCopy, KubeVersion, Milestone, Minor,
-    ObjectRef, Plan, PoolName, WorkloadRef, skew,
+    ObjectRef, Plan, PoolName, UpdateStrategy, VersionRange, WorkloadRef, skew,
 };
 use refit_planner::plan;
 use refit_verifier::verify;
@@ -28,6 +28,15 @@ const POOLS: [(&str, u64); 2] = [("general", 3), ("batch", 2)];
 
 /// Nodes that are replaced, moves of add-ons, and how many of these wait for each other.
 type Cost = (u64, u64, u64);
+
+/// Whether a range holds a value, or one that was on the same side of it from the beginning and no nearer.
+fn no_worse<T: Ord + Clone>(range: &VersionRange<T>, now: &T, at_first: &[T]) -> bool {
+    let below = |value: &T| range.low().is_some_and(|low| value <= low) && !range.contains(value);
+    range.contains(now)
+        || at_first.iter().filter(|first| !range.contains(first)).any(|first| {
+            if below(now) { below(first) && first <= now } else { !below(first) && first >= now }
+        })
+}
 
 /// A cluster as it was found and shall be, in the few things that are searched.
 #[derive(Clone)]
@@ -104,6 +113,11 @@ impl Instance {
                 bench.pool_runs(pool, &[&versions[0], &versions[1]]);
             } else {
                 bench.pool_runs(pool, &[&versions[0]]);
+            }
+            if numbers.below(8) == 0 {
+                let pools = &mut ant(&mut bench.fleet).pools;
+                pools.iter_mut().find(|own| own.name == n(pool)).unwrap().update =
+                    UpdateStrategy::OnDelete;
             }
         }
         let mut starts = BTreeMap::new();
@@ -272,6 +286,26 @@ impl<'a> Search<'a> {
         Self { instance, fleet: &instance.bench.fleet, names, runs, current }
     }
 
+    /// Whether a hop is half done, and what was found does not go with where it leads.
+    fn finishes_beside_misfits(&self) -> bool {
+        let [oldest, newest] = &self.instance.servers[0].iter().collect::<Vec<_>>()[..] else {
+            return false;
+        };
+        let addons = self.instance.starts.iter().any(|(name, start)| {
+            let release = start.as_ref().map(|start| &self.fleet.addons[name].versions[start]);
+            release.is_some_and(|release| {
+                let excludes =
+                    |range: &VersionRange<Minor>| range.contains(oldest) && !range.contains(newest);
+                excludes(&release.kubernetes) || release.kubelets.as_ref().is_some_and(excludes)
+            })
+        });
+        let nodes = self.runs.iter().enumerate().any(|(pool, runs)| {
+            self.is_on_delete(pool)
+                && runs.iter().any(|minor| !skew::kubelet_fits(*minor, **newest))
+        });
+        addons || nodes
+    }
+
     fn version(&self, state: &State, at: usize) -> Option<AddonVersion> {
         match &state.addons[at] {
             Is::AsFound => self.instance.starts[&self.names[at]].clone(),
@@ -315,33 +349,42 @@ impl<'a> Search<'a> {
         let Some(version) = self.version(state, at) else { return true };
         let release = &self.fleet.addons[&self.names[at]].versions[&version];
         let old = state.addons[at] == Is::AsFound;
-        let supported = servers.iter().all(|minor| release.kubernetes.contains(minor));
-        if !(supported || lags || (old && state.time == 0)) {
+        let first: Vec<Minor> = self.instance.servers[0].iter().copied().collect();
+        let allows = |range: &VersionRange<Minor>, minor: &Minor, first: &[Minor]| {
+            if old { no_worse(range, minor, first) } else { range.contains(minor) }
+        };
+        let supported = servers.iter().all(|minor| allows(&release.kubernetes, minor, &first));
+        if !(supported || lags) {
             return false;
         }
         if let Some(range) = &release.kubelets {
-            let beside = servers.iter().all(|minor| range.contains(minor));
-            if !(beside || old && state.time == 0) {
+            if !servers.iter().all(|minor| allows(range, minor, &first)) {
                 return false;
             }
-            let pools = 0..state.pools.len();
-            let nodes = pools.filter(|pool| !(old && state.pools[*pool].is_none()));
-            if nodes.flat_map(|pool| self.kubelets(state, pool)).any(|m| !range.contains(&m)) {
-                return false;
+            for pool in 0..state.pools.len() {
+                let first: Vec<Minor> = self.runs[pool].iter().copied().collect();
+                if !self.kubelets(state, pool).iter().all(|minor| allows(range, minor, &first)) {
+                    return false;
+                }
             }
         }
-        let there = |other: &AddonName| -> (Option<AddonVersion>, bool) {
+        // What is there of another one, and what was there of it at first.
+        let there = |other: &AddonName| -> (Option<AddonVersion>, Option<AddonVersion>) {
             match self.names.iter().position(|name| name == other) {
-                Some(other) => (self.version(state, other), state.addons[other] == Is::AsFound),
-                None => (None, true),
+                Some(at) => (self.version(state, at), self.instance.starts[other].clone()),
+                None => (None, None),
             }
         };
-        release.requires.iter().all(|(other, range)| {
-            let (version, was_there) = there(other);
-            version.is_some_and(|version| range.contains(&version)) || (old && was_there)
+        release.requires.iter().all(|(other, range)| match there(other) {
+            (_, None) if old => true,
+            (None, _) => false,
+            (Some(version), Some(first)) if old => no_worse(range, &version, &[first]),
+            (Some(version), _) => range.contains(&version),
         }) && release.conflicts.iter().all(|(other, range)| {
-            let (version, was_there) = there(other);
-            !version.is_some_and(|version| range.contains(&version)) || (old && was_there)
+            let (version, first) = there(other);
+            let clashes =
+                |version: Option<AddonVersion>| version.is_some_and(|v| range.contains(&v));
+            !clashes(version) || (old && clashes(first))
         })
     }
 
@@ -356,10 +399,16 @@ impl<'a> Search<'a> {
 
     fn pools_are_done(&self, state: &State) -> bool {
         let last = self.instance.servers.len() - 1;
-        state.pools.iter().zip(&self.current).all(|(rolled, current)| match rolled {
-            None => *current,
-            Some(time) => *time == last,
-        })
+        let pools = state.pools.iter().zip(&self.current).enumerate();
+        pools
+            .filter(|(pool, _)| !self.is_on_delete(*pool))
+            .all(|(_, (rolled, current))| rolled.map_or(*current, |time| time == last))
+    }
+
+    /// Whether the nodes of a pool are replaced by somebody else.
+    fn is_on_delete(&self, pool: usize) -> bool {
+        let cluster = &self.fleet.clusters[&n("ant")];
+        cluster.pools[pool].update == UpdateStrategy::OnDelete
     }
 
     fn may_move(&self, state: &State, at: usize) -> bool {
@@ -420,7 +469,11 @@ impl<'a> Search<'a> {
             let Some(version) = self.version(state, at) else { continue };
             let addon = &self.fleet.addons[&self.names[at]];
             let range = &addon.versions[&version].kubernetes;
-            if !servers.iter().all(|minor| range.contains(minor)) {
+            let first: Vec<Minor> = self.instance.servers[0].iter().copied().collect();
+            let old = state.addons[at] == Is::AsFound;
+            let fits =
+                |minor: &Minor| range.contains(minor) || old && no_worse(range, minor, &first);
+            if !servers.iter().all(fits) {
                 let left = self.instance.servers[state.time].first().unwrap();
                 if !addon.may_be_unsupported_during_hop || !range.contains(left) {
                     return None;
@@ -460,7 +513,7 @@ impl<'a> Search<'a> {
             if lag.is_empty() && self.may_roll(&state) {
                 for (pool, (_, nodes)) in POOLS.iter().enumerate() {
                     let to = self.instance.rolls_to[state.time].minor();
-                    let again = state.pools[pool] == Some(state.time);
+                    let again = state.pools[pool] == Some(state.time) || self.is_on_delete(pool);
                     if again || self.kubelets(&state, pool).iter().any(|minor| *minor > to) {
                         continue;
                     }
@@ -556,6 +609,7 @@ fn no_way_is_cheaper_and_none_is_missed(first: u64) {
     let beginnings = beginnings();
     let (mut ways, mut dead_ends, mut bridged) = (0, 0, 0);
     let (mut rolled_twice, mut touched, mut migrated, mut mended) = (0, 0, 0, 0);
+    let (mut on_delete, mut finished) = (0, 0);
     for seed in (first..INSTANCES).step_by(4) {
         let instance = Instance::new(&beginnings, seed);
         let Bench { fleet, snapshot, options } = &instance.bench;
@@ -576,11 +630,14 @@ fn no_way_is_cheaper_and_none_is_missed(first: u64) {
         bridged += usize::from(least.1 > instance.starts.len() as u64);
         rolled_twice += usize::from(least.0 > 5);
         touched += instance.touched.len();
+        on_delete += usize::from((0..POOLS.len()).any(|pool| search.is_on_delete(pool)));
+        finished += usize::from(search.finishes_beside_misfits());
         mended += usize::from(plan.findings.iter().any(|found| found.code == Code::RF017));
         let migrates = |kind: &ActionKind| matches!(kind, ActionKind::StorageMigration { .. });
         migrated += plan.actions.iter().filter(|action| migrates(&action.kind)).count();
     }
     let counts = (ways, dead_ends, bridged, rolled_twice, touched, migrated, mended);
+    assert!(on_delete > 500 && finished > 20, "{on_delete} {finished}");
     assert!(ways > 10_000 && dead_ends > 5_000, "{counts:?}");
     assert!(bridged > 20 && rolled_twice > 2_500, "{counts:?}");
     assert!(touched > 700 && migrated > 40 && mended > 1_000, "{counts:?}");
