@@ -22,8 +22,9 @@ pub use files::{
     Entry, EntryKind, FILES_MAX, FileError, Files, MANIFEST_BYTES_MAX, MemoryFiles, TOML_BYTES_MAX,
     TOTAL_BYTES_MAX,
 };
-pub use load::{Loaded, load};
+pub use load::{FLEET_FILE, Loaded, load};
+pub use raw::STATE_PATH;
 pub use reference::reference;
 pub use rules::rules;
 pub use schema::schemas;
-pub use starter::starter;
+pub use starter::{starter, starter_cluster};

@@ -136,7 +136,8 @@ pub(crate) struct Declared {
     pub(crate) broken: Broken,
 }
 
-pub(crate) const FLEET_FILE: &str = "fleet.toml";
+/// The file that makes a directory a fleet.
+pub const FLEET_FILE: &str = "fleet.toml";
 
 pub(crate) struct Reader<'a> {
     files: &'a dyn Files,

@@ -16,7 +16,7 @@ use serde::Deserialize;
 use crate::text::{At, Quantity, Text};
 
 /// Default of `state.path`.
-pub(crate) const STATE_PATH: &str = "state";
+pub const STATE_PATH: &str = "state";
 /// Default of `drain-timeout` and of `node-ready-timeout`: long enough for a pod with a
 /// termination grace period of ten minutes, and for a slow image.
 pub(crate) const NODE_TIMEOUT: &str = "15m";

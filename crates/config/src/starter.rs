@@ -29,3 +29,20 @@ pub fn starter(name: &refit_model::FleetName) -> Vec<(&'static str, String)> {
     let placeholder = format!("\"{PLACEHOLDER}\"");
     FILES.iter().map(|(path, content)| (*path, content.replace(&placeholder, &quoted))).collect()
 }
+
+/// The file of one more simulated cluster for a fleet that is there: it runs this version of
+/// Kubernetes and no add-ons.
+pub fn starter_cluster(
+    name: &refit_model::ClusterName,
+    channel: &refit_model::ChannelName,
+    kubernetes: &refit_model::KubeVersion,
+) -> String {
+    let content = include_str!("../starter/clusters/dev-1.toml");
+    let lines = content.lines().filter(|line| !line.contains("addon"));
+    let lines = lines.map(|line| match line.split_once(" = ") {
+        Some(("channel", _)) => format!("channel = \"{channel}\""),
+        Some(("kubernetes", _)) => format!("kubernetes = \"{kubernetes}\""),
+        Some(_) | None => line.replace("dev-1", name.as_str()),
+    });
+    lines.map(|line| line + "\n").collect()
+}

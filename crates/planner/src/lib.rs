@@ -44,7 +44,7 @@ pub use crate::explain::{UnknownName, WhyUnknown, explain};
 use crate::cluster::Planned;
 use crate::way::Ways;
 
-pub use crate::waves::needed;
+pub use crate::waves::{assign, needed};
 
 /// What a command asks of a plan beside the files.
 #[derive(Clone, Debug, Default)]

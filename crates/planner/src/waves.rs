@@ -119,8 +119,8 @@ fn is_busy(clusters: &BTreeMap<ClusterName, Planned>, name: &ClusterName) -> boo
     clusters.get(name).is_some_and(Planned::is_busy)
 }
 
-/// The clusters of each wave, from 1.
-fn assign(fleet: &Fleet, channel: &Channel) -> Vec<(u32, BTreeSet<ClusterName>)> {
+/// Returns the clusters of each wave of a channel; waves count from 1.
+pub fn assign(fleet: &Fleet, channel: &Channel) -> Vec<(u32, BTreeSet<ClusterName>)> {
     let mut rest: BTreeSet<ClusterName> = fleet
         .clusters
         .values()

@@ -44,7 +44,8 @@ pub(crate) fn apply(directory: &Path, options: &Apply, printer: &Printer) -> Res
     let selection = match &saved {
         Some(_) if !selection.is_everything() || !options.planning.downgrade.is_empty() => {
             return Err(Failure::new(Exit::Usage, "a saved plan knows what it is about").hint(
-                "leave out `--cluster`, `--channel`, `--exclude`, `--only` and `--downgrade`, or plan again with them",
+                "leave out `--cluster`, `--channel`, `--label`, `--wave`, `--exclude`, `--only` and \
+                 `--downgrade`, or plan again with them",
             ));
         }
         Some(saved) => saved.plan.selection.clone(),
@@ -53,7 +54,7 @@ pub(crate) fn apply(directory: &Path, options: &Apply, printer: &Printer) -> Res
     commands::check_named(&fleet, &options.planning, &selection)?;
     let downgrade = match &saved {
         Some(saved) => saved.plan.downgrade.clone(),
-        None => options.planning.downgrade.iter().cloned().collect(),
+        None => fleet::downgraded(&fleet, &options.planning.downgrade, &selection)?,
     };
     let events = options.events.as_deref().map(progress::events_file).transpose()?;
     let who = who();
@@ -278,8 +279,7 @@ impl Session<'_> {
             Some(run) => format!("Run {} of this plan is done; nothing is left to do.", run.run),
             None => "This plan is done: every cluster is as it would leave it.".to_owned(),
         });
-        let planning =
-            Planning { downgrade: self.downgrade.iter().cloned().collect(), ..Planning::default() };
+        let planning = Planning { downgrade: self.named_downgrade(), ..Planning::default() };
         let (selection, measured) = (self.selection.clone(), self.measured());
         let now = commands::make(&self.fleet, snapshot, &planning, selection, measured)?.plan;
         self.say_drift(&now);
@@ -504,6 +504,11 @@ impl Session<'_> {
         command
     }
 
+    /// The clusters that may go back, as the option has them.
+    fn named_downgrade(&self) -> Vec<String> {
+        self.downgrade.iter().map(ToString::to_string).collect()
+    }
+
     /// The recap, and the second plan, which should be empty.
     async fn finish(&self, plan: &Plan, report: &Report) -> Result<Exit, Failure> {
         let outcomes = |id: &refit_model::ActionId| report.outcomes.get(id).cloned();
@@ -534,8 +539,7 @@ impl Session<'_> {
     /// Plans once more, without what was asked for this once: an empty plan is only the end of it
     /// if the run was `done`.
     async fn second_plan(&self, done: bool) -> Result<(), Failure> {
-        let downgrade = self.downgrade.iter().cloned().collect();
-        let planning = Planning { downgrade, ..Planning::default() };
+        let planning = Planning { downgrade: self.named_downgrade(), ..Planning::default() };
         let Made { plan, snapshot: _ } = self.make(&planning).await?;
         let once: Vec<&str> = [
             (!self.options.planning.replace.is_empty()).then_some("`--replace`"),

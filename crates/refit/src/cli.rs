@@ -244,6 +244,26 @@ pub(crate) struct Selecting {
         value_delimiter = ','
     )]
     pub(crate) channel: Vec<ChannelName>,
+    /// Only clusters with this label; given several times, with all of them
+    #[arg(
+        long,
+        value_name = "KEY=VALUE",
+        env = "REFIT_LABEL",
+        hide_env_values = true,
+        value_delimiter = ',',
+        value_parser = label
+    )]
+    pub(crate) label: Vec<(String, String)>,
+    /// Only clusters of this wave of their channel, counted from 1; may be given several times
+    #[arg(
+        long,
+        value_name = "N",
+        env = "REFIT_WAVE",
+        hide_env_values = true,
+        value_delimiter = ',',
+        value_parser = number::<1, 10_000>
+    )]
+    pub(crate) wave: Vec<u32>,
     /// Not this cluster, with `*` for anything; may be given several times
     #[arg(
         long,
@@ -266,7 +286,8 @@ pub(crate) struct Planning {
     /// Replace all nodes of a pool, whatever they run; may be given several times
     #[arg(long, value_name = "CLUSTER/POOL", env = "REFIT_REPLACE", hide_env_values = true, value_delimiter = ',', value_parser = cluster_and_pool)]
     pub(crate) replace: Vec<(ClusterName, PoolName)>,
-    /// Let a cluster go back to older versions, one minor at most; may be given several times
+    /// Let a cluster go back to older versions, one minor at most; `*` stands for anything, of the
+    /// clusters that are selected; may be given several times
     #[arg(
         long,
         value_name = "CLUSTER",
@@ -274,7 +295,7 @@ pub(crate) struct Planning {
         hide_env_values = true,
         value_delimiter = ','
     )]
-    pub(crate) downgrade: Vec<ClusterName>,
+    pub(crate) downgrade: Vec<String>,
     /// Take newer images of the same version for a change
     #[arg(long, env = "REFIT_REFRESH_IMAGES", value_parser = boolean, hide_env_values = true)]
     pub(crate) refresh_images: bool,
@@ -308,6 +329,11 @@ fn time(text: &str) -> Result<Timestamp, String> {
     text.parse().map_err(|_| "write a date and time as `2026-11-21T09:00:00Z`".to_owned())
 }
 
+fn label(text: &str) -> Result<(String, String), String> {
+    let (key, value) = text.split_once('=').ok_or("write it as KEY=VALUE")?;
+    Ok((key.to_owned(), value.to_owned()))
+}
+
 fn cluster_and_pool(text: &str) -> Result<(ClusterName, PoolName), String> {
     let (cluster, pool) = text.split_once('/').ok_or("write it as CLUSTER/POOL")?;
     Ok((
@@ -323,6 +349,8 @@ fn cluster_and_pool(text: &str) -> Result<(ClusterName, PoolName), String> {
   refit plan --snapshot snapshot.json     without looking at any cluster
   refit plan --replace prod-eu-1/workers  roll a pool that needs no new version
   refit plan --cluster 'prod-*' --exclude prod-us-1
+  refit plan --channel stable --wave 1    the canaries
+  refit plan --label region=eu-west-1
   refit plan --downgrade prod-us-1        go back to what the files declare
 
 Planning needs no lock and writes to no cluster. Exit code 3 means that a finding blocks a
@@ -380,7 +408,7 @@ pub(crate) struct PlanSource {
 }
 
 /// What decides what is planned, and says nothing where the plan is a saved one.
-const DECIDES: [&str; 9] = [
+const DECIDES: [&str; 11] = [
     "snapshot",
     "replace",
     "downgrade",
@@ -388,6 +416,8 @@ const DECIDES: [&str; 9] = [
     "now",
     "cluster",
     "channel",
+    "label",
+    "wave",
     "exclude",
     "only",
 ];

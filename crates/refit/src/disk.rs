@@ -6,6 +6,7 @@ use std::io::{self, Read, Write};
 use std::path::{Component, Path, PathBuf};
 
 use refit_config::{Entry, EntryKind, FileError, Files};
+use refit_store::StoreError;
 use serde::Deserialize;
 use serde::de::IgnoredAny;
 
@@ -130,10 +131,15 @@ pub(crate) fn read(path: &Path) -> Result<Vec<u8>, Failure> {
 /// # Errors
 /// When it cannot be written.
 pub(crate) fn write(path: &Path, bytes: &[u8]) -> io::Result<()> {
-    refit_store::replace_file(path, bytes).map_err(|error| match error {
-        refit_store::StoreError::Io { source, .. } => source,
+    refit_store::replace_file(path, bytes).map_err(io_error)
+}
+
+/// Returns what the operating system said; whoever shows it names the file.
+pub(crate) fn io_error(error: StoreError) -> io::Error {
+    match error {
+        StoreError::Io { source, .. } => source,
         error => io::Error::other(error),
-    })
+    }
 }
 
 /// Where a result goes that somebody asked for with an option.

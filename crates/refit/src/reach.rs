@@ -42,7 +42,7 @@ pub(crate) fn now(fleet: &Fleet, state: &Path) -> Result<Timestamp, Failure> {
     if is_real(fleet) {
         return Ok(SystemClock.now());
     }
-    Ok(SimulatedFleet::open(fleet, state)?.now())
+    SimulatedFleet::time(state)
 }
 
 /// For a run.
@@ -63,7 +63,8 @@ impl Live {
         }
         let world = SimulatedFleet::open(fleet, means.state)?;
         let clock = Arc::new(SimulatedClock::new(world.now(), means.simulation_speed));
-        let (observers, actors, keeper) = world.live(fleet, Arc::clone(&clock) as Arc<dyn Clock>);
+        let (observers, actors, keeper) =
+            world.live(fleet, Arc::clone(&clock) as Arc<dyn Clock>)?;
         let shared = Arc::clone(&clock) as Arc<dyn Clock>;
         Ok(Self { observers, actors, clock: shared, simulated: Some((keeper, clock)) })
     }

@@ -18,6 +18,7 @@ mod crds;
 mod dice;
 mod edit;
 mod faults;
+mod files;
 mod generate;
 mod groups;
 mod judge;
@@ -36,6 +37,7 @@ mod world;
 
 pub use edit::{Edit, NoSuchThing};
 pub use faults::Faults;
+pub use files::WorldFile;
 pub use generate::random_fleet;
 pub use judge::{Rule, Targets, Violation};
 pub use provider::Simulated;

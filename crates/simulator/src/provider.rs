@@ -4,13 +4,16 @@ use std::collections::BTreeMap;
 use std::io;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-use refit_model::{Action, Addon, AddonName, Cluster, ClusterState, Op, Timestamp, Token};
+use refit_model::{
+    Action, Addon, AddonName, Cluster, ClusterName, ClusterState, Op, Timestamp, Token,
+};
 use refit_provider::{Act, Answer, ErrorClass, Look, Observe, ProviderError};
 
+use crate::files::WorldFile;
 use crate::world::World;
 
 type Clock = dyn Fn() -> Timestamp + Send + Sync;
-type Save = dyn Fn(&World) -> io::Result<()> + Send + Sync;
+type Save = dyn Fn(&[WorldFile]) -> io::Result<()> + Send + Sync;
 
 /// A [`World`] behind [`Observe`] and [`Act`], with a clock, and a hook that keeps the world.
 #[derive(Clone)]
@@ -33,12 +36,13 @@ impl Simulated {
         }
     }
 
-    /// Keeps the world after every operation, and before a look shows what has become of it with
-    /// time: what a run has seen, and acts upon, must not be undone when the process is killed.
+    /// Writes what has changed after every operation, and before a look shows what has become of a
+    /// cluster with time: what a run has seen, and acts upon, must not be undone when the process is
+    /// killed. The hook gets the files that are to be written, in order, and none if nothing changed.
     #[must_use]
     pub fn saving(
         mut self,
-        save: impl Fn(&World) -> io::Result<()> + Send + Sync + 'static,
+        save: impl Fn(&[WorldFile]) -> io::Result<()> + Send + Sync + 'static,
     ) -> Self {
         self.save = Some(Arc::new(save));
         self
@@ -49,47 +53,68 @@ impl Simulated {
         f(&mut self.at_now())
     }
 
-    /// Keeps the world.
+    /// Writes what has changed.
     ///
     /// # Errors
     /// When the hook cannot.
     pub fn save(&self) -> io::Result<()> {
-        let world = self.at_now();
-        self.save.as_ref().map_or(Ok(()), |save| save(&world))
+        self.write(&mut self.at_now())
+    }
+
+    fn lock(&self) -> MutexGuard<'_, World> {
+        // A panic in between is a defect; the world itself is consistent between two events.
+        self.world.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     fn at_now(&self) -> MutexGuard<'_, World> {
-        // A panic in between is a defect; the world itself is consistent between two events.
-        let mut world = self.world.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut world = self.lock();
         world.advance_to((self.clock)());
         world
     }
 
-    fn change(
+    /// The world, in which that cluster is brought to the present.
+    fn with_cluster_at_now(&self, cluster: &ClusterName) -> MutexGuard<'_, World> {
+        let mut world = self.lock();
+        world.advance_one_to(cluster, (self.clock)());
+        world
+    }
+
+    fn submit_now(
         &self,
-        f: impl FnOnce(&mut World) -> Result<(), ProviderError>,
+        cluster: &Cluster,
+        addons: &BTreeMap<AddonName, Addon>,
+        op: &Op,
+        token: &Token,
     ) -> Result<(), ProviderError> {
-        let mut world = self.at_now();
-        let answer = f(&mut world);
-        self.keep(&world)?;
+        let mut world = self.with_cluster_at_now(&cluster.name);
+        let answer = world.submit(cluster, addons, op, token);
+        self.keep(&mut world)?;
         answer
     }
 
     fn look_now(&self, look: Look<'_>) -> Result<ClusterState, ProviderError> {
-        let mut world = self.at_now();
+        let mut world = self.with_cluster_at_now(&look.cluster.name);
         let kept_at = *self.kept_at.lock().unwrap_or_else(PoisonError::into_inner);
         if kept_at != Some(world.now()) {
-            self.keep(&world)?;
+            self.keep(&mut world)?;
         }
         world.look(look)
     }
 
-    fn keep(&self, world: &World) -> Result<(), ProviderError> {
-        let Some(save) = &self.save else { return Ok(()) };
-        save(world).map_err(|error| {
+    fn keep(&self, world: &mut World) -> Result<(), ProviderError> {
+        self.write(world).map_err(|error| {
             let text = format!("the simulated world cannot be saved: {error}");
             ProviderError::new(ErrorClass::Permanent, text)
-        })?;
+        })
+    }
+
+    fn write(&self, world: &mut World) -> io::Result<()> {
+        let Some(save) = &self.save else { return Ok(()) };
+        let files = world.unsaved();
+        if !files.is_empty() {
+            save(&files)?;
+            world.saved(files);
+        }
         *self.kept_at.lock().unwrap_or_else(PoisonError::into_inner) = Some(world.now());
         Ok(())
     }
@@ -109,7 +134,7 @@ impl Act for Simulated {
         op: &'a Op,
         token: &'a Token,
     ) -> Answer<'a, ()> {
-        Box::pin(async move { self.change(|world| world.submit(cluster, addons, op, token)) })
+        Box::pin(async move { self.submit_now(cluster, addons, op, token) })
     }
 
     /// Everybody may do everything here.

@@ -83,21 +83,24 @@ impl ClusterWorld {
         world
     }
 
-    /// What the file has gained since: groups, which launch their first instances now, and
-    /// images.
+    /// Adds what the file has gained since: groups, which launch their first instances now, and
+    /// images. Returns whether there was anything to add.
     pub(crate) fn extend(
         &mut self,
         cluster: &Cluster,
         start: &SimulatedStart,
         available: &[KubeVersion],
-    ) {
+    ) -> bool {
+        let images = self.images.len();
         self.add_images(cluster, start, available);
         let live = self.instances.values().filter(|instance| instance.control_plane);
         let oldest = live.map(|instance| instance.version.clone()).min();
         let version = oldest.unwrap_or_else(|| start.kubernetes.clone());
-        for group in self.add_groups(cluster, start, &version) {
-            self.request_tick(&group, SOON);
+        let groups = self.add_groups(cluster, start, &version);
+        for group in &groups {
+            self.request_tick(group, SOON);
         }
+        !groups.is_empty() || images != self.images.len()
     }
 
     fn add_images(&mut self, cluster: &Cluster, start: &SimulatedStart, available: &[KubeVersion]) {

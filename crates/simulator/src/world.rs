@@ -12,6 +12,7 @@ use serde::{Deserialize, Serialize};
 use crate::cluster::ClusterWorld;
 use crate::edit::{Edit, NoSuchThing};
 use crate::faults::Faults;
+use crate::files::Unsaved;
 use crate::judge::{Targets, Violation};
 
 /// An in-memory fleet. The same start, seed and calls give the same bytes.
@@ -19,11 +20,14 @@ use crate::judge::{Targets, Violation};
 #[serde(rename_all = "kebab-case", deny_unknown_fields)]
 pub struct World {
     format_version: String,
-    seed: u64,
-    now: Timestamp,
-    faults: Faults,
-    clusters: BTreeMap<ClusterName, ClusterWorld>,
-    violations: Vec<Violation>,
+    pub(crate) seed: u64,
+    pub(crate) now: Timestamp,
+    pub(crate) faults: Faults,
+    pub(crate) clusters: BTreeMap<ClusterName, ClusterWorld>,
+    pub(crate) violations: Vec<Violation>,
+    /// What its files do not have yet.
+    #[serde(skip)]
+    pub(crate) unsaved: Unsaved,
 }
 
 /// Why a saved world is not one that can be used.
@@ -34,7 +38,8 @@ pub enum WorldFileError {
     NotAWorld(#[source] serde_json::Error),
     /// Another major version, or a newer minor one.
     #[error(
-        "the world has format {found}; this refit reads format {} and older minors",
+        "the world has format {found}; this refit reads format {} and older minors, and {}",
+        World::FILES_FORMAT,
         World::FORMAT
     )]
     Format {
@@ -44,7 +49,7 @@ pub enum WorldFileError {
 }
 
 impl World {
-    /// The version that this code writes. A reader takes the same major and no newer minor.
+    /// The version of a whole world in one file. A reader takes the same major and no newer minor.
     pub const FORMAT: &str = "1.2";
 
     /// An empty world.
@@ -56,10 +61,11 @@ impl World {
             faults: Faults::none(),
             clusters: BTreeMap::new(),
             violations: Vec::new(),
+            unsaved: Unsaved::default(),
         }
     }
 
-    /// The world as a file.
+    /// The world as one file.
     pub fn to_bytes(&self) -> Vec<u8> {
         serde_json::to_vec(self).expect("a world has only string keys")
     }
@@ -78,7 +84,9 @@ impl World {
         if !readable(&head.format_version, Self::FORMAT) {
             return Err(WorldFileError::Format { found: head.format_version });
         }
-        serde_json::from_slice(bytes).map_err(WorldFileError::NotAWorld)
+        let mut world: Self = serde_json::from_slice(bytes).map_err(WorldFileError::NotAWorld)?;
+        world.all_changed();
+        Ok(world)
     }
 
     /// Adds every cluster of a fleet that is not there yet, see [`World::add_cluster`].
@@ -98,7 +106,10 @@ impl World {
     ) {
         let Provider::Simulated(start) = &cluster.provider else { return };
         if let Some(world) = self.clusters.get_mut(&cluster.name) {
-            world.extend(cluster, start, available);
+            world.advance_to(self.now);
+            if world.extend(cluster, start, available) {
+                self.unsaved.clusters.insert(cluster.name.clone());
+            }
             world.judge.declare(cluster);
             return;
         }
@@ -107,6 +118,7 @@ impl World {
         let mut world = ClusterWorld::begin(declared, available, addons, now, seed, faults);
         world.judge.declare(cluster);
         self.clusters.insert(cluster.name.clone(), world);
+        self.unsaved.clusters.insert(cluster.name.clone());
     }
 
     /// What time it is.
@@ -126,6 +138,15 @@ impl World {
         self.collect();
     }
 
+    /// Lets time pass for one cluster. The others are brought to the present when they are asked.
+    pub(crate) fn advance_one_to(&mut self, cluster: &ClusterName, now: Timestamp) {
+        self.now = self.now.max(now);
+        if let Some(cluster) = self.clusters.get_mut(cluster) {
+            cluster.advance_to(self.now);
+        }
+        self.collect_from(cluster);
+    }
+
     /// When something happens next by itself.
     pub fn next_event_at(&self) -> Option<Timestamp> {
         self.clusters.values().filter_map(|cluster| cluster.queue.next_at()).min()
@@ -136,7 +157,13 @@ impl World {
     /// # Errors
     /// When no apiserver answers, when a fault says so, and for a cluster that is not there.
     pub fn look(&mut self, look: Look<'_>) -> Result<ClusterState, ProviderError> {
-        self.cluster(&look.cluster.name)?.look(look)
+        let name = &look.cluster.name;
+        let seen = self.cluster(name)?.look(look);
+        // Whether a look goes wrong is drawn, and the next one goes on from there.
+        if self.faults != Faults::none() {
+            self.unsaved.clusters.insert(name.clone());
+        }
+        seen
     }
 
     /// Sends one operation.
@@ -151,7 +178,8 @@ impl World {
         token: &Token,
     ) -> Result<(), ProviderError> {
         let answer = self.cluster(&cluster.name)?.submit(addons, op, token);
-        self.collect();
+        self.unsaved.clusters.insert(cluster.name.clone());
+        self.collect_from(&cluster.name);
         answer
     }
 
@@ -171,6 +199,7 @@ impl World {
     /// When what it names is not there.
     pub fn edit(&mut self, cluster: &ClusterName, edit: Edit) -> Result<(), NoSuchThing> {
         self.named(cluster)?.edit(edit)?;
+        self.unsaved.clusters.insert(cluster.clone());
         self.collect();
         Ok(())
     }
@@ -187,6 +216,7 @@ impl World {
     ) -> Result<ImageId, NoSuchThing> {
         let now = self.now;
         let image = self.named(cluster)?.add_image(pattern, version, now);
+        self.unsaved.clusters.insert(cluster.clone());
         let what = "image of such a name".to_owned();
         image.ok_or_else(|| NoSuchThing { cluster: cluster.to_string(), what })
     }
@@ -206,6 +236,7 @@ impl World {
     /// From now on things go wrong so often.
     pub fn set_faults(&mut self, faults: &Faults) {
         self.faults = faults.clone();
+        self.all_changed();
         for cluster in self.clusters.values_mut() {
             cluster.faults = faults.clone();
         }
@@ -214,6 +245,7 @@ impl World {
     /// From now on nothing goes wrong, and what a fault held back comes.
     pub fn stop_faults(&mut self) {
         self.faults = Faults::none();
+        self.all_changed();
         for cluster in self.clusters.values_mut() {
             cluster.stop_faults();
         }
@@ -226,6 +258,7 @@ impl World {
 
     /// From now on only this may be touched; everything else is a violation.
     pub fn plan_targets(&mut self, targets: &Targets) {
+        self.all_changed();
         for (name, cluster) in &mut self.clusters {
             let groups = targets.groups.get(name).cloned().unwrap_or_default();
             let addons = targets.addons.get(name).cloned().unwrap_or_default();
@@ -235,6 +268,7 @@ impl World {
 
     /// From now on a write without the cluster's Lease is a violation.
     pub fn require_lease(&mut self) {
+        self.all_changed();
         for cluster in self.clusters.values_mut() {
             cluster.judge.needs_lease = true;
         }
@@ -242,6 +276,7 @@ impl World {
 
     /// From now on a pool that is farther from what it has now is a violation.
     pub fn allow(&mut self, cluster: &ClusterName, pool: &PoolName, surge: u32, unavailable: u32) {
+        self.unsaved.clusters.insert(cluster.clone());
         if let Some(cluster) = self.clusters.get_mut(cluster) {
             cluster.allow(pool, surge, unavailable);
         }
@@ -255,6 +290,17 @@ impl World {
             cluster.settings_given_back(&mut differs);
         }
         differs
+    }
+
+    fn all_changed(&mut self) {
+        self.unsaved.clusters.extend(self.clusters.keys().cloned());
+    }
+
+    /// Takes what one cluster's judge has found since.
+    fn collect_from(&mut self, cluster: &ClusterName) {
+        if let Some(cluster) = self.clusters.get_mut(cluster) {
+            self.violations.append(&mut cluster.judge.found);
+        }
     }
 
     /// Takes what the clusters' judges have found since, in order of time.

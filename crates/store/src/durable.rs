@@ -1,5 +1,6 @@
 //! Files that are there whole or not at all.
 
+use std::collections::BTreeMap;
 use std::fs::{self, File, TryLockError};
 use std::io::{self, Write as _};
 use std::path::{Path, PathBuf};
@@ -29,9 +30,39 @@ pub(crate) fn unfinished(path: &Path) -> PathBuf {
 /// # Errors
 /// When it cannot be written, or another process is writing it.
 pub fn replace_file(path: &Path, bytes: &[u8]) -> Result<(), StoreError> {
+    replace(path, bytes, true)?;
+    sync_parent(path)
+}
+
+/// Replaces a file as [`replace_file`] does, without waiting for the disk. When the process is
+/// killed, the old content or the new one is there, never a part. After a power failure that is
+/// only certain of files that [`sync_files`] has synced since.
+///
+/// # Errors
+/// When it cannot be written, or another process is writing it.
+pub fn replace_file_unsynced(path: &Path, bytes: &[u8]) -> Result<(), StoreError> {
+    replace(path, bytes, false)
+}
+
+/// Makes files durable that [`replace_file_unsynced`] wrote, and their names in their directories.
+///
+/// # Errors
+/// When one of them cannot be opened or synced.
+pub fn sync_files<'a>(paths: impl IntoIterator<Item = &'a PathBuf>) -> Result<(), StoreError> {
+    let mut directories = BTreeMap::new();
+    for path in paths {
+        File::open(path)
+            .and_then(|file| file.sync_all())
+            .map_err(|source| StoreError::io("sync", path, source))?;
+        directories.insert(path.parent(), path);
+    }
+    directories.into_values().try_for_each(|path| sync_parent(path))
+}
+
+fn replace(path: &Path, bytes: &[u8], sync: bool) -> Result<(), StoreError> {
     let beside = unfinished(path);
     let mut file = open_unfinished(&beside)?;
-    let replaced = write(&mut file, path, &beside, bytes);
+    let replaced = write(&mut file, path, &beside, bytes, sync);
     if replaced.is_err() {
         // What is half written is of no use, and the error is the one that counts.
         let _ = fs::remove_file(&beside);
@@ -39,7 +70,13 @@ pub fn replace_file(path: &Path, bytes: &[u8]) -> Result<(), StoreError> {
     replaced
 }
 
-fn write(file: &mut File, path: &Path, beside: &Path, bytes: &[u8]) -> Result<(), StoreError> {
+fn write(
+    file: &mut File,
+    path: &Path,
+    beside: &Path,
+    bytes: &[u8],
+    sync: bool,
+) -> Result<(), StoreError> {
     if let Ok(metadata) = fs::metadata(path)
         && metadata.is_file()
     {
@@ -48,10 +85,9 @@ fn write(file: &mut File, path: &Path, beside: &Path, bytes: &[u8]) -> Result<()
     }
     file.set_len(0)
         .and_then(|()| file.write_all(bytes))
-        .and_then(|()| file.sync_all())
+        .and_then(|()| if sync { file.sync_all() } else { Ok(()) })
         .map_err(|source| StoreError::io("write", beside, source))?;
-    fs::rename(beside, path).map_err(|source| StoreError::io("replace", path, source))?;
-    sync_parent(path)
+    fs::rename(beside, path).map_err(|source| StoreError::io("replace", path, source))
 }
 
 /// Opens the unfinished file, locked: two processes that write the same file at once would mix.
@@ -95,7 +131,10 @@ fn is_at(_file: &File, _path: &Path) -> bool {
 }
 
 /// Removes what killed processes have left half written in a directory. Nothing refers to it.
-pub(crate) fn remove_unfinished(directory: &Path) -> Result<(), StoreError> {
+///
+/// # Errors
+/// When the directory cannot be read, or a file in it cannot be removed.
+pub fn remove_unfinished(directory: &Path) -> Result<(), StoreError> {
     let failed = |source| StoreError::io("list", directory, source);
     for entry in fs::read_dir(directory).map_err(failed)? {
         let entry = entry.map_err(failed)?;

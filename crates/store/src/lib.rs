@@ -24,7 +24,7 @@ mod set_aside;
 mod sled_store;
 mod store;
 
-pub use durable::replace_file;
+pub use durable::{remove_unfinished, replace_file, replace_file_unsynced, sync_files};
 pub use error::{AppendError, StoreError};
 pub use index::{Probe, ProbeResult, probe_in_this_process};
 pub use inspect::{

@@ -5,7 +5,7 @@ use std::fmt::Write as _;
 
 use refit_aws::{Aws, FoundGroup};
 use refit_kubernetes::Kubeconfigs;
-use refit_model::{AwsCluster, ClusterName, InstanceId, KubeVersion, NodeState, PoolName};
+use refit_model::{AwsCluster, ClusterName, Fleet, InstanceId, KubeVersion, NodeState, PoolName};
 use serde_json::Value;
 
 use crate::cli::Init;
@@ -13,15 +13,19 @@ use crate::commands::block_on;
 use crate::exit::{Exit, Failure};
 use crate::output::Printer;
 
-/// The files of a fleet that asks of a cluster what it is.
+/// Returns the files of a fleet that asks of a cluster what it is; in a fleet that is there, the
+/// file of the cluster, in the first channel.
 pub(super) fn files(
     context: &str,
     options: &Init,
+    fleet: Option<&Fleet>,
     printer: &Printer,
 ) -> Result<Vec<(String, String)>, Failure> {
     let seen = block_on(look(context, options))??;
     let Seen { version, region, groups, nodes } = &seen;
     let name = cluster_name(context);
+    let channel = fleet.and_then(|fleet| fleet.channels.first());
+    let channel = channel.map_or("dev", |channel| channel.name.as_str());
     let (mut control_plane, mut pools) = (Vec::new(), Vec::new());
     for group in groups {
         let of_group = |node: &&NodeState| {
@@ -44,9 +48,10 @@ pub(super) fn files(
     let mut text = format!(
         "#:schema https://raw.githubusercontent.com/refit-dev/refit/main/schemas/cluster.schema.json\n\
          # What ran when this was written. Rolls are one node at a time unless a pool says more.\n\n\
-         [cluster]\nname = {}\nchannel = \"dev\"\ncontext = {}\n\n\
+         [cluster]\nname = {}\nchannel = {}\ncontext = {}\n\n\
          [provider]\nkind = \"aws\"\nregion = {}\n\n[control-plane]\nauto-scaling-groups = [",
         quoted(name.as_str()),
+        quoted(channel),
         quoted(context),
         quoted(region),
     );
@@ -71,6 +76,11 @@ pub(super) fn files(
         )
         .expect("a string has room");
     }
+    let file = (format!("clusters/{name}.toml"), text);
+    if let Some(fleet) = fleet {
+        join(fleet, &seen, &name, channel, printer);
+        return Ok(vec![file]);
+    }
     Ok(vec![
         (
             "fleet.toml".to_owned(),
@@ -90,8 +100,18 @@ pub(super) fn files(
                  [release]\nname = \"baseline\"\nkubernetes = \"{version}\"\n"
             ),
         ),
-        (format!("clusters/{name}.toml"), text),
+        file,
     ])
+}
+
+/// Says what somebody has to decide when a cluster joins a fleet.
+fn join(fleet: &Fleet, seen: &Seen, name: &ClusterName, channel: &str, printer: &Printer) {
+    let version = &seen.version;
+    printer.say(&format!("{name} is in the channel {channel}; edit its file if it is of another"));
+    if !fleet.available.iter().any(|known| known.same_release(version)) {
+        let text = format!("{name} runs {version}, which `available` in fleet.toml does not have");
+        printer.warning(&text, &["add it, so that the way from there is known".to_owned()]);
+    }
 }
 
 /// What runs.

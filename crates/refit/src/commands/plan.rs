@@ -18,7 +18,7 @@ use super::inspect::plan_of;
 use crate::cli::{Format, Observe, PlanOptions, Planning, Reaching};
 use crate::disk::{self, Output};
 use crate::exit::{Exit, Failure};
-use crate::fleet::{load, selected, state_directory};
+use crate::fleet::{downgraded, load, selected, state_directory};
 use crate::output::Printer;
 use crate::reach::{Means, observers};
 
@@ -210,11 +210,12 @@ pub(crate) fn make(
     durations: Durations,
 ) -> Result<Made, Failure> {
     check_named(fleet, planning, &selection)?;
+    let downgrade = downgraded(fleet, &planning.downgrade, &selection)?;
     let digest = digest_of(&snapshot);
     let options = Options {
         durations,
         replace: planning.replace.iter().cloned().collect(),
-        downgrade: planning.downgrade.iter().cloned().collect(),
+        downgrade,
         selection,
         refresh_images: planning.refresh_images,
         now: planning.now,
@@ -278,16 +279,7 @@ pub(crate) fn check_named(
         }
         check_selected(fleet, cluster, selection, &format!("--replace {cluster}/{pool}"))?;
     }
-    for cluster in &planning.downgrade {
-        if !fleet.clusters.contains_key(cluster) {
-            let names = fleet.clusters.keys().map(ClusterName::as_str);
-            let text = format!("`--downgrade {cluster}`: there is no such cluster in the files");
-            let mut failure = Failure::new(Exit::Usage, text);
-            failure.hints = refit_config::known(cluster.as_str(), "clusters", names);
-            return Err(failure);
-        }
-        check_selected(fleet, cluster, selection, &format!("--downgrade {cluster}"))?;
-    }
+    downgraded(fleet, &planning.downgrade, selection)?;
     Ok(())
 }
 

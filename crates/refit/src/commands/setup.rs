@@ -4,6 +4,7 @@ use std::path::Path;
 
 use clap::CommandFactory;
 use refit_config::{Diagnostic, Severity, Sources};
+use refit_model::{Cluster, ClusterName, Fleet, Provider};
 use serde::Serialize;
 
 use crate::cli::{Cli, Completions, Format, Init, Man, Validate};
@@ -17,7 +18,10 @@ pub(crate) fn init(directory: &Path, options: &Init, printer: &Printer) -> Resul
     let cannot = |path: &Path, error: &std::io::Error| {
         Failure::new(Exit::Failed, format!("cannot write {}", path.display())).because(error)
     };
-    let files = files(options, printer)?;
+    // The cluster joins a fleet that is there.
+    let is_there = directory.join(refit_config::FLEET_FILE).exists();
+    let fleet = is_there.then(|| fleet::load(directory, printer)).transpose()?;
+    let files = files(options, fleet.as_ref(), printer)?;
     if let Some((path, _)) = files.iter().find(|(path, _)| directory.join(path).exists()) {
         return Err(Failure::new(
             Exit::Failed,
@@ -33,6 +37,8 @@ pub(crate) fn init(directory: &Path, options: &Init, printer: &Printer) -> Resul
         disk::save(&full, content.as_bytes())?;
         printer.say(&format!("wrote {}", full.display()));
     }
+    let state = fleet.as_ref().map_or(refit_config::STATE_PATH, |fleet| &fleet.state_path);
+    ignore(directory, state, printer)?;
     let chdir = if directory == Path::new(".") {
         String::new()
     } else {
@@ -42,16 +48,73 @@ pub(crate) fn init(directory: &Path, options: &Init, printer: &Printer) -> Resul
     Ok(Exit::Done)
 }
 
-/// What is written: something to try, or what a cluster runs.
-fn files(options: &Init, printer: &Printer) -> Result<Vec<(String, String)>, Failure> {
+/// Makes git ignore what belongs to one checkout: the state directory and saved plans. Lines that
+/// are there stay.
+fn ignore(directory: &Path, state: &str, printer: &Printer) -> Result<(), Failure> {
+    let path = directory.join(".gitignore");
+    let before = match std::fs::read_to_string(&path) {
+        Ok(text) => text,
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound => String::new(),
+        Err(error) => {
+            let text = format!("cannot read {}", path.display());
+            return Err(Failure::new(Exit::Failed, text).because(&error));
+        }
+    };
+    let mut wanted = vec![format!("/{state}/"), "*.plan".to_owned()];
+    wanted.retain(|line| !before.lines().any(|there| there.trim() == line));
+    if wanted.is_empty() {
+        return Ok(());
+    }
+    let mut text = before;
+    if !text.is_empty() && !text.ends_with('\n') {
+        text.push('\n');
+    }
+    text.push_str("# The state of refit, and saved plans.\n");
+    for line in wanted {
+        text.push_str(&line);
+        text.push('\n');
+    }
+    disk::save(&path, text.as_bytes())?;
+    printer.say(&format!("wrote {}", path.display()));
+    Ok(())
+}
+
+/// Returns what is written: something to try, or what a cluster runs. In a fleet that is there, one
+/// more cluster.
+fn files(
+    options: &Init,
+    fleet: Option<&Fleet>,
+    printer: &Printer,
+) -> Result<Vec<(String, String)>, Failure> {
     #[cfg(feature = "aws")]
     if let Some(context) = &options.from_context {
-        return super::discover::files(context, options, printer);
+        return super::discover::files(context, options, fleet, printer);
     }
-    #[cfg(not(feature = "aws"))]
-    let _ = printer;
-    let starter = refit_config::starter(&options.name);
-    Ok(starter.into_iter().map(|(path, text)| (path.to_owned(), text)).collect())
+    let Some(fleet) = fleet else {
+        let starter = refit_config::starter(&options.name);
+        return Ok(starter.into_iter().map(|(path, text)| (path.to_owned(), text)).collect());
+    };
+    let is_real = |cluster: &Cluster| matches!(cluster.provider, Provider::Aws(_));
+    if fleet.clusters.values().any(is_real) {
+        let text = "a fleet is here already, and its clusters are real; nothing was written";
+        return Err(Failure::new(Exit::Failed, text)
+            .hint("add a cluster that runs: `refit init --from-context CONTEXT`"));
+    }
+    let (Some(channel), Some(kubernetes)) = (fleet.channels.first(), fleet.available.iter().min())
+    else {
+        let text = "fleet.toml has no channel or no available version; nothing was written";
+        return Err(Failure::new(Exit::Failed, text));
+    };
+    let names = (1..).map(|number| format!("{}-{number}", channel.name).parse::<ClusterName>());
+    let mut free =
+        names.filter(|name| !name.as_ref().is_ok_and(|n| fleet.clusters.contains_key(n)));
+    let Some(Ok(name)) = free.next() else {
+        let text = format!("the channel {} has too long a name to name clusters by", channel.name);
+        return Err(Failure::new(Exit::Failed, text));
+    };
+    let text = refit_config::starter_cluster(&name, &channel.name, kubernetes);
+    printer.say(&format!("{name} is a simulated cluster in the channel {}", channel.name));
+    Ok(vec![(format!("clusters/{name}.toml"), text)])
 }
 
 /// A problem, for programs.

@@ -80,7 +80,8 @@ fn a_directory_in_place_of_a_file_is_named_with_the_cure() {
     let fleet = Fleet::starter();
     fleet.apply(&["--auto-approve"]).exits(0);
     let run = format!("runs/{}.journal", fleet.last_run());
-    for name in ["epoch", "lock", "lock.json", "index.blobs", "index.suspect", "world.json", &run] {
+    let names = ["epoch", "lock", "lock.json", "index.blobs", "index.suspect", "world.json", &run];
+    for name in names.into_iter().chain(["world/dev-1.json"]) {
         let path = fleet.file(&format!("state/{name}"));
         let kept = fs::read(&path).ok();
         fs::remove_file(&path).ok();
@@ -96,7 +97,7 @@ fn a_directory_in_place_of_a_file_is_named_with_the_cure() {
             fs::write(&path, kept).unwrap();
         }
     }
-    for name in ["runs", "index.sled"] {
+    for name in ["runs", "index.sled", "world"] {
         let path = fleet.file(&format!("state/{name}"));
         let kept = fleet.file("kept");
         fs::rename(&path, &kept).unwrap();
@@ -114,7 +115,12 @@ fn a_directory_in_place_of_a_file_is_named_with_the_cure() {
 fn what_killed_writes_left_is_cleaned() {
     let fleet = Fleet::starter();
     fleet.apply(&["--auto-approve"]).exits(0);
-    let left = ["state/.tmpAb12Cd", "state/world.json.new", "state/runs/r.journal.new"];
+    let left = [
+        "state/.tmpAb12Cd",
+        "state/world.json.new",
+        "state/world/dev-1.json.new",
+        "state/runs/r.journal.new",
+    ];
     for name in left {
         fleet.write(name, "half");
     }
@@ -139,7 +145,9 @@ fn the_umask_decides_who_may_read_results() {
         shell.args(["-c", &script]).current_dir(fleet.path());
         let ended = shell.output().unwrap();
         assert!(ended.status.success(), "{ended:?}");
-        for file in ["next.plan", "seen.json", "state/world.json", "state/epoch"] {
+        for file in
+            ["next.plan", "seen.json", "state/world.json", "state/world/dev-1.json", "state/epoch"]
+        {
             let found = fs::metadata(fleet.file(file)).unwrap().permissions().mode() & 0o777;
             assert_eq!(found, mode, "{file} with umask {umask}");
         }

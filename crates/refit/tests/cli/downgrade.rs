@@ -107,6 +107,28 @@ fn a_name_that_is_none_is_wrong_usage() {
 }
 
 #[test]
+fn a_pattern_is_of_the_clusters_that_are_selected() {
+    let fleet = ahead();
+    for options in [
+        &["--downgrade", "dev-*"][..],
+        &["--downgrade", "*", "--channel", "dev"],
+        &["--downgrade", "*-eu-1", "--exclude", "prod-*"],
+    ] {
+        let plan = [&["plan", "--format", "json"][..], options].concat();
+        let plan = fleet.run(&plan).exits(0).json();
+        assert_eq!(plan["plan"]["downgrade"], json!(["dev-eu-1"]), "{options:?}");
+    }
+    fleet
+        .run(&["plan", "--downgrade", "test-*"])
+        .exits(64)
+        .says(&["`--downgrade test-*`: there is no such cluster"]);
+    fleet
+        .run(&["plan", "--downgrade", "prod-*", "--channel", "dev"])
+        .exits(64)
+        .says(&["`--downgrade prod-*`: no such cluster is selected"]);
+}
+
+#[test]
 fn killed_half_way_it_goes_on_and_ends() {
     for part in ["workers 1.37.2 -> 1.36.4  starts", "control-plane 1.37.2 -> 1.36.4  starts"] {
         let fleet = ahead();

@@ -40,6 +40,49 @@ fn init_never_overwrites() {
 }
 
 #[test]
+fn init_makes_git_ignore_the_state_and_plans() {
+    let fleet = Fleet::starter();
+    let ignored = "# The state of refit, and saved plans.\n/state/\n*.plan\n";
+    assert_eq!(fleet.read(".gitignore"), ignored);
+    // Lines that are there stay, and none is written twice.
+    fleet.write(".gitignore", "target\n*.plan");
+    fleet.run(&["init"]).exits(0);
+    let once = "target\n*.plan\n# The state of refit, and saved plans.\n/state/\n";
+    assert_eq!(fleet.read(".gitignore"), once);
+    fleet.run(&["init"]).exits(0);
+    assert_eq!(fleet.read(".gitignore"), once);
+    // A state directory elsewhere.
+    fleet.edit(
+        "fleet.toml",
+        "[kubernetes]",
+        "[state]\nstore = \"sled\"\npath = \"data/acme\"\n\n[kubernetes]",
+    );
+    fleet.run(&["init"]).exits(0);
+    assert!(fleet.read(".gitignore").ends_with("\n/data/acme/\n"), "{}", fleet.read(".gitignore"));
+}
+
+#[test]
+fn init_adds_a_cluster_to_a_fleet_that_is_there() {
+    let fleet = Fleet::starter();
+    fleet.edit("fleet.toml", "[[channels]]", "# mine\n[[channels]]");
+    let before = fleet.files();
+    fleet
+        .run(&["init"])
+        .exits(0)
+        .says(&["dev-2 is a simulated cluster in the channel dev", "wrote ./clusters/dev-2.toml"]);
+    let mut after = fleet.files();
+    after.remove(&fleet.file("clusters/dev-2.toml")).unwrap();
+    assert_eq!(after, before, "every other file is as it was");
+    fleet.run(&["validate"]).exits(0).says(&["2 clusters"]);
+    fleet.run(&["plan"]).exits(0).shows(&["dev-2", "1.35.8 -> 1.36.4"]);
+    // A fleet that cannot be read gets no cluster.
+    fleet.edit("fleet.toml", "[[channels]]", "[[chanels]]");
+    let before = fleet.files();
+    fleet.run(&["init"]).exits(1).says(&["chanels"]);
+    assert_eq!(fleet.files(), before);
+}
+
+#[test]
 fn init_makes_the_directory_that_it_is_given() {
     let above = tempfile::tempdir().unwrap();
     let init = ["--chdir", "new/fleet", "init", "--name", "acme"];

@@ -22,6 +22,7 @@ mod refusals;
 mod saved_plans;
 mod selection;
 mod signals;
+mod simulated;
 mod support;
 #[cfg(unix)]
 mod terminal;

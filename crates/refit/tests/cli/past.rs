@@ -167,20 +167,3 @@ fn a_damaged_journal_is_named_and_hides_no_other() {
     fleet.run(&["show", &damaged]).exits(1).says(&["error: ", &damaged]);
     fleet.run(&["show", &whole]).exits(0);
 }
-
-#[test]
-fn a_damaged_world_is_an_error() {
-    let fleet = applied();
-    fleet.write("state/world.json", "{");
-    let before = fleet.files();
-    for command in [&["plan"][..], &["observe"], &["apply", "--auto-approve"]] {
-        fleet.run(command).exits(1).says(&[
-            "cannot use ./state/world.json",
-            "hint: remove the file to let the simulated fleet begin anew",
-        ]);
-    }
-    assert_eq!(
-        fleet.files()[&fleet.file("state/world.json")],
-        before[&fleet.file("state/world.json")]
-    );
-}

@@ -111,12 +111,11 @@ fn what_a_person_did_after_a_finished_plan_is_told() {
     fleet.apply(&["next.plan"]).exits(0);
     let done = format!("Run {} of this plan is done", fleet.last_run());
     // Somebody takes the add-on away by hand.
-    let world: serde_json::Value = serde_json::from_str(&fleet.read("state/world.json")).unwrap();
-    let cluster = &world["clusters"]["dev-1"];
-    assert!(cluster["addons"]["metrics-server"].is_object(), "{}", cluster["addons"]);
-    let mut drifted = world.clone();
-    drifted["clusters"]["dev-1"]["addons"].as_object_mut().unwrap().remove("metrics-server");
-    fleet.write("state/world.json", &drifted.to_string());
+    let file = "state/world/dev-1.json";
+    let mut world: serde_json::Value = serde_json::from_str(&fleet.read(file)).unwrap();
+    let addons = world["cluster"]["addons"].as_object_mut().unwrap();
+    assert!(addons.remove("metrics-server").is_some(), "{addons:?}");
+    fleet.write(file, &world.to_string());
     fleet.apply(&["next.plan"]).exits(0).says(&[
         &done,
         "The clusters have changed since the run ended",

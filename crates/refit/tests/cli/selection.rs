@@ -57,6 +57,39 @@ fn options_narrow_each_other_and_have_variables() {
 }
 
 #[test]
+fn labels_and_waves_select() {
+    let fleet = Fleet::quickstart();
+    for (name, region) in [("dev-eu-1", "eu"), ("prod-eu-1", "eu"), ("prod-us-1", "us")] {
+        let file = format!("clusters/{name}.toml");
+        let text = fleet.read(&file);
+        let labels = format!("labels = {{ region = \"{region}\", team = \"shop\" }}\nchannel = ");
+        fleet.write(&file, &crate::support::replaced(&text, "channel = ", &labels));
+    }
+    for (options, taken) in [
+        (&["--label", "region=eu"][..], &["dev-eu-1", "prod-eu-1"][..]),
+        (&["--label", "region=us,team=shop"], &["prod-us-1"]),
+        (&["--channel", "stable", "--wave", "1"], &["prod-eu-1"]),
+        (&["--wave", "2"], &["prod-us-1"]),
+        (&["--wave", "1,2"], &["dev-eu-1", "prod-eu-1", "prod-us-1"]),
+        (&["--label", "region=eu", "--wave", "1", "--exclude", "dev-*"], &["prod-eu-1"]),
+        (&["--cluster", "prod-*", "--label", "region=eu"], &["prod-eu-1"]),
+    ] {
+        let plan = [&["plan", "--format", "json"][..], options].concat();
+        assert_eq!(listed(&fleet.run(&plan).exits(0).json()), taken, "{options:?}");
+    }
+    fleet
+        .run(&["plan", "--label", "region=ue"])
+        .exits(64)
+        .says(&["`--label region=ue`: no cluster in the files has this label", "region=eu"]);
+    fleet.run(&["plan", "--label", "region"]).exits(64).says(&["write it as KEY=VALUE"]);
+    fleet
+        .run(&["plan", "--label", "region=us", "--wave", "1"])
+        .exits(64)
+        .says(&["no cluster is left by --label region=us --wave 1"]);
+    fleet.run(&["plan", "--wave", "7"]).exits(64).says(&["no cluster is left by --wave 7"]);
+}
+
+#[test]
 fn one_kind_of_parts_is_planned_applied_and_done() {
     let fleet = Fleet::quickstart();
     let only = ["plan", "--only", "add-ons", "--cluster", "dev-eu-1"];

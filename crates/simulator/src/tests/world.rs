@@ -1,15 +1,17 @@
+use std::collections::BTreeMap;
 use std::future::Future;
 use std::io;
 use std::pin::pin;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::task::{Context, Poll, Waker};
+use std::time::Duration;
 
-use refit_model::{GroupOp, LeaseState, Op, Period, Token};
+use refit_model::{ClusterName, Fleet, GroupOp, LeaseState, Op, Period, Token};
 use refit_provider::{Act, ErrorClass, Look, Observe, Scope};
 
 use super::bench::*;
-use crate::{Edit, Faults, Simulated, World, WorldFileError, random_fleet};
+use crate::{Edit, Faults, Simulated, World, WorldFile, WorldFileError, random_fleet};
 
 fn lease(run: &str) -> Op {
     let (run, holder) = (run.parse().unwrap(), format!("{run}@host"));
@@ -269,6 +271,121 @@ fn the_provider_keeps_the_world_after_every_call() {
     assert_eq!(error.class, ErrorClass::Permanent);
     assert!(error.message.contains("the disk is full"), "{error}");
     assert_eq!(provider.with_world(|world| world.now()), start);
+}
+
+/// The files of a world as they are on a disk.
+#[derive(Clone, Default)]
+struct Disk {
+    head: Option<Vec<u8>>,
+    clusters: BTreeMap<ClusterName, Vec<u8>>,
+}
+
+impl Disk {
+    fn write(&mut self, file: &WorldFile) {
+        match file {
+            WorldFile::Cluster(name, bytes) => {
+                self.clusters.insert(name.clone(), bytes.clone());
+            }
+            WorldFile::Head(bytes) => self.head = Some(bytes.clone()),
+        }
+    }
+
+    fn read(&self) -> Option<World> {
+        let mut world = World::from_head(self.head.as_ref()?).unwrap();
+        for bytes in self.clusters.values() {
+            world.read_cluster(bytes).unwrap();
+        }
+        world.advance_to(world.now());
+        Some(world)
+    }
+}
+
+/// A fleet of several generated clusters, and its world.
+fn several_clusters() -> (Fleet, World) {
+    (0..1000).map(random_fleet).find(|(fleet, _)| fleet.clusters.len() > 2).unwrap()
+}
+
+#[test]
+fn between_any_two_writes_the_files_are_a_whole_world() {
+    let (fleet, mut world) = several_clusters();
+    let mut disk = Disk::default();
+    let mut killed = 0;
+    for (step, cluster) in (0_u64..60).zip(fleet.clusters.values().cycle()) {
+        let look = Look { cluster, addons: &fleet.addons, scope: &Scope::Everything };
+        if let Ok(state) = world.look(look)
+            && let Some((name, group)) = state.groups.iter().next()
+        {
+            let op = match step % 3 {
+                0 => GroupOp::RaiseDesired { from: group.desired, to: group.desired + 1 },
+                1 => GroupOp::Protect { instance: group.instances[0].id.clone() },
+                _ => GroupOp::Unprotect { instance: group.instances[0].id.clone() },
+            };
+            let token = Token(format!("t{step}"));
+            let op = Op::Group { group: name.clone(), op };
+            let _answer = world.submit(cluster, &fleet.addons, &op, &token);
+        }
+        let files = world.unsaved();
+        let is_first = disk.head.is_none();
+        for file in &files {
+            disk.write(file);
+            match disk.read() {
+                // The call was made and is there, whichever files are not written yet.
+                Some(read) => assert!(read.to_bytes() == world.to_bytes(), "step {step}"),
+                None => assert!(is_first, "step {step}"),
+            }
+            killed += 1;
+        }
+        world.saved(files);
+        assert!(world.unsaved().is_empty());
+        world.advance_to(world.now().checked_add(Duration::from_secs(7 + step)).unwrap());
+    }
+    assert!(killed > 100, "{killed} writes");
+}
+
+#[test]
+fn a_call_writes_its_cluster_and_time_writes_none() {
+    let (fleet, mut world) = several_clusters();
+    let first = world.unsaved();
+    assert_eq!(first.len(), fleet.clusters.len() + 1);
+    assert!(matches!(first.last(), Some(WorldFile::Head(_))), "it makes the others count");
+    world.saved(first);
+    world.advance_to(world.now().checked_add(Duration::from_mins(10)).unwrap());
+    let files = world.unsaved();
+    assert!(matches!(files[..], [WorldFile::Head(_)]), "{} files", files.len());
+    world.saved(files);
+    let cluster = fleet.clusters.values().nth(1).unwrap();
+    let run: refit_model::RunId = "one".parse().unwrap();
+    let op = Op::ReleaseLease { run };
+    world.submit(cluster, &fleet.addons, &op, &Token("t".into())).unwrap();
+    let files = world.unsaved();
+    assert!(
+        matches!(&files[..], [WorldFile::Cluster(name, _)] if *name == cluster.name),
+        "{} files",
+        files.len()
+    );
+    // What could not be written is written the next time.
+    assert_eq!(world.unsaved(), files);
+}
+
+#[test]
+fn files_of_a_newer_format_are_refused() {
+    let (_, mut world) = several_clusters();
+    for file in world.unsaved() {
+        let (WorldFile::Cluster(_, bytes) | WorldFile::Head(bytes)) = &file;
+        let text = String::from_utf8(bytes.clone()).unwrap();
+        let newer = text.replace("\"format-version\":\"2.0\"", "\"format-version\":\"2.1\"");
+        let read = match file {
+            WorldFile::Cluster(..) => world.read_cluster(newer.as_bytes()).map(|_| ()),
+            WorldFile::Head(_) => World::from_head(newer.as_bytes()).map(|_| ()),
+        };
+        assert!(matches!(read, Err(WorldFileError::Format { found }) if found == "2.1"));
+    }
+    // The one file that a world was before.
+    let whole = world.to_bytes();
+    assert!(World::is_whole(&whole).unwrap());
+    assert_eq!(World::time_of(&whole).unwrap(), world.now());
+    let read = World::from_bytes(&whole).unwrap();
+    assert_eq!(read.unsaved(), world.unsaved(), "all of it is to be written");
 }
 
 #[test]
