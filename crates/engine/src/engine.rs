@@ -12,8 +12,8 @@ use std::time::Duration;
 
 use refit_model::{
     Action, ActionId, ActionKind, ClusterName, GivingUp, JournalRecord, Op, OpId, OpResult,
-    Outcome, Period, Plan, PlanId, Recap, RecordKind, RunEvent, RunEventKind, RunId, RunOutcome,
-    Stop, Timestamp, Token, digest_of,
+    Outcome, Period, Plan, PlanId, Progress, Recap, RecordKind, RunEvent, RunEventKind, RunId,
+    RunOutcome, Stop, Timestamp, Token, digest_of,
 };
 
 use crate::decision::{Mode, after};
@@ -147,6 +147,12 @@ impl Engine {
                     }
                 }
                 RecordKind::Progress { action, progress } => {
+                    if let Progress::JournalBehind { op } = progress
+                        && let Some(cluster) = engine.cluster_of(action)
+                    {
+                        engine.next_op = engine.next_op.max(op.0 + 1);
+                        journaled.entry(cluster).or_default().insert(*op);
+                    }
                     engine.memories.entry(*action).or_default().note(progress, record.at);
                 }
                 RecordKind::ActionEnded { action, outcome } => {
@@ -186,6 +192,10 @@ impl Engine {
         engine.take_heart();
         engine.journaled = Some(journaled);
         engine
+    }
+
+    fn cluster_of(&self, action: &ActionId) -> Option<ClusterName> {
+        self.plan.actions.iter().find(|found| found.id == *action)?.cluster.clone()
     }
 
     /// Takes in what the journal says of a call's end.

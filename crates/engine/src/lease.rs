@@ -14,7 +14,7 @@ const MARGIN: Period = Period::seconds(10);
 /// How long to wait before asking again.
 const RETRY: Period = Period::seconds(5);
 /// How long to wait for another run to let go.
-const WAIT_MAX: Period = Period::minutes(10);
+pub(crate) const WAIT_MAX: Period = Period::minutes(10);
 
 /// The Lease of one cluster, as this run has it.
 #[derive(Debug, Default)]

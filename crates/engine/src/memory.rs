@@ -186,6 +186,10 @@ impl Memory {
             }
             Op::Group { group, op: GroupOp::Tag { tag } } => {
                 self.tagged.insert(group.clone(), tag.surge);
+                // What is above the minimum of the group by now is not the surge of before.
+                if let Some(surge) = self.surge.get_mut(group) {
+                    *surge = (*surge).min(tag.surge);
+                }
             }
             Op::Group { group, op: GroupOp::RaiseDesired { .. } } => self.know(group, 0),
             Op::Group { group, op: GroupOp::Terminate { decrement: true, .. } } => {

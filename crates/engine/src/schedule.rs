@@ -210,6 +210,12 @@ impl Schedule {
                 stopped = true;
             } else if !outcome.is_success() {
                 let action = &plan.actions[*before];
+                if let Outcome::Skipped { because_of } = outcome
+                    && plan.action(because_of).is_some_and(|found| found.cluster != action.cluster)
+                {
+                    // The wave has not begun, because an earlier one failed.
+                    return Some(Err(*because_of));
+                }
                 let Some(cluster) = &action.cluster else { return Some(Err(action.id)) };
                 failed.insert(cluster, self.failed.get(cluster).unwrap_or(&action.id));
             }
@@ -383,5 +389,40 @@ mod tests {
             let (ready, hopeless) = schedule.look(&plan);
             assert_eq!((ready.len(), hopeless.len()), (0, skipped));
         }
+    }
+
+    /// The second wave was skipped because the first one failed. However many of its clusters may
+    /// fail, it is not over: the third one does not begin.
+    #[test]
+    fn a_wave_that_was_skipped_is_not_over() {
+        let first = roll(1, 0);
+        let mut second = first.clone();
+        second.cluster = Some("other".parse().unwrap());
+        second.id = Action::id_of(second.cluster.as_ref(), &second.kind);
+        let mut wave = first.clone();
+        wave.kind = ActionKind::FinishWave {
+            channel: "dev".parse().unwrap(),
+            wave: 2,
+            max_failed_clusters: 1,
+        };
+        wave.cluster = None;
+        wave.id = Action::id_of(None, &wave.kind);
+        let mut actions = vec![first.clone(), second.clone(), wave.clone()];
+        actions.sort_by_key(|action| action.id);
+        let mut plan = plan(actions);
+        plan.edges.push(refit_model::Edge {
+            from: second.id,
+            to: wave.id,
+            because: std::sync::Arc::new(refit_model::Because::Wave {
+                channel: "dev".parse().unwrap(),
+                wave: 2,
+            }),
+        });
+        let place = |id| plan.actions.iter().position(|action| action.id == id).unwrap();
+        let mut schedule = Schedule::new(&plan);
+        let failed = Outcome::Failed { reason: "no".to_owned(), left: Vec::new() };
+        schedule.end(&plan, place(first.id), failed);
+        schedule.end(&plan, place(second.id), Outcome::Skipped { because_of: first.id });
+        assert_eq!(schedule.look(&plan), (vec![], vec![(place(wave.id), first.id)]));
     }
 }

@@ -8,12 +8,12 @@ use refit_model::{
 };
 
 use crate::decision::{Decision, Mode, Next, POLL, after};
-use crate::lease::Lease;
+use crate::lease::{self, Lease};
 use crate::memory::Memory;
 use crate::{LookId, addon, migrate, pin, roll};
 
-/// How long calls may keep failing before the action gives up.
-pub(crate) const TROUBLE_MAX: Period = Period::minutes(10);
+/// How long calls or looks may keep failing before the action gives up.
+pub(crate) const FAILING_MAX: Period = Period::minutes(10);
 /// The longest pause between two attempts.
 const PAUSE_MAX: Period = Period::seconds(60);
 
@@ -37,11 +37,51 @@ pub(crate) struct News {
     pub(crate) at: Timestamp,
 }
 
-/// Failures in a row.
-#[derive(Clone, Copy, Debug)]
-struct Trouble {
-    since: Timestamp,
+/// Failures in a row, of calls or of looks.
+#[derive(Debug, Default)]
+pub(crate) struct Failures {
+    since: Option<Timestamp>,
     times: u32,
+}
+
+impl Failures {
+    /// Returns since when it fails, or `now`.
+    pub(crate) fn since(&self, now: Timestamp) -> Timestamp {
+        self.since.unwrap_or(now)
+    }
+
+    /// Returns whether the last attempt failed.
+    pub(crate) fn is_failing(&self) -> bool {
+        self.since.is_some()
+    }
+
+    /// Takes in a success. Returns whether the attempt before had failed.
+    pub(crate) fn succeeded(&mut self) -> bool {
+        std::mem::take(self).is_failing()
+    }
+
+    /// Takes in a failure. Returns when to try again, a little later each time, and whether it is
+    /// time to give up.
+    fn failed(
+        &mut self,
+        class: ErrorClass,
+        retry_after: Option<Period>,
+        now: Timestamp,
+    ) -> (Timestamp, bool) {
+        let since = *self.since.get_or_insert(now);
+        let pause = match class {
+            ErrorClass::Conflict | ErrorClass::Unknown => {
+                Period::seconds(1).times(self.times.max(1))
+            }
+            ErrorClass::Transient
+            | ErrorClass::Throttled
+            | ErrorClass::Budget
+            | ErrorClass::Permanent => Period::seconds(1).times(1 << self.times.min(6)),
+        };
+        self.times = self.times.saturating_add(1);
+        let pause = retry_after.unwrap_or_else(|| pause.min(PAUSE_MAX));
+        (after(now, pause), now >= after(since, FAILING_MAX))
+    }
 }
 
 /// A running action.
@@ -65,11 +105,11 @@ pub(crate) struct Worker {
     /// Not before this time again.
     pub(crate) look_at: Timestamp,
     /// Calls that fail.
-    calls_fail: Option<Trouble>,
+    pub(crate) calls: Failures,
     /// Whether a budget refused the last eviction.
     pub(crate) budget_refuses: bool,
     /// Looks that fail.
-    looks_fail: Option<Trouble>,
+    pub(crate) looks: Failures,
     /// What people were told last.
     pub(crate) told: Option<News>,
     /// How often each wait was told, by when it began.
@@ -92,9 +132,9 @@ impl Worker {
             moot: Vec::new(),
             journaling: false,
             look_at: now,
-            calls_fail: None,
+            calls: Failures::default(),
             budget_refuses: false,
-            looks_fail: None,
+            looks: Failures::default(),
             told: None,
             waits: BTreeMap::new(),
             budgets: BTreeMap::new(),
@@ -123,7 +163,7 @@ impl Worker {
         let since = self.waiting.as_ref().filter(|_| self.awaits_lease).map_or(now, |w| w.since);
         self.awaits_lease = true;
         self.look_at = after(now, POLL);
-        self.waiting = Some(WaitingOn { what, since, until: self.look_at });
+        self.waiting = Some(WaitingOn { what, since, until: after(since, lease::WAIT_MAX) });
     }
 
     /// Keeps which budgets are over the pods that are about to be evicted.
@@ -146,33 +186,18 @@ impl Worker {
         self.budgets.get(evicted(op)?).map(String::as_str)
     }
 
-    /// Calls go well again.
-    pub(crate) fn calls_go_well(&mut self) {
-        self.calls_fail = None;
+    /// Takes in that all calls of a batch went well, or that they are not needed any more.
+    pub(crate) fn calls_succeeded(&mut self) {
+        self.calls.succeeded();
         self.budget_refuses = false;
-    }
-
-    /// Looks go well again.
-    pub(crate) fn looks_go_well(&mut self) {
-        self.looks_fail = None;
     }
 
     /// Returns whether the last call failed, or was refused by a budget, and is tried again.
     pub(crate) fn tries_again(&self) -> bool {
-        self.calls_fail.is_some() || self.budget_refuses
+        self.calls.is_failing() || self.budget_refuses
     }
 
-    /// Returns since when calls fail without one in between that goes well, or `now`.
-    pub(crate) fn calls_fail_since(&self, now: Timestamp) -> Timestamp {
-        self.calls_fail.map_or(now, |trouble| trouble.since)
-    }
-
-    /// Returns since when looks fail without one in between that goes well, or `now`.
-    pub(crate) fn looks_fail_since(&self, now: Timestamp) -> Timestamp {
-        self.looks_fail.map_or(now, |trouble| trouble.since)
-    }
-
-    /// A call failed: pauses, a little longer each time. Returns whether it is time to give up.
+    /// Takes in that a call failed. Returns whether it is time to give up.
     #[must_use = "who gives up must end the action"]
     pub(crate) fn call_failed(
         &mut self,
@@ -180,13 +205,12 @@ impl Worker {
         retry_after: Option<Period>,
         now: Timestamp,
     ) -> bool {
-        let trouble = self.calls_fail.get_or_insert(Trouble { since: now, times: 0 });
-        let (at, hopeless) = trouble.again(class, retry_after, now);
+        let (at, hopeless) = self.calls.failed(class, retry_after, now);
         self.look_at = self.look_at.max(at);
         hopeless
     }
 
-    /// A look failed, likewise.
+    /// Takes in that a look failed. Returns whether it is time to give up.
     #[must_use = "who gives up must end the action"]
     pub(crate) fn look_failed(
         &mut self,
@@ -194,33 +218,9 @@ impl Worker {
         retry_after: Option<Period>,
         now: Timestamp,
     ) -> bool {
-        let trouble = self.looks_fail.get_or_insert(Trouble { since: now, times: 0 });
-        let (at, hopeless) = trouble.again(class, retry_after, now);
+        let (at, hopeless) = self.looks.failed(class, retry_after, now);
         self.look_at = self.look_at.max(at);
         hopeless
-    }
-}
-
-impl Trouble {
-    /// Counts a failure. Returns when to try again, and whether it is time to give up.
-    fn again(
-        &mut self,
-        class: ErrorClass,
-        retry_after: Option<Period>,
-        now: Timestamp,
-    ) -> (Timestamp, bool) {
-        let pause = match class {
-            ErrorClass::Conflict | ErrorClass::Unknown => {
-                Period::seconds(1).times(self.times.max(1))
-            }
-            ErrorClass::Transient
-            | ErrorClass::Throttled
-            | ErrorClass::Budget
-            | ErrorClass::Permanent => Period::seconds(1).times(1 << self.times.min(6)),
-        };
-        self.times = self.times.saturating_add(1);
-        let pause = retry_after.unwrap_or_else(|| pause.min(PAUSE_MAX));
-        (after(now, pause), now >= after(self.since, TROUBLE_MAX))
     }
 }
 

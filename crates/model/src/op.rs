@@ -66,7 +66,7 @@ impl fmt::Display for PodKey {
 /// What refit changed on a group, kept on the group itself, so that a run from another
 /// checkout can give it back: the tag `refit.dev/roll`.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
-#[serde(rename_all = "kebab-case", deny_unknown_fields)]
+#[serde(rename_all = "kebab-case")]
 pub struct RollTag {
     /// The run that changed it.
     pub run: RunId,

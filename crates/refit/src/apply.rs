@@ -550,8 +550,8 @@ impl Session<'_> {
         .collect();
         let text = if plan.is_empty() && !once.is_empty() && !done {
             format!(
-                "Without {} nothing is left to do. What was to be replaced and was not, the command \
-                 above replaces.",
+                "Without {} nothing is left to do. The command above makes a new plan, which replaces \
+                 all nodes again, also those that this run has replaced.",
                 once.join(" and ")
             )
         } else if plan.is_empty() {

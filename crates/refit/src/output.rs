@@ -19,7 +19,7 @@ pub(crate) struct Printer {
     pub(crate) log_format: LogFormat,
 }
 
-/// The width that text is wrapped at where there is no terminal, or a wider one.
+/// The width that text is wrapped at where there is no terminal.
 const WIDTH: usize = 80;
 /// The width that messages are wrapped at on a terminal that is wider.
 const MESSAGE_WIDTH: usize = 100;
@@ -79,8 +79,15 @@ impl Printer {
         }
     }
 
-    /// How messages look. They wrap on a terminal only: elsewhere a line is what programs
-    /// search, and whoever shows a log wraps it himself.
+    /// How the lines of a log look. They wrap on a terminal only: elsewhere a line is what programs
+    /// search, and whoever shows a log wraps it.
+    pub(crate) fn log_style(&self) -> Style {
+        let width = terminal_columns(&io::stderr())
+            .map_or(Style::UNBOUNDED, |columns| text_width(Some(columns)));
+        Style { width, ..self.error_style() }
+    }
+
+    /// How messages look, likewise.
     fn message_style(&self) -> Style {
         let width = terminal_columns(&io::stderr())
             .map_or(Style::UNBOUNDED, |columns| columns.clamp(WIDTH_MIN, MESSAGE_WIDTH));
@@ -199,8 +206,7 @@ fn terminal_columns(stream: &impl IsTerminal) -> Option<usize> {
     .or(Some(WIDTH))
 }
 
-/// Text never gets wider than 80 columns: longer lines are hard to read. A narrower terminal
-/// counts.
+/// Text is as wide as the terminal, and 80 columns where there is none.
 fn text_width(terminal: Option<usize>) -> usize {
-    terminal.unwrap_or(WIDTH).clamp(WIDTH_MIN, WIDTH)
+    terminal.unwrap_or(WIDTH).max(WIDTH_MIN)
 }

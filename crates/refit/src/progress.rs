@@ -88,7 +88,7 @@ impl Lines {
     fn new(plan: &Plan, printer: &Printer) -> Self {
         let detail = if printer.verbose { Detail::Steps } else { Detail::Milestones };
         Self {
-            words: ProgressLines::new(plan, detail, printer.error_style()),
+            words: ProgressLines::new(plan, detail, printer.log_style()),
             printer: printer.clone(),
         }
     }

@@ -52,8 +52,8 @@ struct Known {
     what: String,
     /// Without.
     component: String,
-    /// What its extent counts; none: nothing worth telling.
-    /// What is counted, and what has done_to_it of it.
+    /// What is counted, and what was done to it, such as `node` and `replaced`. `None` if nothing
+    /// is counted.
     unit: Option<(&'static str, &'static str)>,
     extent: u32,
     started: Option<Timestamp>,

@@ -82,7 +82,7 @@ pub fn status_of(input: &StatusInput<'_>) -> RunStatus {
             name: name.parse().ok()?,
             done: number(entries.iter().filter(|entry| entry.is_done()).count()),
             total: number(entries.len()),
-            actions: entries.iter().map(standing).collect(),
+            actions: entries.iter().map(|entry| standing(input, entry)).collect(),
         })
     });
     RunStatus {
@@ -106,13 +106,13 @@ fn number(count: usize) -> u32 {
     u32::try_from(count).unwrap_or(u32::MAX)
 }
 
-fn standing(entry: &Entry<'_>) -> ActionStanding {
+fn standing(input: &StatusInput<'_>, entry: &Entry<'_>) -> ActionStanding {
     ActionStanding {
         action: *entry.id,
         what: entry.what.clone(),
         state: entry.state,
         started_at: entry.story.and_then(|story| story.started),
-        waiting: entry.story.and_then(|story| story.waiting).cloned(),
+        waiting: entry.waiting(input).cloned(),
         ended_at: entry.story.and_then(|story| story.ended).map(|(at, _)| at),
         outcome: entry.outcome().cloned(),
     }
@@ -215,7 +215,8 @@ fn busy_cluster(
             page.line(HANG, HANG).words(Paint::Plain, &reason);
         }
         if entry.state == State::Running
-            && let Some(now) = entry.story.and_then(|story| story.now(input.now))
+            && let Some(now) =
+                entry.story.and_then(|story| story.now(entry.waiting(input), input.now))
         {
             page.line(HANG, HANG).words(Paint::Plain, &now);
         }
@@ -260,6 +261,14 @@ impl Entry<'_> {
 
     fn outcome(&self) -> Option<&Outcome> {
         self.story?.ended.map(|(_, outcome)| outcome)
+    }
+
+    /// What it waits for, if a process may still do so.
+    fn waiting(&self, input: &StatusInput<'_>) -> Option<&WaitingOn> {
+        match input.worked_on {
+            WorkedOn::By(_) | WorkedOn::Unknown => self.story?.waiting,
+            WorkedOn::ByNobody => None,
+        }
     }
 
     fn word(&self) -> (Paint, &'static str) {
@@ -372,7 +381,7 @@ struct Story<'a> {
 
 impl Story<'_> {
     /// What it does at the moment: its node, its last call, and how that was answered.
-    fn now(&self, now: Option<Timestamp>) -> Option<String> {
+    fn now(&self, waiting: Option<&WaitingOn>, now: Option<Timestamp>) -> Option<String> {
         let mut parts = Vec::new();
         match self.healing {
             Some(GivingUp::Failed { reason }) => {
@@ -399,7 +408,7 @@ impl Story<'_> {
             };
             parts.push(format!("last: {op}, {when}{answer}"));
         }
-        if let Some(waiting) = self.waiting {
+        if let Some(waiting) = waiting {
             parts.push(waiting_text(waiting, now));
         }
         (!parts.is_empty()).then(|| parts.join("; "))
@@ -434,6 +443,7 @@ impl<'a> Told<'a> {
                     told.stop = None;
                     told.closed = None;
                     for story in told.stories.values_mut() {
+                        story.waiting = None;
                         if story.ended.is_some_and(|(_, outcome)| !outcome.is_success()) {
                             story.started = None;
                             story.ended = None;

@@ -2,7 +2,7 @@
 
 use refit_model::{
     Bounds, CallError, ClusterState, ErrorClass, GivingUp, GroupOp, Op, OpId, OpResult, Outcome,
-    Period, Precheck, Progress, RecordKind, RunEventKind, Timestamp, WaitingOn,
+    Precheck, Progress, RecordKind, RunEventKind, Timestamp, WaitingOn,
 };
 
 use super::calls::target;
@@ -40,7 +40,9 @@ impl Engine {
         worker.look = None;
         match result {
             Ok(state) => {
-                worker.looks_go_well();
+                if worker.looks.succeeded() {
+                    worker.waiting = None;
+                }
                 if self.believes(now, at, &state, begun) {
                     self.decide(now, at, &state);
                 }
@@ -57,8 +59,8 @@ impl Engine {
                     self.end(now, at, Outcome::Failed { reason, left });
                 } else {
                     let what = format!("the cluster to answer: {}", error.message);
-                    let since = worker.looks_fail_since(now);
-                    let until = after(since, worker::TROUBLE_MAX);
+                    let since = worker.looks.since(now);
+                    let until = after(since, worker::FAILING_MAX);
                     worker.step = "look at the cluster".to_owned();
                     worker.waiting = Some(WaitingOn { what, since, until });
                     self.tell(now, at);
@@ -153,7 +155,7 @@ impl Engine {
                 }
                 Next::Wait(wait) => {
                     // What failed is not needed any more.
-                    worker.calls_go_well();
+                    worker.calls_succeeded();
                     let still =
                         Some(WaitingOn { what: wait.what, since: wait.since, until: wait.until });
                     worker.waiting = still;
@@ -301,7 +303,10 @@ impl Engine {
             Ok(()) => {
                 self.changed = true;
                 worker.memory.settle(&call.op);
-                worker.calls_go_well();
+                // A batch that is sent again begins with what went well before.
+                if worker.queue.is_empty() && worker.sent.is_empty() {
+                    worker.calls_succeeded();
+                }
             }
             Err(error) => self.refused(now, at, &call, error),
         }
@@ -327,7 +332,7 @@ impl Engine {
         let rolls = self.action(at).kind.rolls();
         let drain_timeout = match self.action(at).bounds {
             Bounds::Rolling { drain_timeout, .. } => drain_timeout,
-            _ => Period::seconds(0),
+            Bounds::None => self.action(at).timeout,
         };
         let Some(worker) = self.workers.get_mut(&at) else { return };
         if error.class == ErrorClass::Unknown {
@@ -350,7 +355,7 @@ impl Engine {
             worker.look_at = after(now, error.retry_after.unwrap_or(POLL));
             let (since, until) = match &worker.memory.current {
                 Some(current) => (current.since, after(current.since, drain_timeout)),
-                None => (now, worker.look_at),
+                None => (now, after(now, drain_timeout)),
             };
             let what = match worker.budget_over(&call.op) {
                 Some(budget) => format!("PodDisruptionBudget {budget}: {}", error.message),
@@ -364,8 +369,8 @@ impl Engine {
         let hopeless = worker.call_failed(error.class, error.retry_after, now);
         if error.class != ErrorClass::Permanent && !hopeless {
             let what = format!("another attempt to {}: {}", call.op, error.message);
-            let since = worker.calls_fail_since(now);
-            let until = after(since, worker::TROUBLE_MAX);
+            let since = worker.calls.since(now);
+            let until = after(since, worker::FAILING_MAX);
             worker.waiting = Some(WaitingOn { what, since, until });
             self.tell(now, at);
             return;
@@ -373,7 +378,7 @@ impl Engine {
         let reason = format!("could not {}: {}", call.op, error.message);
         let healing = worker.memory.healing.is_some();
         if rolls && !healing {
-            worker.calls_go_well();
+            worker.calls_succeeded();
             worker.look_at = now;
             worker.queue.clear();
             worker.moot = worker.sent.iter().map(|sent| sent.id).collect();

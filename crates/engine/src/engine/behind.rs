@@ -35,16 +35,16 @@ impl Engine {
         let Some((group, tag)) = missing.max_by_key(|(_, tag)| tag.op) else { return };
         // Later operations have greater numbers than all that the clusters carry.
         self.next_op = self.next_op.max(tag.op.0 + 1);
-        if worker.memory.started_at.is_none() {
+        if !self.memories.contains_key(&action.id) {
             // The journal says nothing of it that could be wrong.
             return;
         }
         let (action, progress) = (action.id, Progress::JournalBehind { op: tag.op });
         let text = format!(
             "the journal of run {} is behind the clusters: it does not hold operation {}, which \
-             group {group} carries. What it says of the action {action} is set aside; the run goes \
-             on from what the groups and nodes carry",
-            self.settings.run, tag.op.0,
+             group {group} carries. What it says of {cluster}, {}, is set aside; the run goes on \
+             from what the groups and nodes carry",
+            self.settings.run, tag.op.0, self.plan.actions[at].kind,
         );
         if let Some(worker) = self.workers.get_mut(&at) {
             worker.memory.note(&progress, now);
@@ -64,6 +64,11 @@ mod tests {
     /// The journal ends with a surge that was given back, and the group carries a tag of the same
     /// run with another surge.
     fn resumed(op: OpId) -> Vec<RecordKind> {
+        resumed_with(op, None)
+    }
+
+    /// The same with one more record.
+    fn resumed_with(op: OpId, last: Option<Progress>) -> Vec<RecordKind> {
         let action = roll(1, 0);
         let cluster = action.cluster.clone().unwrap();
         let tag = |surge, op| RollTag {
@@ -74,7 +79,7 @@ mod tests {
             op,
         };
         let call = Op::Group { group: group(), op: GroupOp::Tag { tag: tag(0, OpId(1)) } };
-        let records = journal(vec![
+        let mut records = vec![
             RecordKind::ActionStarted { action: action.id },
             RecordKind::Intent {
                 op: OpId(1),
@@ -84,7 +89,10 @@ mod tests {
                 call,
             },
             RecordKind::Settled { op: OpId(1), result: OpResult::Ok },
-        ]);
+        ];
+        let progress = |progress| RecordKind::Progress { action: action.id, progress };
+        records.extend(last.map(progress));
+        let records = journal(records);
         let mut state = pool(3, 1);
         let tagged = state.groups.get_mut(&group()).unwrap();
         let text = serde_json::to_string(&tag(1, op)).unwrap();
@@ -114,5 +122,12 @@ mod tests {
     #[test]
     fn a_journal_that_holds_the_operation_counts() {
         assert!(!is_set_aside(&resumed(OpId(1))));
+    }
+
+    /// The process was killed again before it wrote another tag.
+    #[test]
+    fn a_journal_is_set_aside_once() {
+        let told = Progress::JournalBehind { op: OpId(9) };
+        assert!(!is_set_aside(&resumed_with(OpId(9), Some(told))));
     }
 }

@@ -15,8 +15,8 @@ pub(super) struct Calls {
 
 impl Calls {
     /// Returns the operation that a call is sent as: `op`, or the one before if it is sent again.
-    /// Operations are numbered beyond all that the clusters carry, also where the journal is
-    /// behind: so no other call has had this number.
+    /// Where the journal is behind, operations are numbered beyond what the groups of the action
+    /// carry, so that a call which the journal lacks does not have the same token.
     pub(super) fn next(&mut self, call: &Op, op: OpId) -> OpId {
         if self.answered || self.last.as_ref() != Some(call) {
             self.first = op;

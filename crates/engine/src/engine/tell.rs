@@ -29,6 +29,9 @@ impl Engine {
                 return;
             }
         }
+        if worker.told.as_ref().is_some_and(|told| told.done != news.done) {
+            worker.waits.clear();
+        }
         if let (Some(on), Some((since, times))) = (&worker.waiting, news.wait)
             && times > worker.waits.insert(since, times).unwrap_or(0)
         {
@@ -51,8 +54,8 @@ impl Engine {
 #[cfg(test)]
 mod tests {
     use refit_model::{
-        CallError, ClusterState, ErrorClass, NodeOp, Op, PodOwner, PodState, RollTag, Timestamp,
-        WaitingOn,
+        CallError, ClusterState, ErrorClass, GroupOp, NodeOp, Op, PodOwner, PodState, RollTag,
+        Timestamp, WaitingOn,
     };
 
     use super::*;
@@ -63,6 +66,8 @@ mod tests {
     struct Troubled {
         state: ClusterState,
         looks_fail: std::ops::Range<i64>,
+        /// Whether terminations fail.
+        terminate_fails: bool,
     }
 
     impl Troubled {
@@ -97,18 +102,26 @@ mod tests {
                     critical: false,
                 });
             }
-            Self { state, looks_fail }
+            Self { state, looks_fail, terminate_fails: false }
         }
 
         /// Carries out a roll, and returns what the journal says of its waits.
-        fn waits(mut self, seconds: i64) -> Vec<WaitingOn> {
+        fn waits(self, seconds: i64) -> Vec<WaitingOn> {
+            self.carried_out(seconds).0
+        }
+
+        /// The same, and whether it gave up.
+        fn carried_out(mut self, seconds: i64) -> (Vec<WaitingOn>, bool) {
             let mut engine = Engine::new(plan(vec![roll(1, 0)]), settings());
             let (journaled, _) = carry_out_in(&mut engine, &mut self, at(seconds));
+            let gives_up = journaled.iter().any(|record| {
+                matches!(record, RecordKind::Progress { progress: Progress::Healing { .. }, .. })
+            });
             let waits = journaled.into_iter().filter_map(|record| match record {
                 RecordKind::Progress { progress: Progress::Waiting { on }, .. } => Some(on),
                 _ => None,
             });
-            waits.collect()
+            (waits.collect(), gives_up)
         }
     }
 
@@ -124,6 +137,9 @@ mod tests {
             match call {
                 Op::Node { op: NodeOp::Evict { pod }, .. } => {
                     Err(CallError::new(ErrorClass::Budget, format!("cannot evict {pod}")))
+                }
+                Op::Group { op: GroupOp::Terminate { .. }, .. } if self.terminate_fails => {
+                    Err(CallError::new(ErrorClass::Transient, "503 Service Unavailable"))
                 }
                 _ => Ok(()),
             }
@@ -159,5 +175,21 @@ mod tests {
         world.looks_fail = 620..640;
         let (journaled, ended) = carry_out_in(&mut engine, &mut world, at(660));
         assert_eq!(ended, None, "{journaled:#?}");
+    }
+
+    /// The tag that is written before each termination goes well every time: that does not hide
+    /// that the termination fails. It is told, and given up after ten minutes.
+    #[test]
+    fn a_call_that_fails_at_the_end_of_its_batch_is_told_and_given_up() {
+        let troubled = || {
+            let mut troubled = Troubled::new(0..0);
+            troubled.state.pods.clear();
+            troubled.terminate_fails = true;
+            troubled
+        };
+        let (waits, gives_up) = troubled().carried_out(590);
+        assert_eq!((waits.len(), gives_up), (3, false), "{waits:#?}");
+        assert!(waits[0].what.contains("503 Service Unavailable"), "{waits:#?}");
+        assert!(troubled().carried_out(700).1);
     }
 }

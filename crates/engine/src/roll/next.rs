@@ -424,7 +424,7 @@ impl Roll<'_> {
                 let fullest = Self::in_fullest_zone(group, instance);
                 (self.is_up(instance), !fullest, pods, instance.id.clone())
             })?;
-        if !Self::in_fullest_zone(group, spare) {
+        if !self.is_up(spare) {
             // It goes because it never came up: that says nothing of where the group can launch.
             memory.moved.remove(*name);
         }

@@ -223,13 +223,17 @@ pub(crate) fn status(
     // A world that cannot be read is another command's to report.
     let last = journal.records.last().map(|record| record.at);
     let now = crate::reach::now(&fleet, &state).ok().max(last);
-    let holder = match refit_store::in_use(&state).map_err(|error| store_failure(&error))? {
-        InUse::By(Some(holder)) if holder.run.as_ref() == Some(&journal.run) => {
-            Some(holder.to_string())
+    let in_use = refit_store::in_use(&state).map_err(|error| store_failure(&error))?;
+    let holder;
+    let worked_on = match &in_use {
+        InUse::No => WorkedOn::ByNobody,
+        InUse::By(Some(found)) if found.run.as_ref() == Some(&journal.run) => {
+            holder = found.to_string();
+            WorkedOn::By(&holder)
         }
-        InUse::By(_) | InUse::No => None,
+        // A process that has not said yet what it does.
+        InUse::By(_) => WorkedOn::Unknown,
     };
-    let worked_on = holder.as_deref().map_or(WorkedOn::ByNobody, WorkedOn::By);
     let (run, records) = (&journal.run, &journal.records);
     let input = StatusInput { run, plan: plan.as_ref(), records, now, worked_on };
     match options.format.format {

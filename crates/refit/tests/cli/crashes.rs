@@ -111,6 +111,58 @@ fn without_the_journal_everything_is_put_back_all_the_same() {
     assert!(hits >= 2, "only {hits} of 6 kills hit an open run");
 }
 
+/// The copy of the journal is from a while before the kill, as a backup is: what the clusters carry
+/// beats it, and they end as if it had never been taken.
+#[test]
+fn a_journal_that_was_restored_from_a_copy_is_set_aside() {
+    let mut told = 0;
+    for seed in 400..406 {
+        let mut dice = fastrand::Rng::with_seed(seed);
+        let fleet = Fleet::starter();
+        let before = fleet.shape();
+        let mut running = begin(&fleet, &["--auto-approve"]);
+        running.until_it_says("workers 1.35.8 -> 1.36.4  starts");
+        running.until_lines(running.stderr().lines().count() + dice.usize(3..10));
+        let copy = fleet.file("copy");
+        std::fs::create_dir(&copy).unwrap();
+        let files = |directory: &str| {
+            let entries = std::fs::read_dir(fleet.file(directory)).unwrap();
+            entries.map(|entry| entry.unwrap()).collect::<Vec<_>>()
+        };
+        for file in files("state/runs") {
+            std::fs::copy(file.path(), copy.join(file.file_name())).unwrap();
+        }
+        running.until_lines(running.stderr().lines().count() + dice.usize(12..25));
+        if !running.kill() {
+            continue;
+        }
+        for file in files("copy") {
+            let name = file.file_name().into_string().unwrap();
+            std::fs::copy(file.path(), fleet.file(&format!("state/runs/{name}"))).unwrap();
+        }
+        std::fs::remove_dir_all(fleet.file("state/index.sled")).unwrap();
+        let ended = fleet.apply(&["--auto-approve"]).exits(0).says(&["Continuing run"]);
+        told += u32::from(ended.stderr.contains("it does not hold operation"));
+        fleet.nothing_is_left_to_do();
+        fleet.is_tidy(&before);
+    }
+    assert!(told >= 2, "only {told} of 6 journals were behind the clusters");
+}
+
+/// The lock says whether a process is at it, the journal does not.
+#[test]
+fn the_status_says_whether_a_process_works_on_the_run() {
+    let fleet = Fleet::starter();
+    let mut running = fleet.start(&["apply", "--auto-approve", "--simulation-speed", "200"]);
+    running.until_it_says("workers 1.35.8 -> 1.36.4  starts");
+    fleet.run(&["status"]).exits(0).shows(&["under way: `refit apply"]);
+    assert!(running.kill());
+    fleet.run(&["status"]).exits(0).shows(&["not ended, and no process works on it"]);
+    let status = fleet.run(&["status", "--format", "json"]).exits(0).json();
+    crate::support::validate("status.schema.json", &status);
+    assert_eq!(status["under-way"], false);
+}
+
 #[test]
 fn a_run_of_other_files_is_closed_and_its_remains_are_put_back() {
     let fleet = Fleet::starter();

@@ -20,7 +20,7 @@ fn a_second_apply_names_the_holder_and_looking_goes_on() {
         .run(&["apply", "--auto-approve", "--lock-timeout", "1s"])
         .exits(7)
         .says(&["Waiting for the lock", &process]);
-    fleet.run(&["status"]).exits(0).shows(&[&run, "not ended", "running"]);
+    fleet.run(&["status"]).exits(0).shows(&[&run, "under way", "running"]);
     fleet.run(&["history"]).exits(0).shows(&[&run]);
     fleet.run(&["show", &run]).exits(0).shows(&[&run]);
     fleet.run(&["state", "list"]).exits(0).shows(&[&run]).says(&["Locked by", &process]);

@@ -17,7 +17,9 @@ fn applied() -> Fleet {
 #[test]
 fn runs_are_listed_and_shown() {
     let fleet = applied();
-    fleet.apply(&["--auto-approve", "--replace", "dev-1/workers"]).exits(0);
+    let again = fleet.apply(&["--auto-approve", "--replace", "dev-1/workers"]).exits(0);
+    let goes_on = "refit apply --auto-approve --replace dev-1/workers";
+    assert!(again.stderr.contains(goes_on), "{}", again.stderr);
     let history = fleet.history();
     assert_eq!(history.len(), 2);
     let ids: Vec<&str> = history.iter().map(|run| run["run"].as_str().unwrap()).collect();

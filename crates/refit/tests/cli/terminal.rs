@@ -196,8 +196,19 @@ fn messages_wrap_on_a_terminal_and_nowhere_else() {
     let elsewhere = fleet.run(&["show", &long]).exits(64);
     assert_eq!(elsewhere.stderr.lines().count(), 2, "{}", elsewhere.stderr);
     assert!(elsewhere.stderr.contains(&long), "it can be searched for");
-    // Plans keep to 80 columns, however wide the terminal is.
-    let mut command = fleet.command(&["plan", "--color", "never"]);
-    command.env("COLUMNS", "300");
-    fits(&shown(command).replace('\r', ""), 80);
+}
+
+/// A plan uses the width of the terminal, and 80 columns elsewhere.
+#[test]
+fn plans_are_as_wide_as_the_terminal() {
+    let fleet = Fleet::quickstart();
+    let widest = |columns: &str| {
+        let mut command = fleet.command(&["plan", "--color", "never"]);
+        command.env("COLUMNS", columns);
+        let text = shown(command).replace('\r', "");
+        text.lines().map(|line| line.chars().count()).max().unwrap_or(0)
+    };
+    assert!(widest("70") <= 70);
+    assert!((101..=160).contains(&widest("160")), "{}", widest("160"));
+    fits(&fleet.run(&["plan"]).exits(0).stdout, 80);
 }
