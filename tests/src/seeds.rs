@@ -61,8 +61,6 @@ pub struct Story {
 
 /// So often a process is killed until the fleet is where it shall be.
 const CRASHES_MAX: u32 = 4;
-/// So many records at most an old copy of a journal lacks.
-const LOST_RECORDS_MAX: usize = 80;
 /// More runs than this do not converge any more.
 const RUNS_MAX: u32 = 12;
 /// Faults stop after so many runs: then the fleet has to converge.
@@ -85,7 +83,7 @@ pub fn tell(seed: u64, tale: Tale, trouble: Trouble, verbose: bool) -> Result<St
         kills_left: 0,
         meddled: trouble.faults,
         unsure: false,
-        old_journals: false,
+        lost_records_max: 0,
         verbose,
         story: Story {
             actions: 0,
@@ -113,8 +111,8 @@ struct Bench {
     meddled: bool,
     /// Whether an answer was lost that said what desired is.
     unsure: bool,
-    /// Whether the last records of a journal are lost when the process is killed.
-    old_journals: bool,
+    /// How many of the last records of a journal may be lost when the process is killed.
+    lost_records_max: usize,
     verbose: bool,
     story: Story,
 }
@@ -327,8 +325,8 @@ impl Bench {
                         // The checkout is gone, and the journal with it: another plan goes on.
                         return Ok(RunOutcome::Interrupted);
                     }
-                    if self.old_journals {
-                        let lost = self.dice.usize(0..=LOST_RECORDS_MAX);
+                    if self.lost_records_max > 0 {
+                        let lost = self.dice.usize(0..=self.lost_records_max);
                         journal.truncate(journal.len().saturating_sub(lost));
                         self.say(&format!("{lost} records are lost, {} are left", journal.len()));
                     }

@@ -42,6 +42,8 @@ pub(crate) struct News {
 pub(crate) struct Failures {
     since: Option<Timestamp>,
     times: u32,
+    /// Whether a budget refused the last eviction, which is no failure.
+    refused: bool,
 }
 
 impl Failures {
@@ -53,6 +55,11 @@ impl Failures {
     /// Returns whether the last attempt failed.
     pub(crate) fn is_failing(&self) -> bool {
         self.since.is_some()
+    }
+
+    /// Takes in that a budget refused an eviction.
+    pub(crate) fn refused_by_budget(&mut self) {
+        self.refused = true;
     }
 
     /// Takes in a success. Returns whether the attempt before had failed.
@@ -106,8 +113,6 @@ pub(crate) struct Worker {
     pub(crate) look_at: Timestamp,
     /// Calls that fail.
     pub(crate) calls: Failures,
-    /// Whether a budget refused the last eviction.
-    pub(crate) budget_refuses: bool,
     /// Looks that fail.
     pub(crate) looks: Failures,
     /// What people were told last.
@@ -133,7 +138,6 @@ impl Worker {
             journaling: false,
             look_at: now,
             calls: Failures::default(),
-            budget_refuses: false,
             looks: Failures::default(),
             told: None,
             waits: BTreeMap::new(),
@@ -189,12 +193,11 @@ impl Worker {
     /// Takes in that all calls of a batch went well, or that they are not needed any more.
     pub(crate) fn calls_succeeded(&mut self) {
         self.calls.succeeded();
-        self.budget_refuses = false;
     }
 
     /// Returns whether the last call failed, or was refused by a budget, and is tried again.
     pub(crate) fn tries_again(&self) -> bool {
-        self.calls.is_failing() || self.budget_refuses
+        self.calls.is_failing() || self.calls.refused
     }
 
     /// Takes in that a call failed. Returns whether it is time to give up.

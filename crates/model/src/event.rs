@@ -107,9 +107,9 @@ impl WaitingOn {
     pub fn told_by(&self, at: Timestamp) -> u32 {
         const FIRST: [i64; 3] = [30, 120, 300];
         const THEN: i64 = 600;
-        let seconds = at.as_second().saturating_sub(self.since.as_second());
-        let first = FIRST.into_iter().filter(|after| seconds >= *after).count() as i64;
-        u32::try_from(first + (seconds / THEN).max(0)).unwrap_or(u32::MAX)
+        let seconds = at.as_second().saturating_sub(self.since.as_second()).max(0);
+        let first = FIRST.into_iter().filter(|after| seconds >= *after).map(|_| 1).sum::<u32>();
+        first.saturating_add(u32::try_from(seconds / THEN).unwrap_or(u32::MAX))
     }
 }
 

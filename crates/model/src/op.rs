@@ -34,6 +34,7 @@ pub struct OpId(pub u64);
 
 impl OpId {
     /// Returns whether it is the number of no operation.
+    #[expect(clippy::trivially_copy_pass_by_ref, reason = "serde hands it over by reference")]
     fn is_none(&self) -> bool {
         self.0 == 0
     }

@@ -250,6 +250,7 @@ fn placed(first: &Route<'_>, then: &Route<'_>) -> Option<Because> {
 }
 
 /// The version that a move leaves.
+#[derive(Clone, Copy)]
 struct Leaving<'v> {
     version: &'v Version,
     /// Whether nothing has changed it before.

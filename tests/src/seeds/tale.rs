@@ -61,6 +61,9 @@ impl Tale {
     }
 }
 
+/// So many records at most an old copy of a journal lacks.
+const LOST_RECORDS_MAX: usize = 80;
+
 /// More rounds of replacing nodes by hand than this do not converge any more.
 const ROUNDS_MAX: u32 = 24;
 
@@ -104,7 +107,7 @@ impl Bench {
             Tale::OldJournal => {
                 self.meddled = false;
                 self.trouble = Trouble { faults: false, crashes: true, ..self.trouble };
-                self.old_journals = true;
+                self.lost_records_max = LOST_RECORDS_MAX;
                 self.converge(Some(seed)).map(drop)
             }
         }

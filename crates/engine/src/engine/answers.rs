@@ -61,7 +61,7 @@ impl Engine {
                     let what = format!("the cluster to answer: {}", error.message);
                     let since = worker.looks.since(now);
                     let until = after(since, worker::FAILING_MAX);
-                    worker.step = "look at the cluster".to_owned();
+                    "look at the cluster".clone_into(&mut worker.step);
                     worker.waiting = Some(WaitingOn { what, since, until });
                     self.tell(now, at);
                 }
@@ -362,7 +362,7 @@ impl Engine {
                 None => error.message,
             };
             worker.waiting = Some(WaitingOn { what, since, until });
-            worker.budget_refuses = true;
+            worker.calls.refused_by_budget();
             self.tell(now, at);
             return;
         }

@@ -1,8 +1,6 @@
 //! The total duration that a plan shows is how long the engine's schedule takes, if every action takes what
 //! was estimated.
 
-use std::collections::BTreeMap;
-
 use refit_model::{
     ActionKind, Because, Bounds, ChannelName, ClusterPlan, ClusterStatus, Edge, StateGuard,
     WavePlan, Why,
@@ -109,18 +107,21 @@ fn random(seed: u64) -> Plan {
 /// Returns how long a plan takes, in seconds, if every action begins as soon as the schedule lets it.
 fn simulated(plan: &Plan) -> u32 {
     let mut schedule = Schedule::new(plan);
-    let mut running: BTreeMap<(u32, usize), ()> = BTreeMap::new();
+    let mut running: BTreeSet<(u32, usize)> = BTreeSet::new();
     let mut now = 0;
     loop {
         for at in schedule.look(plan).0 {
             schedule.standing[at] = Standing::Running;
-            running.insert((now + plan.actions[at].estimate.as_secs(), at), ());
+            running.insert((now + plan.actions[at].estimate.as_secs(), at));
         }
-        let Some(((end, at), ())) = running.pop_first() else { break };
+        let Some((end, at)) = running.pop_first() else { break };
         now = end;
         schedule.end(plan, at, Outcome::Done);
-        while let Some(next) = running.first_entry().filter(|next| next.key().0 == now) {
-            let ((_, at), ()) = next.remove_entry();
+        while let Some((end, at)) = running.pop_first() {
+            if end > now {
+                running.insert((end, at));
+                break;
+            }
             schedule.end(plan, at, Outcome::Done);
         }
     }
