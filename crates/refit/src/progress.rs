@@ -8,7 +8,7 @@ use std::path::Path;
 
 use indicatif::{MultiProgress, ProgressBar, ProgressStyle};
 use refit_model::{ActionId, Plan, RunEvent, RunEventKind};
-use refit_render::{Detail, ProgressLines};
+use refit_render::{BarText, Detail, ProgressLines};
 use refit_runtime::Reporter;
 
 use crate::cli::LogFormat;
@@ -102,11 +102,20 @@ impl Reporter for Lines {
     }
 }
 
-/// A bar per running action, below the lines of what has ended.
+fn show(bar: &ProgressBar, text: BarText) {
+    bar.set_length(text.total);
+    bar.set_position(text.done);
+    bar.set_prefix(text.prefix);
+    bar.set_message(text.message);
+}
+
+/// A bar per running action, and one of the whole run, below the lines of what has ended.
 struct Bars {
     lines: ProgressLines,
     multi: MultiProgress,
     running: BTreeMap<ActionId, ProgressBar>,
+    /// Of the run as a whole, below the others.
+    overall: ProgressBar,
     style: ProgressStyle,
 }
 
@@ -114,12 +123,20 @@ impl Bars {
     fn new(plan: &Plan, printer: &Printer) -> Self {
         let style = ProgressStyle::with_template("{prefix} {bar:12} {pos}/{len} {wide_msg}")
             .unwrap_or_else(|_| ProgressStyle::default_bar());
+        let multi = MultiProgress::new();
+        let overall = multi.add(ProgressBar::new(1));
+        overall.set_style(style.clone());
         Self {
             lines: ProgressLines::new(plan, Detail::Milestones, printer.error_style()),
-            multi: MultiProgress::new(),
+            multi,
             running: BTreeMap::new(),
+            overall,
             style,
         }
+    }
+
+    fn show_overall(&self) {
+        show(&self.overall, self.lines.overall());
     }
 
     fn line(&mut self, event: &RunEvent) {
@@ -133,7 +150,7 @@ impl Reporter for Bars {
     fn event(&mut self, event: &RunEvent) {
         match &event.kind {
             RunEventKind::ActionStarted { action, .. } => {
-                let bar = self.multi.add(ProgressBar::new(1));
+                let bar = self.multi.insert_before(&self.overall, ProgressBar::new(1));
                 bar.set_style(self.style.clone());
                 self.running.insert(*action, bar);
                 self.lines.line(event);
@@ -142,10 +159,7 @@ impl Reporter for Bars {
                 self.lines.line(event);
                 if let (Some(bar), Some(text)) = (self.running.get(action), self.lines.bar(action))
                 {
-                    bar.set_length(text.total);
-                    bar.set_position(text.done);
-                    bar.set_prefix(text.prefix);
-                    bar.set_message(text.message);
+                    show(bar, text);
                 }
             }
             RunEventKind::ActionEnded { action, .. } => {
@@ -153,15 +167,21 @@ impl Reporter for Bars {
                     bar.finish_and_clear();
                 }
                 self.line(event);
+                self.show_overall();
             }
             RunEventKind::RunEnded { .. } => {
                 for bar in std::mem::take(&mut self.running).into_values() {
                     bar.finish_and_clear();
                 }
+                self.overall.finish_and_clear();
                 self.multi.clear().ok();
                 self.line(event);
             }
-            _ => self.line(event),
+            RunEventKind::RunStarted { .. } => {
+                self.line(event);
+                self.show_overall();
+            }
+            RunEventKind::Warning { .. } | RunEventKind::StopAsked { .. } => self.line(event),
         }
     }
 }

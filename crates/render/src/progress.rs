@@ -1,9 +1,9 @@
 //! What a run tells while it runs: lines with times for logs, and texts for progress bars.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use refit_model::{
-    Action, ActionId, ActionKind, Outcome, Plan, PoolName, Recap, RunEvent, RunEventKind,
+    Action, ActionId, ActionKind, Outcome, Period, Plan, PoolName, Recap, RunEvent, RunEventKind,
     RunOutcome, Stop, Timestamp, WaitingOn,
 };
 
@@ -29,7 +29,64 @@ pub enum Detail {
 pub struct ProgressLines {
     style: Style,
     detail: Detail,
+    overall: Overall,
     actions: BTreeMap<ActionId, Known>,
+}
+
+/// How far a run is.
+#[derive(Debug)]
+struct Overall {
+    /// How long the plan takes, as it was estimated.
+    estimate: Period,
+    /// When it should end. Not known of a run that goes on after an interruption.
+    ends: Option<Timestamp>,
+    actions: usize,
+    ended: BTreeSet<ActionId>,
+    /// The actions of each cluster that have not ended.
+    clusters: BTreeMap<String, BTreeSet<ActionId>>,
+}
+
+impl Overall {
+    fn new(plan: &Plan) -> Self {
+        let mut clusters: BTreeMap<String, BTreeSet<ActionId>> = BTreeMap::new();
+        for action in &plan.actions {
+            if let Some(cluster) = &action.cluster {
+                clusters.entry(cluster.to_string()).or_default().insert(action.id);
+            }
+        }
+        Self {
+            estimate: plan.critical_path,
+            ends: None,
+            actions: clusters.values().map(BTreeSet::len).sum(),
+            ended: BTreeSet::new(),
+            clusters,
+        }
+    }
+
+    fn end(&mut self, action: &ActionId) {
+        let mut found = false;
+        for open in self.clusters.values_mut() {
+            found |= open.remove(action);
+        }
+        if found {
+            self.ended.insert(*action);
+        }
+    }
+
+    /// Such as `3 of 29 actions, 0 of 3 clusters, expected end 10:45:00`.
+    fn text(&self) -> String {
+        let clusters = self.clusters.values().filter(|open| open.is_empty()).count();
+        let mut text = format!(
+            "{} of {}, {clusters} of {}",
+            self.ended.len(),
+            count(self.actions, "action"),
+            count(self.clusters.len(), "cluster")
+        );
+        if let Some(ends) = self.ends {
+            text.push_str(&format!(", expected end {}", clock_time(ends)));
+        }
+        text
+    }
 }
 
 /// The parts of a progress bar.
@@ -144,7 +201,7 @@ impl ProgressLines {
     /// For the events of a run of this plan.
     pub fn new(plan: &Plan, detail: Detail, style: Style) -> Self {
         let actions = plan.actions.iter().map(|action| (action.id, Known::new(action)));
-        Self { style, detail, actions: actions.collect() }
+        Self { style, detail, overall: Overall::new(plan), actions: actions.collect() }
     }
 
     /// The line for an event, with a newline at its end; none when it is no news.
@@ -152,6 +209,9 @@ impl ProgressLines {
         let RunEvent { at, kind } = event;
         let (subject, paint, text) = match kind {
             RunEventKind::RunStarted { format_version: _, run, plan, actions, continued } => {
+                if !*continued {
+                    self.overall.ends = at.checked_add(self.overall.estimate.as_duration()).ok();
+                }
                 let begins = if *continued { "goes on with" } else { "carries out" };
                 let actions = count(size(*actions), "action");
                 (None, Paint::Plain, format!("run {run} {begins} plan {plan}, {actions}"))
@@ -173,12 +233,24 @@ impl ProgressLines {
                 (Some(action), Paint::Plain, self.progress(*at, action, running)?)
             }
             RunEventKind::ActionEnded { action, outcome } => {
+                self.overall.end(action);
                 let (paint, text) = self.ended(*at, action, outcome);
+                let text = match outcome {
+                    Outcome::Done | Outcome::AlreadySatisfied => {
+                        format!("{text} ({})", self.overall.text())
+                    }
+                    Outcome::Conflict { .. }
+                    | Outcome::Failed { .. }
+                    | Outcome::Stopped
+                    | Outcome::StoppedHalfway { .. }
+                    | Outcome::Skipped { .. } => text,
+                };
                 (Some(action), paint, text)
             }
             RunEventKind::Warning { text } => (None, Paint::Change, format!("warning: {text}")),
             RunEventKind::StopAsked { stop } => {
-                (None, Paint::Change, format!("stop: {}", stop_text(*stop)))
+                let text = format!("stop: {}{}", stop_text(*stop), next_stop_text(*stop));
+                (None, Paint::Change, text)
             }
             RunEventKind::RunEnded { outcome, recap } => {
                 (None, outcome_paint(*outcome), ended_text(*outcome, recap))
@@ -199,6 +271,16 @@ impl ProgressLines {
         }
         page.words(paint, &text);
         Some(page.finish())
+    }
+
+    /// How far the run is: how many actions and clusters are through, and when all should be.
+    pub fn overall(&self) -> BarText {
+        BarText {
+            prefix: "run".to_owned(),
+            message: self.overall.text(),
+            done: self.overall.ended.len() as u64,
+            total: (self.overall.actions as u64).max(1),
+        }
     }
 
     /// What a progress bar of the action shows now; none when it does not run.
@@ -309,6 +391,15 @@ pub(crate) fn stop_text(stop: Stop) -> &'static str {
     }
 }
 
+/// What another signal does after a stop.
+fn next_stop_text(stop: Stop) -> &'static str {
+    match stop {
+        Stop::Finish => "; Ctrl-C again puts back what is half done",
+        Stop::Cancel => "; Ctrl-C again starts no further eviction and leaves",
+        Stop::Leave => "",
+    }
+}
+
 /// How a run ended, in a word or two.
 pub(crate) fn outcome_text(outcome: RunOutcome) -> &'static str {
     match outcome {
@@ -412,7 +503,8 @@ mod tests {
                   left: node a
         09:24:00  prod-eu-1  kube-dns-legacy remove 1.0.0  skipped because of prod-eu-1
                   workers 1.31.13 -> 1.34.3
-        09:24:01  stop: finishes the nodes under way and starts nothing
+        09:24:01  stop: finishes the nodes under way and starts nothing; Ctrl-C again
+                  puts back what is half done
         09:24:02  run ended: partly applied, 1 failed
         ");
     }
@@ -445,5 +537,32 @@ mod tests {
             }
         }
         assert_eq!(told, [30, 120, 300, 600, 1200, 1800]);
+    }
+
+    /// The end of an action says how far the run is, and when it should end. Another Ctrl-C is named
+    /// as long as there is one that does more.
+    #[test]
+    fn the_end_of_an_action_says_how_far_the_run_is() {
+        let sample = Sample::new().example("prod-eu-1");
+        let dns = sample.id("prod-eu-1", "kube-dns-legacy");
+        let at: Timestamp = "2026-11-02T09:14:00Z".parse().unwrap();
+        let mut lines = ProgressLines::new(&sample.plan, Detail::Milestones, Style::default());
+        let mut line =
+            |kind| lines.line(&RunEvent { at, kind }).unwrap().replace("\n          ", " ");
+        line(RunEventKind::RunStarted {
+            format_version: RunEvent::FORMAT.to_owned(),
+            run: "r-1".parse().unwrap(),
+            plan: sample.plan.id(),
+            actions: 7,
+            continued: false,
+        });
+        let done = line(RunEventKind::ActionEnded { action: dns, outcome: Outcome::Done });
+        let actions = sample.plan.actions.len();
+        let expected = format!("done (1 of {actions} actions, 0 of 1 cluster, expected end ");
+        assert!(done.contains(&expected), "{done}");
+        let stop = line(RunEventKind::StopAsked { stop: Stop::Cancel });
+        assert!(stop.contains("Ctrl-C again starts no further eviction"), "{stop}");
+        let stop = line(RunEventKind::StopAsked { stop: Stop::Leave });
+        assert!(!stop.contains("again"), "{stop}");
     }
 }

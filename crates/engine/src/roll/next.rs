@@ -305,8 +305,11 @@ impl Roll<'_> {
                     vec![on_group(group, GroupOp::Tag { tag }), on_group(group, raise)],
                 )
             }
+            // Another attempt would end alike: nobody can tell a group where to launch.
             _ => Self::give_up(format!(
-                "no new node came up in the zone within the bounds: there has to be {what}"
+                "no new node came up in the zone within the bounds: there has to be {what}. Raise \
+                 `max-surge` of the pool, so that a new node comes up in each zone, or give it one \
+                 Auto Scaling group for each zone"
             )),
         }
     }
