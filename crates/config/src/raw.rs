@@ -113,6 +113,9 @@ pub(crate) struct ChannelTable {
     pub(crate) name: Text<ChannelName>,
     /// The release that the channel's clusters run.
     pub(crate) release: Text<ReleaseName>,
+    /// Freezes all clusters of the channel, as `freeze` of a cluster does for one. Where a cluster has
+    /// one as well, the one that ends later counts.
+    pub(crate) freeze: Option<Text<Freeze>>,
     /// Which clusters change one after the other. What the waves leave out forms a last wave;
     /// without waves all clusters are one.
     #[serde(default)]

@@ -122,6 +122,8 @@ pub enum Code {
     RF054,
     /// An add-on moves past a version that asks for work by hand.
     RF055,
+    /// A later channel gets a version before all earlier ones.
+    RF056,
 }
 
 impl fmt::Display for Code {

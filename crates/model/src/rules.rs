@@ -92,7 +92,7 @@ impl SkewRule {
 
 impl Code {
     /// All codes.
-    pub const ALL: [Self; 55] = [
+    pub const ALL: [Self; 56] = [
         Self::RF001,
         Self::RF002,
         Self::RF003,
@@ -148,6 +148,7 @@ impl Code {
         Self::RF053,
         Self::RF054,
         Self::RF055,
+        Self::RF056,
     ];
 
     /// What it stands for, as the documentation heads it.
@@ -208,6 +209,7 @@ impl Code {
             Self::RF053 => "Pods are terminating or volumes detaching before the start",
             Self::RF054 => "A roll surges less than its pool declares",
             Self::RF055 => "An add-on moves past a version that asks for work by hand",
+            Self::RF056 => "A later channel gets a version before all earlier ones",
         }
     }
 
@@ -234,7 +236,8 @@ impl Code {
             | Self::RF042
             | Self::RF043
             | Self::RF047
-            | Self::RF054 => FILES,
+            | Self::RF054
+            | Self::RF056 => FILES,
             Self::RF006 | Self::RF049 | Self::RF052 => PROCESSES,
             Self::RF012 | Self::RF050 => DISRUPTIONS,
             Self::RF013 => EVICTION,

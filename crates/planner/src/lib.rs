@@ -22,6 +22,7 @@ mod knowledge;
 mod layout;
 mod no_way;
 mod parts;
+mod promotion;
 mod search;
 mod situation;
 mod storage;
@@ -123,6 +124,9 @@ pub fn plan(fleet: &Fleet, snapshot: &Snapshot, options: &Options) -> Plan {
             }),
             kubelets_that_stay: planned.kubelets_that_stay,
         });
+        if !blocked && !own.is_empty() {
+            findings.extend(promotion::warn_of_first(fleet, cluster));
+        }
         findings.extend(planned.findings);
         implied.push(planned.implied);
         edges.push(planned.edges);

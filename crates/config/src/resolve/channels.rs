@@ -21,6 +21,7 @@ impl Resolver<'_> {
             if let Some(release) = &release {
                 self.release_exists(file, release, &raw.release.span);
             }
+            let freeze = self.freeze(file, raw.freeze.as_ref());
             let (waves, named) = self.wave_specs(file, raw);
             let Some(name) = self.parse(file, &raw.name) else { continue };
             let place = (file.as_str(), &raw.name.span);
@@ -33,7 +34,7 @@ impl Resolver<'_> {
                 max_parallel_clusters: raw.max_parallel_clusters,
                 max_failed_clusters: raw.max_failed_clusters.unwrap_or(MAX_FAILED_CLUSTERS),
             };
-            channels.insert(name, KnownChannel { channel, named });
+            channels.insert(name, KnownChannel { channel, freeze, named });
         }
         channels
     }

@@ -10,7 +10,7 @@ use refit_model::{
     UpdateStrategy,
 };
 
-use super::{KnownChannel, KnownCluster, Resolver};
+use super::{KnownChannel, KnownCluster, Resolver, limits};
 use crate::diagnostic::{Diagnostic, known, quoted};
 use crate::load::{Kind, Sited};
 use crate::raw::{
@@ -129,6 +129,8 @@ impl Resolver<'_> {
         } else {
             raw.pins.kubernetes.as_ref().map(|text| text.span.clone())
         };
+        let of_channel = channels.get(channel.as_ref()?).and_then(|known| known.freeze.clone());
+        let freeze = limits::later(limits.freeze, of_channel);
         let at = self.location(file, &raw.name.span);
         let sets = match (raw.addon_sets.first(), raw.addon_sets.last()) {
             (Some(first), Some(last)) => first.span.start..last.span.end,
@@ -142,7 +144,7 @@ impl Resolver<'_> {
                 kubernetes,
                 labels: raw.labels.clone(),
                 capped,
-                freeze: limits.freeze,
+                freeze,
                 accepts,
                 addons,
                 provider: provider?,

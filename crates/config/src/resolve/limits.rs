@@ -8,6 +8,7 @@ use refit_model::{Acceptance, Capped, Code, Freeze, KubeVersion, MaxVersion, Tar
 use super::Resolver;
 use crate::diagnostic::{Diagnostic, quoted};
 use crate::raw::ClusterTable;
+use crate::text::Text;
 
 /// What a cluster's file keeps from it.
 pub(super) struct KeptBack {
@@ -15,17 +16,41 @@ pub(super) struct KeptBack {
     max: Option<Written<MaxVersion>>,
 }
 
+/// Returns the freeze that ends later.
+pub(super) fn later(
+    one: Option<Written<Freeze>>,
+    other: Option<Written<Freeze>>,
+) -> Option<Written<Freeze>> {
+    match (one, other) {
+        (Some(one), Some(other)) => Some(match (one.value.until, other.value.until) {
+            (None, _) => one,
+            (_, None) => other,
+            (Some(first), Some(second)) if first >= second => one,
+            (Some(_), Some(_)) => other,
+        }),
+        (one, other) => one.or(other),
+    }
+}
+
 impl Resolver<'_> {
     pub(super) fn kept_back(&mut self, file: &str, raw: &ClusterTable) -> KeptBack {
-        let freeze = raw.freeze.as_ref().and_then(|text| {
-            let value = self.parse(file, text)?;
-            Some(Written { value, at: self.location(file, &text.span) })
-        });
+        let freeze = self.freeze(file, raw.freeze.as_ref());
         let max = raw.max_version.as_ref().and_then(|text| {
             let value = self.parse(file, text)?;
             Some(Written { value, at: self.location(file, &text.span) })
         });
         KeptBack { freeze, max }
+    }
+
+    /// Returns the freeze of a channel or a cluster, as it is written.
+    pub(super) fn freeze(
+        &mut self,
+        file: &str,
+        text: Option<&Text<Freeze>>,
+    ) -> Option<Written<Freeze>> {
+        let text = text?;
+        let value = self.parse(file, text)?;
+        Some(Written { value, at: self.location(file, &text.span) })
     }
 
     /// Returns the findings that the cluster's file accepts. Reports those that cannot be accepted, and

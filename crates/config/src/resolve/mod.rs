@@ -105,9 +105,10 @@ pub(crate) struct KnownCluster {
     addon_pins: BTreeMap<AddonName, Range<usize>>,
 }
 
-/// A channel, and where its waves stand.
+/// A channel, its freeze, and where its waves stand.
 pub(crate) struct KnownChannel {
     channel: refit_model::Channel,
+    freeze: Option<refit_model::Written<refit_model::Freeze>>,
     named: Vec<(ClusterName, Range<usize>)>,
 }
 

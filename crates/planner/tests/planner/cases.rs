@@ -229,6 +229,21 @@ pub(crate) fn cases() -> Vec<Case> {
             ..blocked(Code::RF040, "")
         },
         Case {
+            severity: Warning,
+            declare: |fleet| {
+                // A channel before the cluster's own, with a release of an older Kubernetes.
+                let mut channel = fleet.channels[0].clone();
+                let mut release = fleet.releases[&channel.release].clone();
+                release.name = n("older");
+                release.kubernetes = n("1.20.0");
+                channel.name = n("earlier");
+                channel.release = release.name.clone();
+                fleet.releases.insert(release.name.clone(), release);
+                fleet.channels.insert(0, channel);
+            },
+            ..blocked(Code::RF056, "")
+        },
+        Case {
             severity: Note,
             declare: |fleet| {
                 let at = ant(fleet).at.clone();

@@ -33,6 +33,25 @@ fn a_frozen_cluster_waits_and_nobody_waits_for_it() {
     fleet.nothing_is_left_to_do();
 }
 
+/// The freeze of a channel is one of all its clusters; of two, the one that ends later counts.
+#[test]
+fn a_channel_freezes_its_clusters() {
+    let fleet = with("freeze = \"until 2026-11-30, peak season\"");
+    let stable = "name = \"stable\"\n";
+    fleet.edit("fleet.toml", stable, &format!("{stable}freeze = \"until 2026-12-31, audit\"\n"));
+    fleet.run(&["plan"]).exits(0).shows(&[
+        "2 clusters frozen",
+        "prod-eu-1: is frozen until the end of 2026-12-31: audit",
+        "prod-us-1: is frozen until the end of 2026-12-31: audit",
+        "wave 1  dev-eu-1",
+    ]);
+    fleet.edit("fleet.toml", "until 2026-12-31, audit", "until 2026-11-29, audit");
+    let plan = fleet.run(&["plan"]).exits(0);
+    plan.shows(&["prod-eu-1: is frozen until the end of 2026-11-30: peak season"]);
+    fleet.edit("fleet.toml", "until 2026-11-29, audit", "");
+    fleet.run(&["validate"]).exits(1).says(&["fleet.toml"]);
+}
+
 #[test]
 fn what_a_killed_run_left_is_put_back_in_a_frozen_cluster() {
     let fleet = Fleet::starter();
