@@ -24,9 +24,8 @@ pub(super) fn later(
     match (one, other) {
         (Some(one), Some(other)) => Some(match (one.value.until, other.value.until) {
             (None, _) => one,
-            (_, None) => other,
             (Some(first), Some(second)) if first >= second => one,
-            (Some(_), Some(_)) => other,
+            (Some(_), _) => other,
         }),
         (one, other) => one.or(other),
     }
