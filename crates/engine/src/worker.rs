@@ -252,9 +252,34 @@ pub(crate) fn scope(action: &Action, memory: &Memory) -> Scope {
 /// versions are right already.
 pub(crate) fn precheck(action: &Action, state: &ClusterState) -> Precheck {
     match action.precheck(state) {
-        Precheck::AlreadySatisfied if left_behind(action, state) => Precheck::Ready,
+        Precheck::AlreadySatisfied
+            if left_behind(action, state) || launches_another(action, state) =>
+        {
+            Precheck::Ready
+        }
         other => other,
     }
+}
+
+/// Returns whether a group of a roll launches another image than the one that it is rolled to. Where
+/// its only instance has just failed, nothing else shows that.
+fn launches_another(action: &Action, state: &ClusterState) -> bool {
+    let images = match &action.kind {
+        ActionKind::ControlPlaneHop { images, .. } | ActionKind::NodePoolRoll { images, .. } => {
+            images
+        }
+        ActionKind::PinGroups { .. }
+        | ActionKind::TidyUp { .. }
+        | ActionKind::AddonApply { .. }
+        | ActionKind::AddonAdopt { .. }
+        | ActionKind::AddonRemove { .. }
+        | ActionKind::StorageMigration { .. }
+        | ActionKind::FinishWave { .. } => return false,
+    };
+    images.iter().any(|(name, pin)| {
+        let group = state.groups.get(name);
+        group.is_some_and(|group| roll::point_at(name, group, pin).is_some())
+    })
 }
 
 fn left_behind(action: &Action, state: &ClusterState) -> bool {

@@ -59,9 +59,6 @@ impl Roll<'_> {
         if self.mode == Mode::Finish || self.to.is_none() {
             return None;
         }
-        if self.old().is_empty() && self.surplus() == 0 && memory.current.is_none() {
-            return None;
-        }
         let mut ops = Vec::new();
         for (name, group) in &self.groups {
             if let Some(pin) = self.images.get(*name) {
@@ -70,6 +67,9 @@ impl Roll<'_> {
         }
         if !ops.is_empty() {
             return Some(Decision::act("point the groups at the new image", ops));
+        }
+        if self.old().is_empty() && self.surplus() == 0 && memory.current.is_none() {
+            return None;
         }
         for (name, group) in &self.groups {
             let rebalances = group.zones.len() > 1;

@@ -2,7 +2,7 @@
 
 use refit_model::{
     ClusterState, GroupOp, InstanceId, NodeName, NodeOp, Op, OpId, Outcome, PodOwner, PodState,
-    Progress, Purpose, RollTag, TargetHealth,
+    Precheck, Progress, Purpose, RollTag, TargetHealth,
 };
 
 use super::decide;
@@ -297,4 +297,21 @@ fn new_nodes_are_kept_from_the_autoscaler_until_the_end() {
     let nodes: Vec<&Op> =
         ops(&decision).iter().filter(|op| matches!(op, Op::Node { .. })).collect();
     assert_eq!(nodes, [&on_node(2, NodeOp::EnableScaleDown)]);
+}
+
+/// The only instance of a group has failed, so that no node runs another version. The group would
+/// launch the old one again: that is work, and the group is pointed at the new image.
+#[test]
+fn a_group_without_instances_is_pointed_at_the_new_image() {
+    let mut state = pool(0, 0);
+    let action = roll(1, 0);
+    assert_eq!(crate::worker::precheck(&action, &state), Precheck::AlreadySatisfied);
+    let launches = state.groups.get_mut(&group()).unwrap();
+    launches.template_images.insert(99, "ami-other".parse().unwrap());
+    launches.template_version = 99;
+    assert_eq!(crate::worker::precheck(&action, &state), Precheck::Ready);
+    let mut memory = Memory { started_at: Some(at(0)), ..Memory::default() };
+    let decision = decided(&state, 1, &mut memory, Mode::Go);
+    let points = |op: &Op| matches!(op, Op::Group { op: GroupOp::SetTemplateVersion { .. }, .. });
+    assert!(ops(&decision).iter().any(points), "{decision:?}");
 }
