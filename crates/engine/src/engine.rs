@@ -195,7 +195,7 @@ impl Engine {
     }
 
     fn cluster_of(&self, action: &ActionId) -> Option<ClusterName> {
-        self.plan.actions.iter().find(|found| found.id == *action)?.cluster.clone()
+        self.plan.action(action)?.cluster.clone()
     }
 
     /// Takes in what the journal says of a call's end.

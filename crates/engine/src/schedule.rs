@@ -297,7 +297,7 @@ mod total;
 
 #[cfg(test)]
 mod tests {
-    use refit_model::{ClusterPlan, ClusterStatus};
+    use refit_model::{Because, ChannelName, ClusterPlan, ClusterStatus, Edge};
 
     use super::*;
     use crate::bench::{plan, roll};
@@ -360,28 +360,27 @@ mod tests {
         assert_eq!(begun, order);
     }
 
+    /// Returns the end of a wave that waits for an action, and what makes it wait.
+    fn end_of_wave(action: &Action, max_failed_clusters: u32) -> (Action, Edge) {
+        let (channel, wave) = ("dev".parse::<ChannelName>().unwrap(), 1);
+        let kind = ActionKind::FinishWave { channel: channel.clone(), wave, max_failed_clusters };
+        let mut end = action.clone();
+        end.cluster = None;
+        end.id = Action::id_of(None, &kind);
+        end.kind = kind;
+        let because = Because::Wave { channel, wave }.into();
+        let edge = Edge { from: action.id, to: end.id, because };
+        (end, edge)
+    }
+
     /// A wave of which a cluster was stopped is not over, and has not failed: what comes after it is
     /// not skipped because of that cluster.
     #[test]
     fn a_wave_of_a_stopped_cluster_is_still_to_come() {
         let action = roll(1, 0);
-        let mut wave = action.clone();
-        wave.kind = ActionKind::FinishWave {
-            channel: "dev".parse().unwrap(),
-            wave: 1,
-            max_failed_clusters: 0,
-        };
-        wave.cluster = None;
-        wave.id = Action::id_of(None, &wave.kind);
-        let mut plan = plan(vec![action.clone(), wave.clone()]);
-        plan.edges.push(refit_model::Edge {
-            from: action.id,
-            to: wave.id,
-            because: std::sync::Arc::new(refit_model::Because::Wave {
-                channel: "dev".parse().unwrap(),
-                wave: 1,
-            }),
-        });
+        let (wave, edge) = end_of_wave(&action, 0);
+        let mut plan = plan(vec![action, wave]);
+        plan.edges.push(edge);
         let failed = Outcome::Failed { reason: "no".to_owned(), left: Vec::new() };
         for (outcome, skipped) in [(Outcome::Stopped, 0), (failed, 1)] {
             let mut schedule = Schedule::new(&plan);
@@ -399,25 +398,11 @@ mod tests {
         let mut second = first.clone();
         second.cluster = Some("other".parse().unwrap());
         second.id = Action::id_of(second.cluster.as_ref(), &second.kind);
-        let mut wave = first.clone();
-        wave.kind = ActionKind::FinishWave {
-            channel: "dev".parse().unwrap(),
-            wave: 2,
-            max_failed_clusters: 1,
-        };
-        wave.cluster = None;
-        wave.id = Action::id_of(None, &wave.kind);
+        let (wave, edge) = end_of_wave(&second, 1);
         let mut actions = vec![first.clone(), second.clone(), wave.clone()];
         actions.sort_by_key(|action| action.id);
         let mut plan = plan(actions);
-        plan.edges.push(refit_model::Edge {
-            from: second.id,
-            to: wave.id,
-            because: std::sync::Arc::new(refit_model::Because::Wave {
-                channel: "dev".parse().unwrap(),
-                wave: 2,
-            }),
-        });
+        plan.edges.push(edge);
         let place = |id| plan.actions.iter().position(|action| action.id == id).unwrap();
         let mut schedule = Schedule::new(&plan);
         let failed = Outcome::Failed { reason: "no".to_owned(), left: Vec::new() };

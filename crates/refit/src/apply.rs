@@ -549,11 +549,14 @@ impl Session<'_> {
         .flatten()
         .collect();
         let text = if plan.is_empty() && !once.is_empty() && !done {
-            format!(
-                "Without {} nothing is left to do. The command above makes a new plan, which replaces \
-                 all nodes again, also those that this run has replaced.",
-                once.join(" and ")
-            )
+            let mut text = format!("Without {} nothing is left to do.", once.join(" and "));
+            if !self.options.planning.replace.is_empty() {
+                text.push_str(
+                    " The command above makes a new plan, which replaces all nodes of the pool again, \
+                     also those that this run has replaced.",
+                );
+            }
+            text
         } else if plan.is_empty() {
             match self.selection.only {
                 None => "The second plan is empty: nothing is left to do.".to_owned(),

@@ -3,13 +3,14 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use refit_model::{
-    ActionKind, GroupName, GroupOp, InstanceState, Lifecycle, Op, Outcome, PodOwner, Progress,
-    Purpose, RollTag, TargetHealth, WorkloadRef, ZonalVolume, Zone,
+    GroupName, GroupOp, InstanceState, Lifecycle, Op, Outcome, PodOwner, Progress, Purpose,
+    RollTag, TargetHealth, WorkloadRef, ZonalVolume, Zone,
 };
 
 use super::{Roll, count, on_group, tag_of, zones};
 use crate::decision::{Decision, Mode, Wait, after};
 use crate::memory::Memory;
+use crate::worker::extent;
 
 impl Roll<'_> {
     /// Chooses the next node, launches ahead, or finds that all is done.
@@ -73,18 +74,7 @@ impl Roll<'_> {
     pub(super) fn progress(&self, memory: &Memory, old: usize) -> String {
         // As many as the plan says, unless there are more by now: a total that falls while nodes
         // come and go cannot be compared with the lines before.
-        let planned = match &self.action.kind {
-            ActionKind::ControlPlaneHop { instances: nodes, .. }
-            | ActionKind::NodePoolRoll { nodes, .. } => *nodes,
-            ActionKind::PinGroups { .. }
-            | ActionKind::TidyUp { .. }
-            | ActionKind::AddonApply { .. }
-            | ActionKind::AddonAdopt { .. }
-            | ActionKind::AddonRemove { .. }
-            | ActionKind::StorageMigration { .. }
-            | ActionKind::FinishWave { .. } => 0,
-        };
-        let done = count(memory.done.iter());
+        let (done, planned) = extent(self.action, memory);
         let total = planned.max(done + u32::try_from(old).unwrap_or(u32::MAX));
         let what = if self.control_plane { "control plane instances" } else { "nodes" };
         format!("{done} of {total} {what} replaced")
