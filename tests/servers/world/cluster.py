@@ -37,6 +37,10 @@ USERS = {
 KWOK_LABEL = "kwok.x-k8s.io/node=fake"
 
 
+def _static_pod(apiserver: str) -> str:
+    return f"kube-apiserver-{apiserver}"
+
+
 @dataclass
 class ApiServer:
     """A kube-apiserver that runs."""
@@ -44,7 +48,6 @@ class ApiServer:
     name: str
     version: str
     port: int
-    process: subprocess.Popen[bytes]
     audit_log: Path
     kube: Kube  # itself, not through the balancer
     ready: bool = False
@@ -114,8 +117,8 @@ class Cluster:
         audit_log = self._data / f"audit-{name}.jsonl"
         key = self._pki.service_account_key
         proxy_certificate, proxy_key = self._front_proxy
-        process = self._processes.start(
-            f"kube-apiserver-{name}",
+        self._processes.start_static_pod(
+            _static_pod(name),
             [
                 binary,
                 f"--etcd-servers={self._etcd}",
@@ -145,7 +148,7 @@ class Cluster:
             ],
         )
         kube = Kube(f"https://127.0.0.1:{port}", self.tokens["bridge"], self._pki.ca)
-        server = ApiServer(name, version, port, process, audit_log, kube)
+        server = ApiServer(name, version, port, audit_log, kube)
         self.apiservers[name] = server
         self.audit_logs.append(audit_log)
         return server
@@ -153,7 +156,7 @@ class Cluster:
     def stop_apiserver(self, name: str) -> None:
         if server := self.apiservers.pop(name, None):
             self.balancer.drop(name)
-            self._processes.stop(server.process)
+            self._processes.stop_static_pod(_static_pod(server.name))
 
     def start_others(self) -> None:
         """The clients of the balancer: one controller manager, one scheduler, one kwok."""
@@ -268,7 +271,8 @@ class Cluster:
 
     def _probe(self) -> None:
         for server in list(self.apiservers.values()):
-            server.ready = server.process.poll() is None and server.kube.ready()
+            runs = self._processes.restart_ended(_static_pod(server.name))
+            server.ready = runs and server.kube.ready()
 
     def _healthy(self) -> list[tuple[str, int]]:
         return [

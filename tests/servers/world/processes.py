@@ -21,6 +21,11 @@ from collections.abc import Callable
 from pathlib import Path
 
 PR_SET_PDEATHSIG = 1
+
+# How often one server is started again. An apiserver gives up when its repair controllers cannot
+# begin within a minute, which happens where several start at once on a busy machine.
+RESTARTS_MAX = 3
+
 _libc = ctypes.CDLL(None) if sys.platform == "linux" else None
 
 
@@ -36,6 +41,8 @@ class Processes:
         self._logs = logs
         self._jobs: queue.Queue[Callable[[], None] | None] = queue.Queue()
         self._running: dict[str, subprocess.Popen[bytes]] = {}
+        self._commands: dict[str, list[str]] = {}
+        self._restarts_left: dict[str, int] = {}
         self._closed = False
 
     def run_main_thread(self) -> None:
@@ -77,13 +84,34 @@ class Processes:
         self._running[name] = process
         return process
 
+    def start_static_pod(self, name: str, command: list[str]) -> None:
+        """Starts a server that `restart_ended` starts again, as a kubelet does with a static pod."""
+        self._commands[name] = command
+        self._restarts_left[name] = RESTARTS_MAX
+        self.start(name, command)
+
+    def restart_ended(self, name: str) -> bool:
+        """Starts a static pod's server again if it has ended. Returns whether it runs."""
+        process = self._running.get(name)
+        if process is None or process.poll() is None:
+            return process is not None
+        if self._restarts_left.get(name, 0) == 0:
+            return False
+        self._restarts_left[name] -= 1
+        self.start(name, self._commands[name])
+        return True
+
     def check(self) -> None:
-        """An error with a server's last words, if one has ended that nobody has stopped."""
+        """Raises an error with a server's last words if one has ended that is not restarted."""
         # A copy: the main thread starts more of them meanwhile.
         for name, process in self._running.copy().items():
-            if process.poll() is not None:
+            if process.poll() is not None and self._restarts_left.get(name, 0) == 0:
                 said = (self._logs / f"{name}.log").read_text(errors="replace")
                 raise RuntimeError(f"{name} ended with {process.returncode}:\n{said[-1500:]}")
+
+    def stop_static_pod(self, name: str) -> None:
+        self._restarts_left[name] = 0
+        self.stop(self._running[name])
 
     def stop(self, process: subprocess.Popen[bytes], grace: float = 2.0) -> None:
         process.terminate()
