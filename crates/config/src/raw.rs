@@ -22,6 +22,12 @@ pub const STATE_PATH: &str = "state";
 pub(crate) const NODE_TIMEOUT: &str = "15m";
 /// Default of `unreachable-timeout`.
 pub(crate) const UNREACHABLE_TIMEOUT: &str = "10m";
+/// Default of `wait-complete`: what a drain evicts, its Job starts again.
+pub(crate) const WAIT_COMPLETE: &str = "0s";
+/// Most of `wait-complete`: a node that is to be replaced is cordoned all that time.
+pub(crate) const WAIT_COMPLETE_MAX: Period = Period::minutes(24 * 60);
+/// Default of a simulated Job's `completes-after`.
+pub(crate) const COMPLETES_AFTER: &str = "30m";
 /// Default of `node-interval`.
 pub(crate) const NODE_INTERVAL: &str = "0s";
 /// Default of an image's `owner`.
@@ -317,6 +323,8 @@ pub(crate) struct ClusterFile {
     #[serde(default)]
     pub(crate) accept: Vec<AcceptTable>,
     pub(crate) provider: ProviderTable,
+    #[serde(default)]
+    pub(crate) drain: DrainTable,
     pub(crate) control_plane: ControlPlaneTable,
     /// The cluster's node pools.
     #[serde(default)]
@@ -383,15 +391,28 @@ pub(crate) struct ClusterTable {
     #[serde(default)]
     pub(crate) accept: Vec<AcceptTable>,
     pub(crate) provider: ProviderTable,
+    #[serde(default)]
+    pub(crate) drain: DrainTable,
     pub(crate) control_plane: ControlPlaneTable,
     /// The cluster's node pools.
     #[serde(default)]
     pub(crate) node_pools: Vec<PoolTable>,
 }
 
+/// How nodes are drained: those of the whole cluster, or of one pool.
+#[derive(Debug, Default, Deserialize, JsonSchema)]
+#[serde(rename_all = "kebab-case", deny_unknown_fields)]
+pub(crate) struct DrainTable {
+    /// How long the drain of a node waits for pods that run to completion, such as those of Jobs,
+    /// before it evicts them. `drain-timeout` comes on top. At most a day.
+    #[schemars(extend("default" = WAIT_COMPLETE))]
+    pub(crate) wait_complete: Option<Text<Period>>,
+}
+
 impl From<ClusterFile> for ClusterTable {
     fn from(file: ClusterFile) -> Self {
-        let ClusterFile { cluster, pins, accept, provider, control_plane, node_pools } = file;
+        let ClusterFile { cluster, pins, accept, provider, drain, control_plane, node_pools } =
+            file;
         let ClusterHead {
             name,
             channel,
@@ -414,6 +435,7 @@ impl From<ClusterFile> for ClusterTable {
             pins,
             accept,
             provider,
+            drain,
             control_plane,
             node_pools,
         }
@@ -535,6 +557,9 @@ pub(crate) struct WorkloadTable {
     /// Whether each pod has a volume that lives in one zone.
     #[serde(default)]
     pub(crate) zonal_volumes: bool,
+    /// How long each pod of a Job runs until it completes.
+    #[schemars(extend("default" = COMPLETES_AFTER))]
+    pub(crate) completes_after: Option<Text<Period>>,
 }
 
 /// A kind of workload.
@@ -545,6 +570,8 @@ pub(crate) enum WorkloadKind {
     Deployment,
     /// Pods with names.
     StatefulSet,
+    /// Pods that run to completion.
+    Job,
 }
 
 impl WorkloadKind {
@@ -553,6 +580,7 @@ impl WorkloadKind {
         match self {
             Self::Deployment => "Deployment",
             Self::StatefulSet => "StatefulSet",
+            Self::Job => "Job",
         }
     }
 }
@@ -671,6 +699,9 @@ pub(crate) struct PoolTable {
     /// drain.
     #[schemars(extend("default" = UNREACHABLE_TIMEOUT))]
     pub(crate) unreachable_timeout: Option<Text<Period>>,
+    /// How its nodes are drained, where that differs from the cluster's `drain`.
+    #[serde(default)]
+    pub(crate) drain: DrainTable,
 }
 
 /// Who replaces a pool's nodes.

@@ -135,6 +135,7 @@ pub(crate) fn roll(surge: u32, unavailable: u32) -> Action {
             surge,
             unavailable,
             drain_timeout: Period::minutes(10),
+            wait_complete: Period::ZERO,
             node_ready_timeout: Period::minutes(10),
             unreachable_timeout: Period::minutes(10),
             node_interval: Period::ZERO,

@@ -198,7 +198,7 @@ fn shows_on_group(group: &GroupState, op: &GroupOp) -> bool {
 
 #[cfg(test)]
 mod tests {
-    use refit_model::{OpId, PodKey, PodOwner, PodState};
+    use refit_model::{OpId, PodKey, PodOwner, PodState, RestartPolicy};
 
     use super::*;
     use crate::bench::{at, group, instance, node, pool};
@@ -230,6 +230,8 @@ mod tests {
             budgets: [].into(),
             volume: None,
             critical: false,
+            restart_policy: RestartPolicy::Always,
+            do_not_evict: None,
         }
     }
 

@@ -62,6 +62,7 @@ pub(crate) fn decide(
         node_ready_timeout,
         node_interval,
         unreachable_timeout,
+        wait_complete,
     } = action.bounds
     else {
         return Decision::fail("the action has no bounds", Vec::new());
@@ -90,6 +91,7 @@ pub(crate) fn decide(
         node_ready_timeout,
         node_interval,
         unreachable_timeout,
+        wait_complete,
     };
     roll.decide(memory)
 }
@@ -111,6 +113,7 @@ struct Roll<'a> {
     node_ready_timeout: Period,
     node_interval: Period,
     unreachable_timeout: Period,
+    wait_complete: Period,
 }
 
 /// The tag that refit has put on the group.

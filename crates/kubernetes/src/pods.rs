@@ -3,8 +3,8 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use refit_model::{
-    BudgetState, PodOwner, PodState, Timestamp, UnhealthyPodEvictionPolicy, WorkloadRef,
-    WorkloadState, ZonalVolume, Zone,
+    BudgetState, DoNotEvict, PodOwner, PodState, RestartPolicy, Timestamp,
+    UnhealthyPodEvictionPolicy, WorkloadRef, WorkloadState, ZonalVolume, Zone,
 };
 use serde::Deserialize;
 
@@ -65,6 +65,7 @@ pub(crate) struct RawPod {
 pub(crate) struct PodSpec {
     pub(crate) node_name: Option<String>,
     priority_class_name: String,
+    restart_policy: Option<String>,
     pub(crate) containers: Vec<Container>,
     volumes: Vec<Volume>,
 }
@@ -156,6 +157,14 @@ impl RawPod {
                 .filter_map(|volume| volume.persistent_volume_claim.as_ref())
                 .find_map(|claim| volumes.zonal(&meta.namespace, &claim.claim_name)),
             critical: is_critical(&spec.priority_class_name),
+            restart_policy: match spec.restart_policy.as_deref() {
+                Some("OnFailure") => RestartPolicy::OnFailure,
+                Some("Never") => RestartPolicy::Never,
+                Some(_) | None => RestartPolicy::Always,
+            },
+            do_not_evict: DoNotEvict::ALL.into_iter().find(|asks| {
+                meta.annotations.get(asks.annotation()).is_some_and(|value| asks.is_asked_by(value))
+            }),
         }
     }
 }
@@ -478,6 +487,28 @@ mod tests {
         assert_eq!(owner("ReplicaSet", "cart", json!({})), workload("ReplicaSet/shop/cart"));
         assert_eq!(owner("Node", "ip-1", json!({})), PodOwner::Mirror);
         assert_eq!(pod(json!({"metadata": {"name": "x"}})).owner(), PodOwner::Nobody);
+    }
+
+    #[test]
+    fn pods_that_complete_and_pods_that_ask_to_stay() {
+        let state = |annotations: Value, spec: Value| {
+            let pod =
+                pod(json!({"metadata": {"name": "x", "annotations": annotations}, "spec": spec}));
+            let state = pod.state(&[], &Volumes::default());
+            (state.runs_to_completion(), state.do_not_evict)
+        };
+        let spec = |policy: &str| json!({"containers": [], "restartPolicy": policy});
+        let asks = |key: &str, value: &str| state(json!({key: value}), spec("Always")).1;
+        assert_eq!(state(json!({}), spec("Always")), (false, None));
+        assert_eq!(state(json!({}), json!({"containers": []})), (false, None));
+        assert_eq!(state(json!({}), spec("Never")), (true, None));
+        assert_eq!(state(json!({}), spec("OnFailure")), (true, None));
+        let safe = "cluster-autoscaler.kubernetes.io/safe-to-evict";
+        assert_eq!(asks(safe, "false"), Some(DoNotEvict::ClusterAutoscaler));
+        assert_eq!(asks(safe, "true"), None);
+        assert_eq!(asks("karpenter.sh/do-not-disrupt", "true"), Some(DoNotEvict::Karpenter));
+        assert_eq!(asks("karpenter.sh/do-not-disrupt", "2h"), Some(DoNotEvict::Karpenter));
+        assert_eq!(asks("karpenter.sh/do-not-disrupt", "false"), None);
     }
 
     #[test]

@@ -33,7 +33,7 @@ impl Acceptance {
 impl Code {
     /// The codes that can be accepted: warnings about one part of a cluster, and what blocks although a
     /// plan could be carried out in spite of it.
-    pub const ACCEPTABLE: [Self; 16] = [
+    pub const ACCEPTABLE: [Self; 17] = [
         Self::RF012,
         Self::RF014,
         Self::RF017,
@@ -50,6 +50,7 @@ impl Code {
         Self::RF052,
         Self::RF053,
         Self::RF055,
+        Self::RF057,
     ];
 
     /// Whether a finding of this code and severity can be accepted. Of those that block these can:

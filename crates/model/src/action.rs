@@ -331,6 +331,10 @@ pub enum Bounds {
         /// drain.
         #[serde(default = "default_unreachable_timeout")]
         unreachable_timeout: Period,
+        /// How long the drain of one node waits for pods that run to completion before it evicts
+        /// them. The time for the drain comes on top.
+        #[serde(default, skip_serializing_if = "Period::is_zero")]
+        wait_complete: Period,
     },
 }
 

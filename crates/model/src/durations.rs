@@ -295,6 +295,7 @@ mod tests {
             surge: 1,
             unavailable: 0,
             drain_timeout: Period::minutes(10),
+            wait_complete: Period::ZERO,
             node_ready_timeout: Period::minutes(10),
             unreachable_timeout: Period::minutes(10),
             node_interval: if kind.rolls() { PAUSE } else { Period::ZERO },

@@ -124,6 +124,8 @@ pub enum Code {
     RF055,
     /// A later channel gets a version before all earlier ones.
     RF056,
+    /// Pods that run to completion or ask not to be evicted are evicted.
+    RF057,
 }
 
 impl fmt::Display for Code {

@@ -241,7 +241,7 @@ pub struct SimulatedStart {
 /// A workload of a simulated cluster.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct SimulatedWorkload {
-    /// `Deployment` or `StatefulSet`, namespace and name.
+    /// `Deployment`, `StatefulSet` or `Job`, namespace and name.
     pub workload: crate::WorkloadRef,
     /// How many pods.
     pub replicas: u32,
@@ -249,6 +249,8 @@ pub struct SimulatedWorkload {
     pub budget: Option<WorkloadBudget>,
     /// Whether each pod has a volume that lives in one zone.
     pub zonal_volumes: bool,
+    /// How long each pod of a Job runs until it completes.
+    pub completes_after: Period,
 }
 
 /// What a PodDisruptionBudget allows.
@@ -288,6 +290,9 @@ pub struct ControlPlane {
     /// How long the kubelet of an instance may not answer before the instance is terminated
     /// without a drain.
     pub unreachable_timeout: Period,
+    /// How long the drain of one instance waits for pods that run to completion before it evicts
+    /// them.
+    pub wait_complete: Period,
 }
 
 /// A node pool.
@@ -313,6 +318,8 @@ pub struct NodePool {
     pub node_ready_timeout: Period,
     /// How long the kubelet of a node may not answer before the node is terminated without a drain.
     pub unreachable_timeout: Period,
+    /// How long the drain of one node waits for pods that run to completion before it evicts them.
+    pub wait_complete: Period,
     /// How long to wait after a node before the next.
     pub node_interval: Period,
 }

@@ -92,9 +92,10 @@ pub use schedule::Schedule;
 pub use selection::{Only, Selection};
 pub use snapshot::{
     AddonState, ApplySetParent, BudgetState, ClusterIdentity, ClusterState, ControlPlaneMember,
-    FieldDrift, ForeignCopy, GroupState, ImageState, InstanceState, KubeProxy, LeaseState,
-    Lifecycle, LifecycleHook, NodeState, Observation, PodOwner, PodState, ServedVersion, Snapshot,
-    TargetHealth, UnhealthyPodEvictionPolicy, WorkloadState, ZonalVolume,
+    DoNotEvict, FieldDrift, ForeignCopy, GroupState, ImageState, InstanceState, KubeProxy,
+    LeaseState, Lifecycle, LifecycleHook, NodeState, Observation, PodOwner, PodState,
+    RestartPolicy, ServedVersion, Snapshot, TargetHealth, UnhealthyPodEvictionPolicy,
+    WorkloadState, ZonalVolume,
 };
 pub use support::{
     AddonFacts, ApiUse, Claim, Crossing, Known, NeededFrom, Origin, Policy, Served, Source,

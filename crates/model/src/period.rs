@@ -41,6 +41,11 @@ impl Period {
         self.seconds
     }
 
+    /// Whether it is no time at all.
+    pub fn is_zero(&self) -> bool {
+        self.seconds == 0
+    }
+
     /// The same length of time for use with clocks.
     pub const fn as_duration(self) -> Duration {
         Duration::from_secs(self.seconds as u64)

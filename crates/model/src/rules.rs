@@ -92,7 +92,7 @@ impl SkewRule {
 
 impl Code {
     /// All codes.
-    pub const ALL: [Self; 56] = [
+    pub const ALL: [Self; 57] = [
         Self::RF001,
         Self::RF002,
         Self::RF003,
@@ -149,6 +149,7 @@ impl Code {
         Self::RF054,
         Self::RF055,
         Self::RF056,
+        Self::RF057,
     ];
 
     /// What it stands for, as the documentation heads it.
@@ -210,6 +211,7 @@ impl Code {
             Self::RF054 => "A roll surges less than its pool declares",
             Self::RF055 => "An add-on moves past a version that asks for work by hand",
             Self::RF056 => "A later channel gets a version before all earlier ones",
+            Self::RF057 => "Pods that run to completion or ask not to be evicted are evicted",
         }
     }
 
@@ -241,7 +243,7 @@ impl Code {
             Self::RF006 | Self::RF049 | Self::RF052 => PROCESSES,
             Self::RF012 | Self::RF050 => DISRUPTIONS,
             Self::RF013 => EVICTION,
-            Self::RF014 | Self::RF051 | Self::RF053 => DRAIN,
+            Self::RF014 | Self::RF051 | Self::RF053 | Self::RF057 => DRAIN,
             Self::RF018
             | Self::RF019
             | Self::RF033

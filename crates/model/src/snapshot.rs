@@ -334,6 +334,60 @@ pub enum PodOwner {
     Nobody,
 }
 
+/// When the kubelet starts a pod's containers again (`spec.restartPolicy`).
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "kebab-case")]
+pub enum RestartPolicy {
+    /// Whenever they end: the pod does not complete.
+    #[default]
+    Always,
+    /// When they fail: the pod runs to completion.
+    OnFailure,
+    /// Not at all: the pod runs to completion.
+    Never,
+}
+
+impl RestartPolicy {
+    #[expect(clippy::trivially_copy_pass_by_ref, reason = "serde passes a reference")]
+    fn is_always(&self) -> bool {
+        matches!(self, Self::Always)
+    }
+}
+
+/// An annotation by which a pod asks autoscalers not to evict it.
+#[derive(
+    Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize, JsonSchema,
+)]
+#[serde(rename_all = "kebab-case")]
+pub enum DoNotEvict {
+    /// `cluster-autoscaler.kubernetes.io/safe-to-evict: "false"`.
+    ClusterAutoscaler,
+    /// `karpenter.sh/do-not-disrupt: "true"`, or how long.
+    Karpenter,
+}
+
+impl DoNotEvict {
+    /// All of them.
+    pub const ALL: [Self; 2] = [Self::ClusterAutoscaler, Self::Karpenter];
+
+    /// Returns the annotation's key.
+    pub fn annotation(self) -> &'static str {
+        match self {
+            Self::ClusterAutoscaler => "cluster-autoscaler.kubernetes.io/safe-to-evict",
+            Self::Karpenter => "karpenter.sh/do-not-disrupt",
+        }
+    }
+
+    /// Returns whether the annotation with this value asks for it. Karpenter takes `true` and a
+    /// duration.
+    pub fn is_asked_by(self, value: &str) -> bool {
+        match self {
+            Self::ClusterAutoscaler => value == "false",
+            Self::Karpenter => value != "false",
+        }
+    }
+}
+
 /// A volume that can be attached in one zone only.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "kebab-case", deny_unknown_fields)]
@@ -370,6 +424,26 @@ pub struct PodState {
     pub volume: Option<ZonalVolume>,
     /// Whether it has one of the `system-*-critical` priority classes.
     pub critical: bool,
+    /// Whether it runs to completion.
+    #[serde(default, skip_serializing_if = "RestartPolicy::is_always")]
+    pub restart_policy: RestartPolicy,
+    /// By which annotation it asks not to be evicted.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub do_not_evict: Option<DoNotEvict>,
+}
+
+impl PodState {
+    /// Returns whether it completes by itself, as a pod of a Job does. Snapshots of earlier versions
+    /// tell it by the owner only.
+    pub fn runs_to_completion(&self) -> bool {
+        match self.restart_policy {
+            RestartPolicy::OnFailure | RestartPolicy::Never => true,
+            RestartPolicy::Always => match &self.owner {
+                PodOwner::Workload(owner) => owner.kind == "Job",
+                PodOwner::DaemonSet(_) | PodOwner::Mirror | PodOwner::Nobody => false,
+            },
+        }
+    }
 }
 
 /// A workload's readiness.

@@ -3,6 +3,7 @@
 mod budgets;
 mod control_plane;
 mod groups;
+mod jobs;
 mod nodes;
 mod undeclared;
 
@@ -273,6 +274,7 @@ pub(crate) fn drains(
         .collect();
     found.extend(budgets::forbidding(state, &leaving));
     found.extend(nodes::leaving_already(state, replaced, &leaving));
+    found.extend(jobs::evicted(cluster, state, &leaving));
     for pod in &leaving {
         let part = format!("{}/{}", pod.namespace, pod.name);
         if pod.budgets.len() > 1 {

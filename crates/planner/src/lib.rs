@@ -10,6 +10,7 @@
 //! The planner does not check itself: `refit-verifier` does, and shares nothing with it but
 //! the vocabulary.
 
+mod bounds;
 mod checks;
 mod cluster;
 mod common;

@@ -275,6 +275,7 @@ mod tests {
                 drain_timeout: n("1m"),
                 node_ready_timeout: n("1m"),
                 unreachable_timeout: n("1m"),
+                wait_complete: n("0s"),
             },
             pools: Vec::new(),
             at: refit_model::Location { file: "".into(), line: 1 },

@@ -180,13 +180,18 @@ fn bounds(action: &Action) -> String {
             node_ready_timeout,
             node_interval,
             unreachable_timeout: _,
+            wait_complete,
         } => {
             let pause = match node_interval.as_secs() {
                 0 => String::new(),
                 _ => format!(", {} between two", duration(*node_interval)),
             };
+            let complete = match wait_complete.as_secs() {
+                0 => String::new(),
+                _ => format!("{} for pods that run to completion, ", duration(*wait_complete)),
+            };
             format!(
-                "surge {surge}, unavailable {unavailable}; for each: at most {} to drain, {} to be \
+                "surge {surge}, unavailable {unavailable}; for each: at most {complete}{} to drain, {} to be \
                  Ready{pause}; fails after {}",
                 duration(*drain_timeout),
                 duration(*node_ready_timeout),

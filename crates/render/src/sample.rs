@@ -102,6 +102,7 @@ pub(crate) fn action(cluster: &str, kind: ActionKind) -> Action {
                 surge: 5,
                 unavailable: 0,
                 drain_timeout: Period::minutes(15),
+                wait_complete: Period::ZERO,
                 node_ready_timeout: Period::minutes(15),
                 unreachable_timeout: Period::minutes(10),
                 node_interval: Period::ZERO,

@@ -335,6 +335,7 @@ impl ClusterWorld {
             Event::TargetDrained(id, epoch) => self.target_drained(&id, epoch),
             Event::Schedule => self.schedule(),
             Event::PodReady(pod) => self.pod_ready(pod),
+            Event::PodCompletes(pod) => self.pod_completes(pod),
             Event::PodGone(pod) => self.pod_gone(pod),
             Event::TaintEviction(node) => self.taint_eviction(&node),
             Event::KubeletBack(node) => self.kubelet_back(&node),

@@ -48,6 +48,8 @@ struct Generator {
     /// For the versions of CustomResourceDefinitions, so that the seeds that came before these
     /// keep their stories.
     versions: Rng,
+    /// For Jobs and how long drains wait for them.
+    jobs: Rng,
     /// The minor that the fleet is to run.
     goal: u16,
 }
@@ -56,7 +58,9 @@ impl Generator {
     fn new(seed: u64) -> Self {
         let mut rng = Rng::with_seed(mix(seed ^ 0x0f1e_e700));
         let goal = rng.u16(32..=36);
-        Self { rng, versions: Rng::with_seed(mix(seed ^ 0x0057_04ed)), goal }
+        let versions = Rng::with_seed(mix(seed ^ 0x0057_04ed));
+        let jobs = Rng::with_seed(mix(seed ^ 0x0009_06b5));
+        Self { rng, versions, jobs, goal }
     }
 
     fn one_in(&mut self, many: u32) -> bool {
@@ -233,6 +237,7 @@ impl Generator {
             drain_timeout: Period::minutes(10),
             node_ready_timeout: Period::minutes(15),
             unreachable_timeout: Period::minutes(10),
+            wait_complete: Period::ZERO,
         }
     }
 
@@ -272,6 +277,7 @@ impl Generator {
             node_ready_timeout: Period::minutes(self.rng.u32(8..=15)),
             node_interval: Period::seconds(self.rng.u32(0..=60)),
             unreachable_timeout: Period::minutes(6),
+            wait_complete: Period::minutes([0, 0, 5, 20][self.jobs.usize(0..4)]),
         }
     }
 
@@ -306,6 +312,16 @@ impl Generator {
                 replicas,
                 budget,
                 zonal_volumes: stateful && self.rng.bool(),
+                completes_after: Period::ZERO,
+            });
+        }
+        if self.jobs.u8(0..4) == 0 {
+            workloads.push(SimulatedWorkload {
+                workload: WorkloadRef::new("Job", "apps", "report"),
+                replicas: self.jobs.u32(1..=3),
+                budget: None,
+                zonal_volumes: false,
+                completes_after: Period::minutes(self.jobs.u32(1..=40)),
             });
         }
         workloads

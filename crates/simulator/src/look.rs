@@ -5,8 +5,8 @@ use std::collections::{BTreeMap, BTreeSet};
 use refit_model::{
     Addon, AddonName, AddonState, Cluster, ClusterIdentity, ClusterState, ControlPlaneMember,
     FieldDrift, GroupName, GroupState, ImagePattern, ImageState, InstanceId, InstanceState,
-    KubeProxy, NodeName, NodeState, PodOwner, PodState, ServedVersion, WorkloadState, ZonalVolume,
-    redact,
+    KubeProxy, NodeName, NodeState, PodOwner, PodState, RestartPolicy, ServedVersion,
+    WorkloadState, ZonalVolume, redact,
 };
 use refit_provider::{ErrorClass, Look, ProviderError, Scope};
 
@@ -187,7 +187,7 @@ impl ClusterWorld {
         state.workloads = self
             .workloads
             .iter()
-            .filter(|(_, workload)| !workload.deleted)
+            .filter(|(of, workload)| !workload.deleted && of.kind != "Job")
             .map(|(of, workload)| WorkloadState {
                 workload: of.clone(),
                 replicas: match of.kind.as_str() {
@@ -295,6 +295,14 @@ impl ClusterWorld {
                 Some(ZonalVolume { claim: name.to_owned(), zone: zone(claim)? })
             }),
             critical: pod.critical,
+            restart_policy: match owner {
+                PodOwner::Workload(owner) if owner.kind == "Job" => RestartPolicy::OnFailure,
+                PodOwner::Workload(_)
+                | PodOwner::DaemonSet(_)
+                | PodOwner::Mirror
+                | PodOwner::Nobody => RestartPolicy::Always,
+            },
+            do_not_evict: None,
         }
     }
 
@@ -320,6 +328,8 @@ impl ClusterWorld {
                 budgets: BTreeSet::new(),
                 volume: None,
                 critical: true,
+                restart_policy: RestartPolicy::Always,
+                do_not_evict: None,
             });
         };
         if let Some(instance) = instance.filter(|instance| instance.control_plane) {

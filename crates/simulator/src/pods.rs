@@ -2,11 +2,12 @@
 //!
 //! A Deployment makes a new pod as soon as one is on its way out; a StatefulSet waits until the
 //! old one is gone, starts in order, and its pod goes back to the zone of its volume; a DaemonSet
-//! has one pod per node. A changed template rolls: one more, then one fewer.
+//! has one pod per node. A changed template rolls: one more, then one fewer. A Job makes a new pod
+//! for each that is on its way out before it has completed.
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use refit_model::{NodeName, WorkloadRef};
+use refit_model::{NodeName, Period, WorkloadRef};
 use serde::{Deserialize, Serialize};
 
 use crate::cluster::{ClusterWorld, Volume};
@@ -71,6 +72,9 @@ pub(crate) struct Workload {
     /// Of its template.
     pub(crate) revision: u64,
     pub(crate) image: String,
+    /// How long each of its pods runs until it completes, if it is a Job.
+    #[serde(default)]
+    pub(crate) completes_after: Period,
     /// Its pods run and are never Ready.
     pub(crate) never_ready: bool,
     /// It is deleted, and there as long as its pods are.
@@ -369,6 +373,27 @@ impl ClusterWorld {
         if let Some(owner) = owner {
             self.reconcile(&owner);
         }
+        self.let_complete(id);
+    }
+
+    /// A pod of a Job runs for its time from now on.
+    fn let_complete(&mut self, id: u64) {
+        let owner = self.pods.get(&id).and_then(|pod| pod.owner.as_ref());
+        let Some(of) = owner.filter(|owner| owner.kind == "Job") else { return };
+        let Some(workload) = self.workloads.get(of) else { return };
+        let seconds = workload.completes_after.as_secs();
+        self.queue.push(later(self.now, seconds), Event::PodCompletes(id));
+    }
+
+    /// A pod of a Job has run for its time: the Job needs one fewer.
+    pub(crate) fn pod_completes(&mut self, id: u64) {
+        let Some(pod) = self.pods.get(&id).filter(|pod| pod.is_healthy()) else { return };
+        let workload = pod.owner.as_ref().and_then(|owner| self.workloads.get_mut(owner));
+        if let Some(workload) = workload {
+            workload.replicas = workload.replicas.saturating_sub(1);
+        }
+        self.remove_pod(id);
+        self.request_schedule();
     }
 
     /// Sets a pod's readiness and keeps its workload's count.
@@ -473,6 +498,11 @@ impl ClusterWorld {
         }
         self.queue.clear();
         self.schedule_at = None;
+        let running: Vec<u64> =
+            self.pods.iter().filter(|(_, pod)| pod.ready).map(|(id, _)| *id).collect();
+        for id in running {
+            self.let_complete(id);
+        }
     }
 }
 

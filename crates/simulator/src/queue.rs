@@ -38,6 +38,8 @@ pub(crate) enum Event {
     Schedule,
     /// A pod becomes Ready.
     PodReady(u64),
+    /// A pod has run to completion, unless it is gone.
+    PodCompletes(u64),
     /// A pod is gone.
     PodGone(u64),
     /// The pods of a node whose kubelet does not answer are deleted.
@@ -58,6 +60,7 @@ impl Event {
                 | Self::NodeGone(_)
                 | Self::Schedule
                 | Self::PodReady(_)
+                | Self::PodCompletes(_)
                 | Self::PodGone(_)
                 | Self::TaintEviction(_)
                 | Self::KubeletBack(_)

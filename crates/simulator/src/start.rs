@@ -299,6 +299,7 @@ impl ClusterWorld {
             let of = &declared.workload;
             let workload = Workload {
                 zonal_volumes: declared.zonal_volumes && of.kind == "StatefulSet",
+                completes_after: declared.completes_after,
                 ..plain(of, declared.replicas)
             };
             if let Some(budget) = declared.budget {

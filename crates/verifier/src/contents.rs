@@ -7,7 +7,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use refit_model::{
-    Action, ActionKind, AddonName, AddonVersion, Cluster, ClusterState, ClusterStatus,
+    Action, ActionKind, AddonName, AddonVersion, Cluster, ClusterPlan, ClusterState, ClusterStatus,
     CrdMigration, Digest, Fleet, GroupName, ImageId, ImagePattern, ImagePins, KubeVersion,
     Lifecycle, Minor, NodePool, ObjectRef, Precheck, RollTag, StateGuard,
 };
@@ -46,7 +46,20 @@ pub(crate) fn check(case: &Case<'_>, actions: &[&Action], against: Against) -> V
     let wrong = stay.filter(|minors| *minors != listed.kubelets_that_stay).map(|minors| {
         format!("the kubelets that stay run {minors:?}, not {:?}", listed.kubelets_that_stay)
     });
-    each.chain(wrong).collect()
+    each.chain(wrong).chain(heading(cluster, listed)).collect()
+}
+
+/// What is wrong with the channel and the release that a plan names for a cluster. Nothing acts by
+/// them, but people approve a plan by what it shows.
+fn heading(cluster: &Cluster, listed: &ClusterPlan) -> Option<String> {
+    let Cluster { channel, release, .. } = cluster;
+    let fits = listed.channel == *channel && listed.release == *release;
+    (!fits).then(|| {
+        format!(
+            "is listed in channel {} with release {}, and the files say {channel} and {release}",
+            listed.channel, listed.release
+        )
+    })
 }
 
 /// What the kubelets run that none of the actions replaces.

@@ -12,6 +12,7 @@ struct Waits {
     node_ready_timeout: Period,
     node_interval: Period,
     unreachable_timeout: Period,
+    wait_complete: Period,
 }
 
 impl Waits {
@@ -22,19 +23,34 @@ impl Waits {
             node_ready_timeout: control_plane.node_ready_timeout,
             node_interval: Period::ZERO,
             unreachable_timeout: control_plane.unreachable_timeout,
+            wait_complete: control_plane.wait_complete,
         }
     }
 
     fn of_pool(pool: &NodePool) -> Self {
         let NodePool {
-            drain_timeout, node_ready_timeout, node_interval, unreachable_timeout, ..
+            drain_timeout,
+            node_ready_timeout,
+            node_interval,
+            unreachable_timeout,
+            wait_complete,
+            ..
         } = *pool;
-        Self { drain_timeout, node_ready_timeout, node_interval, unreachable_timeout }
+        Self {
+            drain_timeout,
+            node_ready_timeout,
+            node_interval,
+            unreachable_timeout,
+            wait_complete,
+        }
     }
 
     /// How long one node takes at most.
     fn each(&self) -> Period {
-        self.drain_timeout.plus(self.node_ready_timeout).plus(self.node_interval)
+        self.wait_complete
+            .plus(self.drain_timeout)
+            .plus(self.node_ready_timeout)
+            .plus(self.node_interval)
     }
 
     fn are_those_of(&self, bounds: &Bounds) -> bool {
@@ -47,11 +63,13 @@ impl Waits {
                 node_ready_timeout,
                 node_interval,
                 unreachable_timeout,
+                wait_complete,
             } => {
                 *drain_timeout == self.drain_timeout
                     && *node_ready_timeout == self.node_ready_timeout
                     && *node_interval == self.node_interval
                     && *unreachable_timeout == self.unreachable_timeout
+                    && *wait_complete == self.wait_complete
             }
         }
     }

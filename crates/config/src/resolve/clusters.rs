@@ -16,7 +16,7 @@ use crate::load::{Kind, Sited};
 use crate::raw::{
     ClusterTable, Etcd, IMAGE_OWNER, ImageTable, Images, MAX_PARALLEL_POOLS, MAX_SURGE,
     MAX_UNAVAILABLE, NODE_INTERVAL, NODE_TIMEOUT, PoolTable, ProviderKind, UNREACHABLE_TIMEOUT,
-    Update,
+    Update, WAIT_COMPLETE, WAIT_COMPLETE_MAX,
 };
 use crate::text::{At, Quantity, Text};
 
@@ -99,7 +99,7 @@ impl Resolver<'_> {
             let label = format!("{owner}/{}", pool.name.text);
             let names = self.groups(file, &pool.auto_scaling_groups, &label, groups);
             all_groups.extend(names.iter().cloned());
-            if let Some(pool) = self.pool(file, pool, names).filter(|_| new) {
+            if let Some(pool) = self.pool(file, raw, pool, names).filter(|_| new) {
                 pools.push(pool);
             }
         }
@@ -312,6 +312,7 @@ impl Resolver<'_> {
         let ready = self.period(file, written.node_ready_timeout.as_ref(), NODE_TIMEOUT);
         let unreachable =
             self.period(file, written.unreachable_timeout.as_ref(), UNREACHABLE_TIMEOUT);
+        let wait_complete = self.wait_complete(file, raw.drain.wait_complete.as_ref());
         Some(ControlPlane {
             groups,
             image: image?,
@@ -323,10 +324,31 @@ impl Resolver<'_> {
             drain_timeout: drain_timeout?,
             node_ready_timeout: ready?,
             unreachable_timeout: unreachable?,
+            wait_complete: wait_complete?,
         })
     }
 
-    fn pool(&mut self, file: &str, raw: &PoolTable, groups: Vec<GroupName>) -> Option<NodePool> {
+    /// Returns how long a drain waits for pods that run to completion.
+    fn wait_complete(&mut self, file: &str, written: Option<&Text<Period>>) -> Option<Period> {
+        let period = self.period(file, written, WAIT_COMPLETE)?;
+        let Some(text) = written.filter(|_| period > WAIT_COMPLETE_MAX) else {
+            return Some(period);
+        };
+        let message = format!("{} is too long for `wait-complete`", quoted(&text.text));
+        let diagnostic = Diagnostic::error(message)
+            .at(file, &text.span, "at most a day (`24h`)")
+            .hint("the node that waits is cordoned all that time; let longer Jobs save their progress, or apply when they are done");
+        self.report(diagnostic);
+        None
+    }
+
+    fn pool(
+        &mut self,
+        file: &str,
+        cluster: &ClusterTable,
+        raw: &PoolTable,
+        groups: Vec<GroupName>,
+    ) -> Option<NodePool> {
         let name = self.parse(file, &raw.name);
         let image = self.image(file, &raw.image);
         let surge = self.quantity(file, raw.max_surge.as_ref(), MAX_SURGE);
@@ -335,6 +357,12 @@ impl Resolver<'_> {
         let ready = self.period(file, raw.node_ready_timeout.as_ref(), NODE_TIMEOUT);
         let interval = self.period(file, raw.node_interval.as_ref(), NODE_INTERVAL);
         let unreachable = self.period(file, raw.unreachable_timeout.as_ref(), UNREACHABLE_TIMEOUT);
+        let own = raw.drain.wait_complete.as_ref();
+        let wait_complete = match own.or(cluster.drain.wait_complete.as_ref()) {
+            // A mistake in the cluster's is told once, where the control plane is read.
+            Some(text) if own.is_none() => text.text.parse().ok(),
+            written => self.wait_complete(file, written),
+        };
         if surge.is_some_and(IntOrPercent::is_zero)
             && unavailable.is_some_and(IntOrPercent::is_zero)
         {
@@ -367,6 +395,7 @@ impl Resolver<'_> {
             drain_timeout: drain_timeout?,
             node_ready_timeout: ready?,
             unreachable_timeout: unreachable?,
+            wait_complete: wait_complete?,
             node_interval: interval?,
         })
     }
@@ -424,7 +453,12 @@ impl Resolver<'_> {
         })
     }
 
-    fn period(&mut self, file: &str, text: Option<&Text<Period>>, default: &str) -> Option<Period> {
+    pub(super) fn period(
+        &mut self,
+        file: &str,
+        text: Option<&Text<Period>>,
+        default: &str,
+    ) -> Option<Period> {
         match text {
             Some(text) => self.parse(file, text),
             None => default.parse().ok(),

@@ -11,7 +11,9 @@ use refit_model::{
 use super::Resolver;
 use super::clusters::Seen;
 use crate::diagnostic::{Diagnostic, known, quoted};
-use crate::raw::{ClusterTable, NAMESPACE, ProviderKind, WorkloadTable};
+use crate::raw::{
+    COMPLETES_AFTER, ClusterTable, NAMESPACE, ProviderKind, WorkloadKind, WorkloadTable,
+};
 use crate::text::At;
 
 impl Resolver<'_> {
@@ -237,11 +239,23 @@ impl Resolver<'_> {
             }
             (None, None) => None,
         };
+        let completes_after = match (&raw.completes_after, raw.kind) {
+            (Some(written), WorkloadKind::Deployment | WorkloadKind::StatefulSet) => {
+                let diagnostic =
+                    Diagnostic::error(format!("a {} does not complete", raw.kind.as_str()))
+                        .at(file, &written.span, "")
+                        .hint("remove `completes-after`, or write `kind = \"Job\"`");
+                self.report(diagnostic);
+                return None;
+            }
+            (written, _) => self.period(file, written.as_ref(), COMPLETES_AFTER)?,
+        };
         Some(SimulatedWorkload {
             workload: WorkloadRef::new(raw.kind.as_str(), namespace, name),
             replicas: raw.replicas,
             budget,
             zonal_volumes: raw.zonal_volumes,
+            completes_after,
         })
     }
 }

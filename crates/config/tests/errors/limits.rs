@@ -2,7 +2,7 @@
 
 use insta::assert_snapshot;
 use refit_config::load;
-use refit_model::WaveSpec;
+use refit_model::{Period, WaveSpec};
 
 use crate::{fleet, replace, told, with};
 
@@ -191,4 +191,46 @@ fn what_means_nothing_where_nothing_is_rolled() {
        |
        = help: remove it
     "#);
+}
+
+#[test]
+fn a_drain_that_waits_longer_than_a_day() {
+    let drain = "[drain]\nwait-complete = \"2d\"\n\n[control-plane]";
+    assert_snapshot!(with("clusters/a.toml", "[control-plane]", drain), @r#"
+    error: `2d` is too long for `wait-complete`
+      --> clusters/a.toml:15:17
+       |
+    15 | wait-complete = "2d"
+       |                 ^^^^ at most a day (`24h`)
+       |
+       = help: the node that waits is cordoned all that time; let longer Jobs save their progress, or apply when they are done
+    "#);
+    let mut files = fleet();
+    let pool = "[[node-pools]]\ndrain = { wait-complete = \"25h\" }";
+    replace(&mut files, "clusters/a.toml", "[[node-pools]]", pool);
+    assert_snapshot!(told(&files), @r#"
+    error: `25h` is too long for `wait-complete`
+      --> clusters/a.toml:19:27
+       |
+    19 | drain = { wait-complete = "25h" }
+       |                           ^^^^^ at most a day (`24h`)
+       |
+       = help: the node that waits is cordoned all that time; let longer Jobs save their progress, or apply when they are done
+    "#);
+}
+
+#[test]
+fn a_pool_has_its_own_wait_or_that_of_its_cluster() {
+    let mut files = fleet();
+    let drain = "[drain]\nwait-complete = \"30m\"\n\n[control-plane]";
+    replace(&mut files, "clusters/a.toml", "[control-plane]", drain);
+    let waits = |files: &_| {
+        let fleet = load(files).fleet.unwrap();
+        let cluster = fleet.clusters.values().next().unwrap().clone();
+        (cluster.control_plane.wait_complete, cluster.pools[0].wait_complete)
+    };
+    assert_eq!(waits(&files), (Period::minutes(30), Period::minutes(30)));
+    let pool = "[[node-pools]]\ndrain = { wait-complete = \"2h\" }";
+    replace(&mut files, "clusters/a.toml", "[[node-pools]]", pool);
+    assert_eq!(waits(&files), (Period::minutes(30), Period::minutes(120)));
 }

@@ -2,7 +2,7 @@
 
 use refit_model::{
     Bounds, CallError, ClusterState, ErrorClass, GivingUp, GroupOp, Op, OpId, OpResult, Outcome,
-    Precheck, Progress, RecordKind, RunEventKind, Timestamp, WaitingOn,
+    Period, Precheck, Progress, RecordKind, RunEventKind, Timestamp, WaitingOn,
 };
 
 use super::calls::target;
@@ -330,9 +330,9 @@ impl Engine {
     pub(super) fn refused(&mut self, now: Timestamp, at: usize, call: &Call, error: CallError) {
         let action = self.action(at).id;
         let rolls = self.action(at).kind.rolls();
-        let drain_timeout = match self.action(at).bounds {
-            Bounds::Rolling { drain_timeout, .. } => drain_timeout,
-            Bounds::None => self.action(at).timeout,
+        let (wait_complete, drain_timeout) = match self.action(at).bounds {
+            Bounds::Rolling { wait_complete, drain_timeout, .. } => (wait_complete, drain_timeout),
+            Bounds::None => (Period::ZERO, self.action(at).timeout),
         };
         let Some(worker) = self.workers.get_mut(&at) else { return };
         if error.class == ErrorClass::Unknown {
@@ -354,7 +354,12 @@ impl Engine {
         if error.class == ErrorClass::Budget {
             worker.look_at = after(now, error.retry_after.unwrap_or(POLL));
             let (since, until) = match &worker.memory.current {
-                Some(current) => (current.since, after(current.since, drain_timeout)),
+                Some(current) => {
+                    // A pod that the drain has waited for has the time of the drain still to come.
+                    let until = after(current.since, drain_timeout);
+                    let waited = if now < until { Period::ZERO } else { wait_complete };
+                    (current.since, after(until, waited))
+                }
                 None => (now, after(now, drain_timeout)),
             };
             let what = match worker.budget_over(&call.op) {

@@ -54,8 +54,8 @@ impl Engine {
 #[cfg(test)]
 mod tests {
     use refit_model::{
-        CallError, ClusterState, ErrorClass, GroupOp, NodeOp, Op, PodOwner, PodState, RollTag,
-        Timestamp, WaitingOn,
+        CallError, ClusterState, ErrorClass, GroupOp, NodeOp, Op, PodOwner, PodState,
+        RestartPolicy, RollTag, Timestamp, WaitingOn,
     };
 
     use super::*;
@@ -100,6 +100,8 @@ mod tests {
                     budgets: ["cart".to_owned()].into(),
                     volume: None,
                     critical: false,
+                    restart_policy: RestartPolicy::Always,
+                    do_not_evict: None,
                 });
             }
             Self { state, looks_fail, terminate_fails: false }

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use refit_model::{
     Action, CallError, ClusterState, ControlPlaneMember, ErrorClass, GivingUp, GroupName, GroupOp,
     GroupState, KubeVersion, NodeOp, Op, OpId, PodOwner, PodState, Precheck, Progress, Purpose,
-    RecordKind, RollTag, RunOutcome, StateGuard, Stop, Timestamp, Token,
+    RecordKind, RestartPolicy, RollTag, RunOutcome, StateGuard, Stop, Timestamp, Token,
 };
 
 use crate::bench::{
@@ -485,6 +485,8 @@ fn evictions_that_are_refused_together_leave_no_node_cordoned() {
                 budgets: [].into(),
                 volume: None,
                 critical: false,
+                restart_policy: RestartPolicy::Always,
+                do_not_evict: None,
             });
         }
     }

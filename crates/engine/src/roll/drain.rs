@@ -46,14 +46,15 @@ impl Roll<'_> {
         {
             return Ok(self.terminate_lost(memory, current, (group, instance), node));
         }
+        let evicts_all_at = after(current.since, self.wait_complete);
+        let until = after(evicts_all_at, self.drain_timeout);
         // A kubelet that has gone silent in the middle gets its time, too.
-        let until = after(current.since, self.drain_timeout);
         let until = self.terminated_at(instance).map_or(until, |at| until.max(at));
         let wait = |what: String| -> Result<Decision, String> {
             if self.now >= until {
                 return Err(format!(
                     "the drain took longer than {}: it waited for {what}",
-                    self.drain_timeout
+                    self.drain_time()
                 ));
             }
             let step = match &current.node {
@@ -86,15 +87,21 @@ impl Roll<'_> {
             }
             let (going, staying): (Vec<&PodState>, Vec<&PodState>) =
                 self.pods(node).partition(|pod| pod.terminating);
-            if !staying.is_empty() {
-                if self.now >= until {
+            let (completing, evicted): (Vec<&PodState>, Vec<&PodState>) = staying
+                .into_iter()
+                .partition(|pod| self.now < evicts_all_at && pod.runs_to_completion());
+            if !evicted.is_empty() {
+                // The time for pods that run to completion is not that of the others.
+                let own = after(current.since, self.drain_timeout);
+                let over = evicted.iter().any(|pod| !pod.runs_to_completion()) && self.now >= own;
+                if over || self.now >= until {
                     return Err(format!(
                         "the drain of {node} took longer than {}: {}",
-                        self.drain_timeout,
-                        self.why_stuck(&staying)
+                        if over { self.drain_timeout.to_string() } else { self.drain_time() },
+                        self.why_stuck(&evicted)
                     ));
                 }
-                let ops = staying
+                let ops = evicted
                     .iter()
                     .map(|pod| {
                         let pod = PodKey {
@@ -106,6 +113,14 @@ impl Roll<'_> {
                     })
                     .collect();
                 return Ok(Decision::act(format!("drain {node}"), ops));
+            }
+            if let Some(pod) = completing.first() {
+                let what = match completing.len() {
+                    1 => format!("pod {}/{} to complete", pod.namespace, pod.name),
+                    n => format!("{n} pods to complete, such as {}/{}", pod.namespace, pod.name),
+                };
+                let wait = Wait { what, since: current.since, until: evicts_all_at };
+                return Ok(Decision::wait(format!("drain {node}"), wait));
             }
             if let Some(pod) = going.first() {
                 return wait(format!("pod {}/{} to end", pod.namespace, pod.name));
@@ -128,6 +143,17 @@ impl Roll<'_> {
         }
         let ops = self.terminate(group, &instance.id);
         Ok(Decision::act(format!("terminate {}", instance.id), ops))
+    }
+
+    /// Returns how long a drain may take, for a message.
+    fn drain_time(&self) -> String {
+        if self.wait_complete.is_zero() {
+            return self.drain_timeout.to_string();
+        }
+        format!(
+            "{} (`wait-complete`) and {} (`drain-timeout`)",
+            self.wait_complete, self.drain_timeout
+        )
     }
 
     pub(super) fn why_stuck(&self, pods: &[&PodState]) -> String {

@@ -93,7 +93,7 @@ impl Roll<'_> {
         why: &GivingUp,
         healing_since: Timestamp,
     ) -> Decision {
-        let most = self.drain_timeout.plus(self.node_ready_timeout);
+        let most = self.wait_complete.plus(self.drain_timeout).plus(self.node_ready_timeout);
         let over = self.now >= after(healing_since, most);
         if let Some(current) = memory.current.clone() {
             let surplus = current.purpose == Purpose::Surplus && current.since >= healing_since;

@@ -1,8 +1,8 @@
 //! Single decisions about a small pool.
 
 use refit_model::{
-    ClusterState, GroupOp, InstanceId, NodeName, NodeOp, Op, OpId, Outcome, PodOwner, PodState,
-    Precheck, Progress, Purpose, RollTag, TargetHealth,
+    Bounds, ClusterState, GroupOp, InstanceId, NodeName, NodeOp, Op, OpId, Outcome, Period,
+    PodOwner, PodState, Precheck, Progress, Purpose, RestartPolicy, RollTag, TargetHealth,
 };
 
 use super::decide;
@@ -199,6 +199,8 @@ fn tidying_up_takes_the_surplus_away() {
         budgets: [].into(),
         volume: None,
         critical: false,
+        restart_policy: RestartPolicy::Always,
+        do_not_evict: None,
     });
     state.groups.get_mut(&group()).unwrap().instances[2].protected = false;
     let decision = decided(&state, &mut Memory::default());
@@ -314,4 +316,87 @@ fn a_group_without_instances_is_pointed_at_the_new_image() {
     let decision = decided(&state, 1, &mut memory, Mode::Go);
     let points = |op: &Op| matches!(op, Op::Group { op: GroupOp::SetTemplateVersion { .. }, .. });
     assert!(ops(&decision).iter().any(points), "{decision:?}");
+}
+
+/// A pod on the first node that runs to completion.
+fn job() -> PodState {
+    PodState {
+        namespace: "batch".to_owned(),
+        name: "report-x2k".to_owned(),
+        uid: "1".to_owned(),
+        node: Some(node(1)),
+        ready: true,
+        terminating: false,
+        owner: PodOwner::Workload("Job/batch/report".parse().unwrap()),
+        budgets: [].into(),
+        volume: None,
+        critical: false,
+        restart_policy: RestartPolicy::Never,
+        do_not_evict: None,
+    }
+}
+
+fn evicted(decision: &Decision) -> Vec<&str> {
+    let evicts = ops(decision).iter().filter_map(|op| match op {
+        Op::Node { op: NodeOp::Evict { pod }, .. } => Some(pod.name.as_str()),
+        _ => None,
+    });
+    evicts.collect()
+}
+
+/// The drain evicts everything else, waits for the pod, and evicts it when the time is over.
+#[test]
+fn a_drain_waits_for_pods_that_run_to_completion() {
+    let mut state = pool(3, 0);
+    tag(&mut state, 0);
+    cordon(&mut state, 1);
+    state.pods = vec![
+        job(),
+        PodState {
+            name: "web-1".to_owned(),
+            uid: "2".to_owned(),
+            owner: PodOwner::Workload("Deployment/shop/web".parse().unwrap()),
+            restart_policy: RestartPolicy::Always,
+            ..job()
+        },
+    ];
+    let decided_at = |state: &ClusterState, wait: u32, minute: i64| {
+        let mut action = roll(0, 1);
+        if let Bounds::Rolling { wait_complete, .. } = &mut action.bounds {
+            *wait_complete = Period::minutes(wait);
+        }
+        let run = &settings().run;
+        decide(&action, run, state, &mut chosen(1), Mode::Go, at(60 * minute))
+    };
+    assert_eq!(evicted(&decided_at(&state, 0, 1)), ["report-x2k", "web-1"]);
+    assert_eq!(evicted(&decided_at(&state, 30, 1)), ["web-1"]);
+    // The time of the drain is not prolonged for what it does not wait for.
+    let late = decided_at(&state, 30, 10);
+    assert!(matches!(late.notes[..], [Progress::Healing { .. }]), "{late:?}");
+}
+
+#[test]
+fn a_drain_evicts_pods_that_have_not_completed_in_time() {
+    let mut state = pool(3, 0);
+    tag(&mut state, 0);
+    cordon(&mut state, 1);
+    state.pods = vec![job()];
+    let decided_at = |minute: i64, mode: Mode| {
+        let mut action = roll(0, 1);
+        if let Bounds::Rolling { wait_complete, .. } = &mut action.bounds {
+            *wait_complete = Period::minutes(30);
+        }
+        decide(&action, &settings().run, &state, &mut chosen(1), mode, at(60 * minute))
+    };
+    let waiting = decided_at(29, Mode::Go);
+    let Next::Wait(wait) = &waiting.next else { panic!("{waiting:?}") };
+    assert_eq!(wait.what, "pod batch/report-x2k to complete");
+    assert_eq!((wait.since, wait.until), (at(0), at(30 * 60)));
+    assert_eq!(evicted(&decided_at(30, Mode::Go)), ["report-x2k"]);
+    // The ten minutes of the drain begin then.
+    assert_eq!(evicted(&decided_at(39, Mode::Go)), ["report-x2k"]);
+    let late = decided_at(40, Mode::Go);
+    let [Progress::Healing { why }] = &late.notes[..] else { panic!("{late:?}") };
+    let said = format!("{why:?}");
+    assert!(said.contains("30m (`wait-complete`) and 10m (`drain-timeout`)"), "{said}");
 }

@@ -115,7 +115,9 @@ impl Roll<'_> {
 
 #[cfg(test)]
 mod tests {
-    use refit_model::{ClusterState, GroupOp, Op, PodOwner, PodState, Progress, ZonalVolume};
+    use refit_model::{
+        ClusterState, GroupOp, Op, PodOwner, PodState, Progress, RestartPolicy, ZonalVolume,
+    };
 
     use super::*;
     use crate::bench::{at, group, instance, node, pool, roll, settings};
@@ -157,6 +159,8 @@ mod tests {
             budgets: [].into(),
             volume: volume.then(|| ZonalVolume { claim: "data".to_owned(), zone }),
             critical: false,
+            restart_policy: RestartPolicy::Always,
+            do_not_evict: None,
         }
     }
 

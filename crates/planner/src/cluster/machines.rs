@@ -4,12 +4,13 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use refit_model::{
-    Action, ActionKind, Bounds, Code, GroupName, ImageId, InstanceId, KubeVersion, NodeName,
-    NodePool, Period, Reversibility, RollCause, RollTag, Severity, StateGuard, Why,
+    Action, ActionKind, Code, GroupName, ImageId, InstanceId, KubeVersion, NodeName, NodePool,
+    Period, Reversibility, RollCause, RollTag, Severity, StateGuard, Why,
 };
 
 use super::ClusterPlanner;
 use super::tasks::Early;
+use crate::bounds;
 use crate::checks::Blocker;
 use crate::hops::Hop;
 
@@ -50,22 +51,15 @@ impl<'a> ClusterPlanner<'a> {
         } else {
             Reversibility::Reversible
         };
-        let each = control_plane.drain_timeout.plus(control_plane.node_ready_timeout);
+        let allowed = bounds::of_control_plane(control_plane);
         Some(Action {
             id: Action::id_of(Some(&self.cluster.name), &kind),
             cluster: Some(self.cluster.name.clone()),
             kind,
             expect: machines(&groups, &hop.from, BTreeSet::new()).into(),
             ensure: machines(&groups, after, BTreeSet::new()).into(),
-            bounds: Bounds::Rolling {
-                surge: 0,
-                unavailable: 1,
-                drain_timeout: control_plane.drain_timeout,
-                node_ready_timeout: control_plane.node_ready_timeout,
-                node_interval: Period::ZERO,
-                unreachable_timeout: control_plane.unreachable_timeout,
-            },
-            timeout: each.times(instances.max(1)),
+            timeout: bounds::timeout(&allowed, instances),
+            bounds: allowed,
             estimate: CONTROL_PLANE_ESTIMATE.times(instances.max(1)),
             reversible,
             why: self.declared(),
@@ -139,22 +133,15 @@ impl<'a> ClusterPlanner<'a> {
             cause,
             replace,
         };
-        let each = pool.drain_timeout.plus(pool.node_ready_timeout).plus(pool.node_interval);
+        let allowed = bounds::of_pool(pool, (surge, unavailable), pool.node_interval);
         Some(Action {
             id: Action::id_of(Some(&self.cluster.name), &kind),
             cluster: Some(self.cluster.name.clone()),
             kind,
             expect: expect.into(),
             ensure: ensure.into(),
-            bounds: Bounds::Rolling {
-                surge,
-                unavailable,
-                drain_timeout: pool.drain_timeout,
-                node_ready_timeout: pool.node_ready_timeout,
-                node_interval: pool.node_interval,
-                unreachable_timeout: pool.unreachable_timeout,
-            },
-            timeout: each.times(nodes.max(1)),
+            timeout: bounds::timeout(&allowed, nodes),
+            bounds: allowed,
             // Nodes are drained one after the other; surge only hides how long one takes to boot.
             estimate: if surge > 1 { DRAIN_ESTIMATE } else { NODE_ESTIMATE }
                 .plus(pool.node_interval)

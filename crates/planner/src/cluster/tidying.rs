@@ -4,12 +4,12 @@ use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use refit_model::{
-    Action, ActionKind, Actions, Because, Bounds, ControlPlane, Edge, GroupName, NodePool, Period,
-    PoolName, Reversibility, StateGuard, Why,
+    Action, ActionKind, Actions, Because, Bounds, Edge, GroupName, Period, PoolName, Reversibility,
+    StateGuard, Why,
 };
 
 use super::ClusterPlanner;
-use crate::checks;
+use crate::{bounds, checks};
 
 /// What gives back cordons and settings, and replaces nothing.
 #[derive(Default)]
@@ -29,22 +29,16 @@ impl ClusterPlanner<'_> {
             return tidying;
         }
         let control_plane = &self.cluster.control_plane;
-        let ControlPlane { drain_timeout, node_ready_timeout, unreachable_timeout, .. } =
-            *control_plane;
-        let timeouts = (drain_timeout, node_ready_timeout, unreachable_timeout);
-        tidying.actions.extend(self.tidy_up(None, &control_plane.groups, (0, 1), timeouts));
+        let allowed = bounds::of_control_plane(control_plane);
+        tidying.actions.extend(self.tidy_up(None, &control_plane.groups, allowed));
         for pool in &self.cluster.pools {
-            let NodePool { drain_timeout, node_ready_timeout, unreachable_timeout, .. } = *pool;
             let nodes = u32::try_from(self.nodes_of(pool).len()).unwrap_or(u32::MAX);
             // One node more, if any: only to move a node between the zones of its group.
             let surge = pool.max_surge.of_rounded_up(nodes).min(1);
             let unavailable = pool.max_unavailable.of_rounded_down(nodes);
-            tidying.actions.extend(self.tidy_up(
-                Some(&pool.name),
-                &pool.groups,
-                (surge, unavailable),
-                (drain_timeout, node_ready_timeout, unreachable_timeout),
-            ));
+            // Tidying up takes no break between two nodes.
+            let allowed = bounds::of_pool(pool, (surge, unavailable), Period::ZERO);
+            tidying.actions.extend(self.tidy_up(Some(&pool.name), &pool.groups, allowed));
         }
         let because = Arc::new(Because::OneAtATime);
         tidying.edges = tidying
@@ -59,8 +53,7 @@ impl ClusterPlanner<'_> {
         &self,
         pool: Option<&PoolName>,
         groups: &[GroupName],
-        (surge, unavailable): (u32, u32),
-        (drain_timeout, node_ready_timeout, unreachable_timeout): (Period, Period, Period),
+        bounds: Bounds,
     ) -> Option<Box<Action>> {
         if !self.left_behind(groups) {
             return None;
@@ -72,24 +65,16 @@ impl ClusterPlanner<'_> {
             .filter_map(|name| self.state.groups.get(name))
             .map(|group| group.instances.len())
             .sum::<usize>();
-        let most = u32::try_from(instances).unwrap_or(u32::MAX).max(1);
+        let most = u32::try_from(instances).unwrap_or(u32::MAX);
         let kind = ActionKind::TidyUp { pool: pool.cloned(), groups };
-        let each = drain_timeout.plus(node_ready_timeout);
         Some(Box::new(Action {
             id: Action::id_of(Some(&self.cluster.name), &kind),
             cluster: Some(self.cluster.name.clone()),
             kind,
             expect: StateGuard::Anything.into(),
             ensure: StateGuard::Anything.into(),
-            bounds: Bounds::Rolling {
-                surge,
-                unavailable,
-                drain_timeout,
-                node_ready_timeout,
-                node_interval: Period::ZERO,
-                unreachable_timeout,
-            },
-            timeout: each.times(most),
+            timeout: bounds::timeout(&bounds, most),
+            bounds,
             estimate: ESTIMATE,
             reversible: Reversibility::Reversible,
             why: Why::LeftBehind,

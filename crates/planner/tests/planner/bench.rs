@@ -75,6 +75,7 @@ fn cluster(name: &str, start: &str, goal: &str) -> Cluster {
         replicas: 3,
         budget,
         zonal_volumes: false,
+        completes_after: Period::ZERO,
     };
     Cluster {
         name: n(name),
@@ -106,6 +107,7 @@ fn cluster(name: &str, start: &str, goal: &str) -> Cluster {
             drain_timeout: Period::minutes(10),
             node_ready_timeout: Period::minutes(15),
             unreachable_timeout: Period::minutes(10),
+            wait_complete: Period::ZERO,
         },
         pools: vec![pool(name, "general"), pool(name, "batch")],
         at: at(&format!("clusters/{name}.toml")),
@@ -124,6 +126,7 @@ fn pool(cluster: &str, name: &str) -> NodePool {
         drain_timeout: Period::minutes(10),
         node_ready_timeout: Period::minutes(10),
         unreachable_timeout: Period::minutes(10),
+        wait_complete: Period::ZERO,
         node_interval: Period::seconds(30),
     }
 }

@@ -134,6 +134,17 @@ pub(crate) fn cases() -> Vec<Case> {
             ..blocked(Code::RF014, "apps/alone")
         },
         Case {
+            severity: Warning,
+            change: |bench| {
+                let name = web_pod(bench);
+                let pods = &mut bench.state().pods;
+                let pod = pods.iter_mut().find(|pod| pod.name == name).unwrap();
+                pod.owner = PodOwner::Workload("Job/apps/report".parse().unwrap());
+                pod.budgets.clear();
+            },
+            ..blocked(Code::RF057, "Job/apps/report")
+        },
+        Case {
             declare: |fleet| ant(fleet).kubernetes.value = n("1.29.5"),
             ..blocked(Code::RF015, "control-plane")
         },

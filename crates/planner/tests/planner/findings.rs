@@ -3,8 +3,8 @@
 use std::collections::BTreeSet;
 
 use refit_model::{
-    BudgetState, ClusterStatus, Code, KubeProxy, PodOwner, RollTag, Severity,
-    UnhealthyPodEvictionPolicy,
+    ActionKind, BudgetState, ClusterStatus, Code, DoNotEvict, Fleet, KubeProxy, Period, PodOwner,
+    RestartPolicy, RollTag, Severity, UnhealthyPodEvictionPolicy,
 };
 use refit_verifier::verify;
 
@@ -427,6 +427,88 @@ fn pods_that_belong_to_their_node_do_not_keep_it() {
         }
     }
     assert!(bench.plan().findings.is_empty());
+}
+
+/// The pods of the pool `batch`, which the first test below makes into those of a Job.
+fn worker_pods(bench: &mut Bench) -> Vec<usize> {
+    let nodes = bench.nodes("batch");
+    let pods = bench.state().pods.iter().enumerate();
+    pods.filter(|(_, pod)| {
+        matches!(pod.owner, PodOwner::Workload(_))
+            && pod.node.as_ref().is_some_and(|node| nodes.contains(node))
+    })
+    .map(|(at, _)| at)
+    .collect()
+}
+
+/// Moves the three pods of `web` to the pool `batch`, so that each test knows where they are.
+fn in_one_pool(bench: &mut Bench) {
+    let nodes = bench.nodes("batch");
+    for pod in &mut bench.state().pods {
+        if matches!(pod.owner, PodOwner::Workload(_)) {
+            pod.node = Some(nodes[0].clone());
+            pod.budgets.clear();
+        }
+    }
+}
+
+#[test]
+fn pods_that_run_to_completion_are_named_and_waited_for_as_declared() {
+    let with = |declare: fn(&mut Fleet)| {
+        let mut bench = healthy(declare);
+        in_one_pool(&mut bench);
+        for at in worker_pods(&mut bench) {
+            let pod = &mut bench.state().pods[at];
+            pod.owner = PodOwner::Workload("Job/apps/report".parse().unwrap());
+            pod.restart_policy = RestartPolicy::Never;
+        }
+        let found = finding(&bench.plan(), Code::RF057).clone();
+        (found.severity, found.evidence)
+    };
+    let at_once = "3 pods that would run to completion are evicted, and what they have done is lost unless it is saved";
+    assert_eq!(with(NOTHING), (Severity::Warning, at_once.to_owned()));
+    // What another pool declares says nothing of this one.
+    let other = with(|fleet| ant(fleet).pools[0].wait_complete = Period::minutes(60));
+    assert_eq!(other, (Severity::Warning, at_once.to_owned()));
+    let own = with(|fleet| ant(fleet).pools[1].wait_complete = Period::minutes(60));
+    let waits = "drains wait up to 1h for 3 pods to complete, and evict them then";
+    assert_eq!(own, (Severity::Note, waits.to_owned()));
+}
+
+#[test]
+fn pods_that_ask_not_to_be_evicted_are_named() {
+    let mut bench = healthy(NOTHING);
+    in_one_pool(&mut bench);
+    let first = worker_pods(&mut bench)[0];
+    bench.state().pods[first].do_not_evict = Some(DoNotEvict::ClusterAutoscaler);
+    let plan = bench.plan();
+    let found = finding(&plan, Code::RF057);
+    assert_eq!(found.severity, Severity::Warning);
+    assert_eq!(found.subject.part.as_deref(), Some("Deployment/apps/web"));
+    assert_eq!(
+        found.evidence,
+        "a pod asks by `cluster-autoscaler.kubernetes.io/safe-to-evict` not to be evicted, and the drain evicts it all the same"
+    );
+    // On its way out it is not evicted.
+    bench.state().pods[first].terminating = true;
+    assert_eq!(codes(&bench.plan()), [Code::RF053].into());
+}
+
+#[test]
+fn a_roll_has_the_time_that_its_drains_wait_for_pods_to_complete() {
+    let timeout = |declare: fn(&mut Fleet)| {
+        let plan = healthy(declare).plan();
+        let rolls = plan.actions.iter().filter(|action| action.kind.rolls());
+        let nodes = plan.actions.iter().find(|action| match &action.kind {
+            ActionKind::NodePoolRoll { pool, .. } => pool.as_str() == "batch",
+            _ => false,
+        });
+        (rolls.count(), nodes.unwrap().timeout)
+    };
+    let (rolls, without) = timeout(NOTHING);
+    let with = timeout(|fleet| ant(fleet).pools[1].wait_complete = Period::minutes(60));
+    // Two nodes, an hour each.
+    assert_eq!(with, (rolls, without.plus(Period::minutes(120))));
 }
 
 #[test]

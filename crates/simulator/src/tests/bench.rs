@@ -48,7 +48,8 @@ pub(super) fn workload(
     budget: Option<WorkloadBudget>,
 ) -> SimulatedWorkload {
     let zonal_volumes = of.kind == "StatefulSet";
-    SimulatedWorkload { workload: of, replicas, budget, zonal_volumes }
+    let completes_after = Period::minutes(if of.kind == "Job" { 20 } else { 0 });
+    SimulatedWorkload { workload: of, replicas, budget, zonal_volumes, completes_after }
 }
 
 /// What a bench begins with.
@@ -216,6 +217,7 @@ impl Bench {
                 drain_timeout: Period::minutes(10),
                 node_ready_timeout: Period::minutes(10),
                 unreachable_timeout: Period::minutes(10),
+                wait_complete: Period::ZERO,
             },
             pools: vec![NodePool {
                 name: "general".parse().unwrap(),
@@ -228,6 +230,7 @@ impl Bench {
                 drain_timeout: Period::minutes(10),
                 node_ready_timeout: Period::minutes(10),
                 unreachable_timeout: Period::minutes(10),
+                wait_complete: Period::ZERO,
                 node_interval: Period::ZERO,
             }],
             at,

@@ -157,6 +157,26 @@ fn a_zonal_volume_keeps_its_pod_in_its_zone() {
 }
 
 #[test]
+fn a_pod_of_a_job_completes_and_one_that_is_evicted_starts_again() {
+    let report = WorkloadRef::new("Job", "apps", "report");
+    let workloads = vec![workload(report.clone(), 2, None)];
+    let mut bench = Bench::of(Spec { workloads, ..Spec::default() });
+    let pods = pods_of(&bench.look(), &report);
+    assert_eq!(pods.iter().filter(|pod| pod.runs_to_completion()).count(), 2);
+    bench.pass(10 * 60);
+    bench.evict(&pods[0]).unwrap();
+    bench.pass(11 * 60);
+    let left = pods_of(&bench.look(), &report);
+    let [again] = &left[..] else { panic!("the other one has completed: {left:?}") };
+    assert_ne!(again.uid, pods[0].uid);
+    assert!(again.ready);
+    bench.pass(10 * 60);
+    assert!(pods_of(&bench.look(), &report).is_empty());
+    // It is no workload that has to be ready again.
+    assert!(bench.look().workloads.iter().all(|found| found.workload != report));
+}
+
+#[test]
 fn a_pod_that_nobody_replaces_is_lost() {
     let mut bench = Bench::new();
     let (node, _) = workers(&bench.look()).remove(0);

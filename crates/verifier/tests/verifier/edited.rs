@@ -2,8 +2,8 @@
 //! they are right before the plan is applied.
 
 use refit_model::{
-    Action, ActionKind, Bounds, ClusterName, ClusterState, ObjectRef, Observation, Period, Plan,
-    StateGuard,
+    Action, ActionKind, Bounds, ClusterName, ClusterState, ClusterStatus, ObjectRef, Observation,
+    Period, Plan, StateGuard,
 };
 use refit_verifier::{Note, verify_again};
 
@@ -155,27 +155,46 @@ fn shorter_and_longer_waits_are_refused() {
     for bench in plans(SEEDS) {
         for at in 0..bench.plan.actions.len() {
             refuses(&bench, "", |plan| plan.actions[at].timeout = second);
-            let bounds = |edit: fn(&mut Period, &mut Period, &mut Period)| {
+            let bounds = |edit: fn(&mut Period, &mut Period, &mut Period, &mut Period)| {
                 let Bounds::Rolling { .. } = &bench.plan.actions[at].bounds else { return 0 };
                 refuses(&bench, "its timeouts are not what the files say", |plan| {
                     if let Bounds::Rolling {
                         drain_timeout,
                         node_ready_timeout,
                         node_interval,
+                        wait_complete,
                         ..
                     } = &mut plan.actions[at].bounds
                     {
-                        edit(drain_timeout, node_ready_timeout, node_interval);
+                        edit(drain_timeout, node_ready_timeout, node_interval, wait_complete);
                     }
                 });
                 1
             };
-            seen += bounds(|drain, _, _| *drain = Period::seconds(1));
-            seen += bounds(|_, ready, _| *ready = ready.plus(Period::seconds(1)));
-            seen += bounds(|_, _, interval| *interval = interval.plus(Period::seconds(1)));
+            seen += bounds(|drain, _, _, _| *drain = Period::seconds(1));
+            seen += bounds(|_, ready, _, _| *ready = ready.plus(Period::seconds(1)));
+            seen += bounds(|_, _, interval, _| *interval = interval.plus(Period::seconds(1)));
+            seen += bounds(|_, _, _, complete| *complete = complete.plus(Period::seconds(1)));
         }
     }
     assert!(seen > 100, "{seen}");
+}
+
+#[test]
+fn another_channel_or_release_is_refused() {
+    for bench in plans(SEEDS) {
+        for at in 0..bench.plan.clusters.len() {
+            if bench.plan.clusters[at].status != ClusterStatus::Planned {
+                continue;
+            }
+            refuses(&bench, "with release another, and the files say", |plan| {
+                plan.clusters[at].release = "another".parse().unwrap();
+            });
+            refuses(&bench, "is listed in channel another", |plan| {
+                plan.clusters[at].channel = "another".parse().unwrap();
+            });
+        }
+    }
 }
 
 #[test]
