@@ -69,7 +69,7 @@ pub(crate) struct Global {
         conflicts_with = "verbose"
     )]
     pub(crate) quiet: bool,
-    /// Say more: every step of a run, not only its milestones
+    /// Say more: every name of a long list, every finding, and every step of a run
     #[arg(short, long, global = true, env = "REFIT_VERBOSE", value_parser = boolean, hide_env_values = true)]
     pub(crate) verbose: bool,
     /// How progress is written to standard error where there is no terminal

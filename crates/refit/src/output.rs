@@ -68,6 +68,7 @@ impl Printer {
         Style {
             color: self.colored(io::stdout().is_terminal()),
             width: text_width(terminal_columns(&io::stdout())),
+            in_full: self.verbose,
         }
     }
 
@@ -76,6 +77,7 @@ impl Printer {
         Style {
             color: self.log_format == LogFormat::Text && self.colored(io::stderr().is_terminal()),
             width: text_width(terminal_columns(&io::stderr())),
+            in_full: self.verbose,
         }
     }
 

@@ -15,7 +15,6 @@ use similar::TextDiff;
 
 use crate::page::Page;
 use crate::paint::{Paint, Style};
-use crate::plan::NAME_LINES;
 use crate::words::clean;
 
 /// How many unchanged lines stand around a change.
@@ -41,7 +40,7 @@ pub fn diff_text(plan: &Plan, fleet: &Fleet, snapshot: &Snapshot, style: Style) 
         }
         let mut page = Page::new(style);
         page.line(0, 2).words(Paint::Heading, title).space(1).put(Paint::Plain, "in").space(1);
-        page.names(Paint::Plain, clusters.iter().map(|name| name.as_str()), NAME_LINES, "");
+        page.names(Paint::Plain, clusters.iter().map(|name| name.as_str()));
         out.push_str(&page.finish());
         for line in body.lines() {
             // An unchanged empty line is one space in a unified diff.

@@ -13,7 +13,7 @@ use refit_model::{
 use crate::findings;
 use crate::page::Page;
 use crate::paint::{Paint, Style};
-use crate::plan::{NAME_LINES, lost};
+use crate::plan::lost;
 use crate::span;
 use crate::time::duration;
 use crate::way::from_text;
@@ -131,10 +131,14 @@ fn waves(page: &mut Page, wave: &WaveExplanation) {
         page.line(2, 4).words(Paint::Plain, "waits for no other cluster");
     }
     for earlier in &wave.after {
-        let text =
-            format!("after wave {} ({}):", earlier.wave, may_fail(earlier.max_failed_clusters));
+        let text = format!(
+            "after wave {} of {} ({}):",
+            earlier.wave,
+            wave.channel,
+            may_fail(earlier.max_failed_clusters)
+        );
         page.line(2, 4).words(Paint::Plain, &text).space(1);
-        page.names(Paint::Plain, earlier.clusters.iter().map(ClusterName::as_str), NAME_LINES, "");
+        page.names(Paint::Plain, earlier.clusters.iter().map(ClusterName::as_str));
         page.space(2).put(Paint::Dim, &format!("its end is {}", earlier.end));
     }
 }

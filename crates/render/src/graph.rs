@@ -166,7 +166,7 @@ fn short(because: &Because) -> String {
         Because::OneAtATime => "one at a time".to_owned(),
         Because::PinFirst => "pins first".to_owned(),
         Because::Downgrade => "nodes first on the way back".to_owned(),
-        Because::Wave { wave, .. } => format!("wave {wave}"),
+        Because::Wave { channel, wave } => format!("wave {wave} of {channel}"),
     }
 }
 
@@ -416,8 +416,8 @@ mod tests {
           }
           "7a01746a5257" [label="end of wave 1 of beta", shape=doubleoctagon];
           "3c23e8bee053" -> "68c84ce073bc" [label="coredns 1.11.1: not 1.33"];
-          "7a01746a5257" -> "3c23e8bee053" [label="wave 1"];
-          "83c88a69ecd2" -> "7a01746a5257" [label="wave 1"];
+          "7a01746a5257" -> "3c23e8bee053" [label="wave 1 of beta"];
+          "83c88a69ecd2" -> "7a01746a5257" [label="wave 1 of beta"];
           "fc176dd97a51" -> "83c88a69ecd2" [label="coredns 1.11.1: not 1.33"];
         }
         "#);
@@ -440,8 +440,8 @@ mod tests {
           end
           a_7a01746a5257{{"end of wave 1 of beta"}}
           a_3c23e8bee053 -->|"coredns 1.11.1: not 1.33"| a_68c84ce073bc
-          a_7a01746a5257 -->|"wave 1"| a_3c23e8bee053
-          a_83c88a69ecd2 -->|"wave 1"| a_7a01746a5257
+          a_7a01746a5257 -->|"wave 1 of beta"| a_3c23e8bee053
+          a_83c88a69ecd2 -->|"wave 1 of beta"| a_7a01746a5257
           a_fc176dd97a51 -->|"coredns 1.11.1: not 1.33"| a_83c88a69ecd2
         "#);
     }

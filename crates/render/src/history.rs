@@ -91,7 +91,7 @@ mod tests {
         r-2  2026-11-02 09:14             running         7f3a91c04be2  ana@laptop
         r-1  2026-11-02 09:14  1 h 6 min  partly applied  7f3a91c04be2  ana@laptop
         ");
-        insta::assert_snapshot!(history_text(&runs, Style { color: false, width: 60 }), @"
+        insta::assert_snapshot!(history_text(&runs, Style { color: false, width: 60, ..Style::default() }), @"
         r-2  running
             2026-11-02 09:14 UTC  plan 7f3a91c04be2  ana@laptop
         r-1  partly applied

@@ -23,9 +23,11 @@ mod recap;
 #[cfg(test)]
 mod sample;
 mod span;
+mod spread;
 mod status;
 mod steps;
 mod time;
+mod transitions;
 mod unlike;
 mod way;
 mod words;

@@ -66,7 +66,7 @@ mod tests {
 
     #[test]
     fn a_message_wraps_to_below_its_first_word_and_keeps_commands_whole() {
-        let style = Style { color: false, width: 60 };
+        let style = Style { color: false, width: 60, ..Style::default() };
         let all = [Message::Error, Message::Cause, Message::Warning, Message::Hint];
         let text: String = all.iter().map(|message| message_text(*message, TEXT, style)).collect();
         insta::assert_snapshot!(text, @"
@@ -87,7 +87,7 @@ mod tests {
 
     #[test]
     fn an_open_backquote_and_lines_of_their_own_are_kept() {
-        let style = Style { color: false, width: 40 };
+        let style = Style { color: false, width: 40, ..Style::default() };
         let text = message_text(Message::Error, &format!("it`s {TEXT}\nand  more"), style);
         assert!(text.lines().all(|line| line.chars().count() <= 40), "{text}");
         assert!(text.ends_with("\n       and more\n"), "{text}");
@@ -95,7 +95,7 @@ mod tests {
 
     #[test]
     fn without_a_width_it_stays_on_a_line() {
-        let style = Style { color: false, width: Style::UNBOUNDED };
+        let style = Style { color: false, width: Style::UNBOUNDED, ..Style::default() };
         let text = message_text(Message::Hint, &TEXT.repeat(50), style);
         assert_eq!(text.lines().count(), 1);
     }

@@ -2,61 +2,127 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use refit_model::{Action, ActionKind, Because, ChannelName, ClusterName, Minor, Plan};
+use refit_model::{
+    Action, ActionKind, Because, ChannelName, ClusterName, Fleet, Minor, Plan, WavePlan,
+};
 
 use crate::page::Page;
 use crate::paint::Paint;
-use crate::plan::{NAME_LINES, label};
-use crate::way::{Transition, Way};
+use crate::plan::label;
+use crate::spread::Spread;
+use crate::transitions::Transition;
+use crate::way::Way;
 use crate::words::{join, width};
 
 /// How many actions of one cluster are listed: more than one cluster of the size that refit is
 /// made for has. `refit explain` tells of each.
 const LISTED_MAX: usize = 60;
 
-/// The section `Order`; nothing when there is no order to tell of.
-pub(crate) fn section(page: &mut Page, plan: &Plan, groups: &[Transition<'_>]) {
-    let ordered: Vec<&Transition<'_>> =
-        groups.iter().filter(|group| group.first().actions.len() > 1).collect();
+/// The section `Order`; nothing when there is no order to tell of. The order of clusters that make the
+/// same steps is told once.
+pub(crate) fn section(
+    page: &mut Page,
+    plan: &Plan,
+    fleet: Option<&Fleet>,
+    groups: &[Transition<'_>],
+) {
+    let ordered: Vec<(usize, &Transition<'_>)> = groups
+        .iter()
+        .enumerate()
+        .filter(|(_, group)| group.same_steps_as.is_none() && group.first().actions.len() > 1)
+        .collect();
     if plan.waves.is_empty() && ordered.is_empty() {
         return;
     }
     page.blank();
     page.line(0, 0).put(Paint::Heading, "Order");
-    waves(page, plan);
-    for (position, group) in ordered.into_iter().enumerate() {
+    waves(page, plan, fleet);
+    for (position, (at, group)) in ordered.into_iter().enumerate() {
         if position > 0 || !plan.waves.is_empty() {
             page.blank();
         }
-        within(page, group);
+        let same: Vec<&Transition<'_>> =
+            groups.iter().filter(|other| other.same_steps_as == Some(at)).collect();
+        within(page, group, &same);
     }
 }
 
-fn waves(page: &mut Page, plan: &Plan) {
-    let channels: BTreeSet<&ChannelName> = plan.waves.iter().map(|wave| &wave.channel).collect();
+/// The waves of each channel that has something to do, also those in between and behind that have
+/// nothing: who counts waves in the files must find each.
+fn waves(page: &mut Page, plan: &Plan, fleet: Option<&Fleet>) {
+    let mut channels: Vec<(&ChannelName, BTreeMap<u32, &WavePlan>)> = Vec::new();
     for wave in &plan.waves {
-        page.line(2, 4);
-        if channels.len() > 1 {
-            page.name(Paint::Plain, wave.channel.as_str(), page.columns() / 3).space(1);
+        match channels.iter_mut().find(|(channel, _)| **channel == wave.channel) {
+            Some((_, waves)) => {
+                waves.insert(wave.wave, wave);
+            }
+            None => channels.push((&wave.channel, BTreeMap::from([(wave.wave, wave)]))),
         }
-        page.put(Paint::Plain, &format!("wave {}", wave.wave)).space(2).hang_here();
-        page.names(Paint::Plain, wave.clusters.iter().map(ClusterName::as_str), NAME_LINES, "");
-        let at_once = wave.max_parallel_clusters.map(|n| format!("at most {n} at once"));
-        let budget = match wave.max_failed_clusters {
-            0 => "none may fail".to_owned(),
-            n => format!("{n} may fail"),
-        };
-        let limits = at_once.into_iter().chain([budget]);
-        page.space(2).put(Paint::Dim, &format!("({})", join(limits, ", ")));
+    }
+    for (channel, waves) in channels {
+        let declared = fleet
+            .and_then(|fleet| fleet.channels.iter().find(|declared| declared.name == *channel))
+            .map_or(0, |declared| u32::try_from(declared.waves.len()).unwrap_or(u32::MAX));
+        let last = waves.keys().last().copied().unwrap_or(0);
+        let mut number = 1;
+        for (at, wave) in &waves {
+            empty(page, channel, number, at.saturating_sub(1));
+            one(page, wave);
+            number = at.saturating_add(1);
+        }
+        empty(page, channel, last.saturating_add(1), declared);
     }
 }
 
-/// The order of the actions of a group's first cluster, with the reasons to wait.
-fn within(page: &mut Page, group: &Transition<'_>) {
+/// Waves without a cluster that has something to do, from the first to the last of them.
+fn empty(page: &mut Page, channel: &ChannelName, first: u32, last: u32) {
+    if first > last {
+        return;
+    }
+    page.line(2, 4);
+    let which =
+        if first == last { format!("wave {first}") } else { format!("waves {first} to {last}") };
+    page.put(Paint::Plain, &which).space(1).put(Paint::Plain, "of").space(1);
+    page.name(Paint::Plain, channel.as_str(), page.columns() / 3).space(2);
+    page.put(Paint::Dim, "no cluster of this plan");
+}
+
+fn one(page: &mut Page, wave: &WavePlan) {
+    page.line(2, 4).put(Paint::Plain, &format!("wave {} of", wave.wave)).space(1);
+    page.name(Paint::Plain, wave.channel.as_str(), page.columns() / 3).space(2).hang_here();
+    page.names(Paint::Plain, wave.clusters.iter().map(ClusterName::as_str));
+    let at_once = wave.max_parallel_clusters.map(|n| format!("at most {n} at once"));
+    let budget = match wave.max_failed_clusters {
+        0 => "none may fail".to_owned(),
+        n => format!("{n} may fail"),
+    };
+    let limits = at_once.into_iter().chain([budget]);
+    page.space(2).put(Paint::Dim, &format!("({})", join(limits, ", ")));
+}
+
+/// The order of the actions of a group's first cluster, with the reasons to wait. `same` are the groups
+/// that make the same steps.
+fn within(page: &mut Page, group: &Transition<'_>, same: &[&Transition<'_>]) {
     let way = group.first();
     label(page, group);
-    if let Some(pools) = &way.cluster.parallel_pools {
-        page.space(2).put(Paint::Dim, &format!("(at most {} pools at once)", pools.at_once));
+    let all = || std::iter::once(group).chain(same.iter().copied());
+    let at_once = all()
+        .flat_map(|group| &group.ways)
+        .filter_map(|way| way.cluster.parallel_pools.as_ref().map(|pools| pools.at_once));
+    if let Some(at_once) = Spread::over(at_once) {
+        let at_once = at_once.text(|n| n.to_string());
+        page.space(2).put(Paint::Dim, &format!("(at most {at_once} pools at once)"));
+    }
+    if !same.is_empty() {
+        let most = page.columns() / 2;
+        let labels: Vec<String> = same.iter().map(|group| group.listed_label(most)).collect();
+        page.line(4, 6).words(Paint::Dim, "the same order for").space(1);
+        page.names(Paint::Dim, labels.iter().map(String::as_str));
+    }
+    let pools = group.pools();
+    if pools.is_none() || same.iter().any(|other| other.pools() != pools) {
+        let text = format!("shown for {}; not every cluster has the same pools", way.cluster.name);
+        page.line(4, 6).words(Paint::Dim, &text);
     }
     let digits = way.actions.len().min(LISTED_MAX).to_string().len();
     for (at, action) in way.actions.iter().enumerate().take(LISTED_MAX) {

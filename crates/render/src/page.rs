@@ -2,7 +2,17 @@
 //! that wrap. Everything that this crate writes in columns goes through it.
 
 use crate::paint::{Paint, Style};
-use crate::words::{clean, shorten, width};
+use crate::words::{clean, digits, shorten, width};
+
+/// Lists of at most so many names are always written in full.
+const NAMES_MAX: usize = 8;
+/// How many names of a longer list are written.
+const NAMES_SHOWN: usize = 3;
+
+/// Returns how many things of a list are not written, and how to see them.
+pub(crate) fn more(rest: usize) -> String {
+    format!("and {} more; -v lists them", digits(rest))
+}
 
 /// Text under way. What is put on it is cleaned, and breaks rather than being cut.
 pub(crate) struct Page {
@@ -27,9 +37,9 @@ impl Page {
         self.style.columns()
     }
 
-    /// Whether so many columns are left on the line.
-    pub(crate) fn fits(&self, columns: usize) -> bool {
-        self.used + self.gap + columns <= self.columns()
+    /// Whether long lists are written in full.
+    pub(crate) fn in_full(&self) -> bool {
+        self.style.in_full
     }
 
     /// Begins a line at this column; it goes on at `hang` when it wraps.
@@ -99,44 +109,26 @@ impl Page {
         self
     }
 
-    /// Names with commas between them, as many as go into `lines` lines, then how many more;
-    /// `end` follows without a space.
+    /// Names with commas between them. Of a long list the first ones and how many more there are, unless
+    /// lists are written in full.
     pub(crate) fn names<'n>(
         &mut self,
         paint: Paint,
         names: impl ExactSizeIterator<Item = &'n str>,
-        lines: usize,
-        end: &str,
     ) -> &mut Self {
         let total = names.len();
-        let room = self.columns().saturating_sub(self.hang);
-        // What "and 1000000 more" takes.
-        let reserve = 18 + width(end);
-        let most = room.saturating_sub(reserve).max(room / 2);
-        let mut line = 1;
-        let mut column = self.used + self.gap;
-        for (position, name) in names.enumerate() {
-            let last = position + 1 == total;
-            let name = clean(name);
-            let mut piece = shorten(name.trim(), most);
-            piece.push_str(if last { end } else { "," });
-            let gap = usize::from(position > 0);
-            let here = width(&piece);
-            let wraps = column + gap + here > self.columns();
-            let full = line >= lines && column + gap + here + reserve > self.columns();
-            if position > 0 && ((wraps && line >= lines) || (full && !last)) {
-                let more = format!("and {} more{end}", total - position);
-                self.space(1).put(paint, &more);
-                return self;
+        let is_long = total > NAMES_MAX && !self.style.in_full;
+        let shown = if is_long { NAMES_SHOWN } else { total };
+        let most = self.columns().saturating_sub(self.hang + 1);
+        for (position, name) in names.take(shown).enumerate() {
+            let mut piece = shorten(clean(name).trim(), most);
+            if position + 1 < shown {
+                piece.push(',');
             }
-            if wraps {
-                line += 1;
-                column = self.hang;
-            } else {
-                column += gap;
-            }
-            column += here;
-            self.space(gap).put(paint, &piece);
+            self.space(usize::from(position > 0)).put(paint, &piece);
+        }
+        if shown < total {
+            self.space(1).words(paint, &more(total - shown));
         }
         self
     }
@@ -212,7 +204,7 @@ mod tests {
 
     #[test]
     fn lines_wrap_to_their_hanging_indent() {
-        let mut page = Page::new(Style { color: false, width: 40 });
+        let mut page = Page::new(Style { color: false, width: 40, ..Style::default() });
         page.line(2, 6).put(Paint::Plain, "one").column(10);
         page.words(Paint::Plain, "several words that do not fit on one line\nof forty columns");
         page.line(0, 4).put(Paint::Plain, &"x".repeat(50));
@@ -225,13 +217,18 @@ mod tests {
     }
 
     #[test]
-    fn many_names_end_in_a_count() {
-        let names: Vec<String> = (1..=1000).map(|n| format!("cluster-{n:04}")).collect();
-        let mut page = Page::new(Style { color: false, width: 60 });
-        page.line(4, 4).names(Paint::Plain, names.iter().map(String::as_str), 2, "");
-        insta::assert_snapshot!(page.finish(), @"
-            cluster-0001, cluster-0002, cluster-0003, cluster-0004,
-            cluster-0005, cluster-0006, and 994 more
+    fn a_long_list_ends_in_a_count_unless_it_is_written_in_full() {
+        let names: Vec<String> = (1..=1040).map(|n| format!("cluster-{n:04}")).collect();
+        let listed = |names: &[String], in_full: bool| {
+            let mut page = Page::new(Style { color: false, width: 60, in_full });
+            page.line(4, 4).names(Paint::Plain, names.iter().map(String::as_str));
+            page.finish()
+        };
+        insta::assert_snapshot!(listed(&names, false), @"
+            cluster-0001, cluster-0002, cluster-0003 and 1,037 more;
+            -v lists them
         ");
+        assert_eq!(listed(&names, true).matches("cluster-").count(), 1040);
+        assert_eq!(listed(&names[..8], false), listed(&names[..8], true));
     }
 }

@@ -9,6 +9,8 @@ pub struct Style {
     pub color: bool,
     /// How many columns a line may have; fewer than 40 count as 40.
     pub width: usize,
+    /// Whether long lists are written in full. Without it they are shortened, with the count of the rest.
+    pub in_full: bool,
 }
 
 impl Style {
@@ -26,7 +28,7 @@ impl Style {
 
 impl Default for Style {
     fn default() -> Self {
-        Self { color: false, width: 80 }
+        Self { color: false, width: 80, in_full: false }
     }
 }
 

@@ -11,7 +11,7 @@ use crate::page::Page;
 use crate::paint::{Paint, Style};
 use crate::recap::reasons;
 use crate::time::{between, clock_time, roughly};
-use crate::words::{clean, count, size};
+use crate::words::{NOT_STARTED, SKIPPED, clean, count, size};
 
 /// How much of a run is told in lines.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -349,7 +349,7 @@ impl ProgressLines {
         let took = took.map(|period| format!(" in {}", roughly(period))).unwrap_or_default();
         match outcome {
             Outcome::Done => (Paint::Good, format!("done{took}")),
-            Outcome::AlreadySatisfied => (Paint::Good, "already as wanted".to_owned()),
+            Outcome::AlreadySatisfied => (Paint::Good, format!("{SKIPPED}: already as wanted")),
             Outcome::Failed { .. } => {
                 (Paint::Bad, format!("failed: {}", reasons(Some(outcome)).join("; ")))
             }
@@ -359,7 +359,7 @@ impl ProgressLines {
                 (Paint::Change, format!("stopped; {}", reasons(Some(outcome)).join("; ")))
             }
             Outcome::Skipped { .. } => {
-                (Paint::Change, format!("skipped because of {}", because.unwrap_or_default()))
+                (Paint::Change, format!("{NOT_STARTED} because of {}", because.unwrap_or_default()))
             }
         }
     }
@@ -424,11 +424,10 @@ fn ended_text(outcome: RunOutcome, recap: &Recap) -> String {
     let mut text = format!("run ended: {}", outcome_text(outcome));
     for (n, what) in [
         (done.len(), "done"),
-        (satisfied.len(), "already as wanted"),
+        (satisfied.len(), "skipped (already as wanted)"),
         (failed.len(), "failed"),
         (stopped.len(), "stopped"),
-        (skipped.len(), "skipped"),
-        (not_started.len(), "not started"),
+        (skipped.len() + not_started.len(), NOT_STARTED),
     ] {
         if n > 0 {
             text.push_str(&format!(", {n} {what}"));
@@ -501,8 +500,8 @@ mod tests {
                   no disruption
         09:24:00  prod-eu-1  workers 1.31.13 -> 1.34.3  failed: not done after 10m;
                   left: node a
-        09:24:00  prod-eu-1  kube-dns-legacy remove 1.0.0  skipped because of prod-eu-1
-                  workers 1.31.13 -> 1.34.3
+        09:24:00  prod-eu-1  kube-dns-legacy remove 1.0.0  not started because of
+                  prod-eu-1 workers 1.31.13 -> 1.34.3
         09:24:01  stop: finishes the nodes under way and starts nothing; Ctrl-C again
                   puts back what is half done
         09:24:02  run ended: partly applied, 1 failed

@@ -152,7 +152,7 @@ fn holds(text: &str, width_max: usize) {
 }
 
 fn styles() -> [Style; 2] {
-    [80, 60].map(|width| Style { color: false, width })
+    [80, 60].map(|width| Style { color: false, width, ..Style::default() })
 }
 
 fn start() -> Timestamp {

@@ -6,8 +6,7 @@ use refit_model::{Action, ActionId, ActionKind, Outcome, Plan, Recap};
 
 use crate::page::Page;
 use crate::paint::{Paint, Style};
-use crate::plan::NAME_LINES;
-use crate::words::count;
+use crate::words::{NOT_STARTED, count};
 
 /// What became of each cluster, and as the last line the command that continues, if there is
 /// something left to do. `outcomes` tells how an action ended, if it is known.
@@ -41,9 +40,9 @@ pub fn recap_text(
             page.put(Paint::Heading, &count(clusters.len(), "cluster")).space(2);
             counts.write(&mut page);
             page.words(Paint::Dim, "each");
-            page.line(4, 4).names(Paint::Plain, clusters.iter().copied(), NAME_LINES, "");
+            page.line(4, 4).names(Paint::Plain, clusters.iter().copied());
         } else {
-            page.names(Paint::Heading, clusters.iter().copied(), 1, "").space(2);
+            page.names(Paint::Heading, clusters.iter().copied()).space(2);
             counts.write(&mut page);
         }
     }
@@ -97,11 +96,10 @@ impl Counts {
         }
         let parts: Vec<(Paint, usize, &str)> = [
             (Paint::Good, *done, "done"),
-            (Paint::Good, *satisfied, "already as wanted"),
+            (Paint::Good, *satisfied, "skipped (already as wanted)"),
             (Paint::Bad, *failed, "failed"),
             (Paint::Change, *stopped, "stopped"),
-            (Paint::Change, *skipped, "skipped"),
-            (Paint::Dim, *not_started, "not started"),
+            (Paint::Dim, skipped + not_started, NOT_STARTED),
         ]
         .into_iter()
         .filter(|(_, n, _)| *n > 0)
@@ -170,7 +168,7 @@ fn rough_cluster(
     outcomes: &dyn Fn(&ActionId) -> Option<Outcome>,
 ) {
     /// Behind the longest of the words at a line's beginning.
-    const HANG: usize = 4 + "skipped".len() + 2;
+    const HANG: usize = 4 + NOT_STARTED.len() + 2;
     let most = page.columns() / 2;
     page.line(2, 4).name(Paint::Heading, cluster, most).space(2);
     tally.counts.write(page);
@@ -190,7 +188,7 @@ fn rough_cluster(
         *roots.entry(root(plan, action, outcomes)).or_default() += 1;
     }
     for (because, n) in roots {
-        page.line(4, HANG).put(Paint::Change, "skipped").column(HANG);
+        page.line(4, HANG).put(Paint::Change, NOT_STARTED).column(HANG);
         page.words(Paint::Plain, &format!("{} {because}", count(n, "action")));
     }
 }
@@ -215,7 +213,7 @@ pub(crate) fn reasons(outcome: Option<&Outcome>) -> Vec<String> {
     }
 }
 
-/// What an action was skipped for in the end: that which it waited for may have been skipped too.
+/// Returns why an action was not started: what it waited for may not have been started either.
 fn root(plan: &Plan, action: &Action, outcomes: &dyn Fn(&ActionId) -> Option<Outcome>) -> String {
     let mut cause: Option<ActionId> = None;
     let mut at = action.id;
@@ -285,14 +283,14 @@ mod tests {
           2 clusters  8 done each
             eu-1, eu-3
           eu-4  8 not started
-          eu-2  5 done, 1 failed, 2 skipped
-            failed   workers 1.31.13 -> 1.34.3
-                     the drain took longer than 15m: it waited for pod shop/cart-0,
-                     PodDisruptionBudget shop/cart allows no disruption
-                     left: node ip-10-0-1-7 is cordoned
-            skipped  2 actions because of workers 1.31.13 -> 1.34.3
+          eu-2  5 done, 1 failed, 2 not started
+            failed       workers 1.31.13 -> 1.34.3
+                         the drain took longer than 15m: it waited for pod shop/cart-0,
+                         PodDisruptionBudget shop/cart allows no disruption
+                         left: node ip-10-0-1-7 is cordoned
+            not started  2 actions because of workers 1.31.13 -> 1.34.3
 
-        Actions: 21 done, 1 failed, 2 skipped, 8 not started
+        Actions: 21 done, 1 failed, 10 not started
         To continue:
           refit apply beta.plan
         ");

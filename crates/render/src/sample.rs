@@ -10,7 +10,7 @@ use refit_model::{
 
 use crate::Style;
 
-pub(crate) const NARROW: Style = Style { color: false, width: 60 };
+pub(crate) const NARROW: Style = Style { color: false, width: 60, in_full: false };
 
 pub(crate) fn kube(text: &str) -> KubeVersion {
     text.parse().unwrap()
@@ -220,6 +220,22 @@ impl Sample {
         ];
         let actions = kinds.into_iter().map(|kind| action(name, kind)).collect();
         self.cluster(name, "1.31.13", "1.34.3", actions)
+    }
+
+    /// A cluster that rolls these pools after one hop, in a channel.
+    pub(crate) fn upgrade(self, channel: &str, name: &str, pools: &[(&str, u32)]) -> Self {
+        let rolls = pools.iter().map(|(pool, nodes)| roll(pool, *nodes, "1.33.5", "1.34.3"));
+        let kinds = std::iter::once(hop("1.33.5", "1.34.3")).chain(rolls);
+        let actions = kinds.map(|kind| action(name, kind)).collect();
+        self.cluster(name, "1.33.5", "1.34.3", actions).in_channel(channel)
+    }
+
+    /// Moves the last cluster to a channel.
+    pub(crate) fn in_channel(mut self, channel: &str) -> Self {
+        if let Some(cluster) = self.plan.clusters.last_mut() {
+            cluster.channel = channel.parse().unwrap();
+        }
+        self
     }
 
     pub(crate) fn wave(mut self, wave: u32, clusters: &[&str]) -> Self {

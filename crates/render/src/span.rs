@@ -1,14 +1,11 @@
 //! How long things take, as ranges.
 
-use std::collections::BTreeSet;
-
-use refit_model::{Action, ActionKind, ChannelName, ClusterName, Plan, Schedule, Span};
+use refit_model::{Action, ActionKind, ClusterName, Plan, Schedule, Span};
 
 use crate::page::Page;
 use crate::paint::Paint;
-use crate::plan::NAME_LINES;
 use crate::time::duration;
-use crate::way::Transition;
+use crate::transitions::{Takes, Transition};
 use crate::words::{count, join, shorten, size, width};
 
 /// `~ 35 min (25 min to 50 min)`.
@@ -34,40 +31,39 @@ fn range(span: Span, more: &str) -> String {
     format!("~ {} ({} to {}{more})", duration(middle), duration(low), duration(high))
 }
 
-/// The section `Time`: clusters that go the same way, waves, and the whole.
-pub(crate) fn section(page: &mut Page, plan: &Plan, groups: &[Transition<'_>]) {
-    let Schedule { clusters, waves, whole, along } = Schedule::of(plan);
+/// The section `Time`: clusters that make the same transition, waves, and the whole plan.
+pub(crate) fn section(
+    page: &mut Page,
+    plan: &Plan,
+    schedule: &Schedule,
+    groups: &[Transition<'_>],
+) {
+    let Schedule { clusters: _, waves, whole, along } = schedule;
     let most = page.columns() / 3;
-    let mut rows: Vec<(String, Span)> = Vec::new();
+    let mut rows: Vec<(String, String)> = Vec::new();
     for group in groups {
-        let (name, more) = group.label();
-        let span = group
-            .ways
-            .iter()
-            .filter_map(|way| clusters.get(&way.cluster.name))
-            .fold(Span::default(), |longest, span| longest.beside(*span));
-        rows.push((format!("{} {more}", shorten(name, most)).trim_end().to_owned(), span));
+        let Takes { expected, low, high } = group.takes;
+        let text =
+            format!("~ {} ({} to {})", expected.text(duration), duration(low), duration(high));
+        rows.push((group.label_text(most), text));
     }
-    let channels: BTreeSet<&ChannelName> = waves.keys().map(|(channel, _)| channel).collect();
-    for ((channel, wave), span) in &waves {
-        let name = if channels.len() > 1 {
-            format!("wave {wave} of {}", shorten(channel.as_str(), most))
-        } else {
-            format!("wave {wave}")
-        };
-        rows.push((name, *span));
+    for wave in &plan.waves {
+        if let Some(span) = waves.get(&(wave.channel.clone(), wave.wave)) {
+            let channel = shorten(wave.channel.as_str(), most);
+            rows.push((format!("wave {} of {channel}", wave.wave), of(*span)));
+        }
     }
-    rows.push(("critical path".to_owned(), whole));
+    rows.push(("whole plan".to_owned(), of(*whole)));
     page.blank();
     page.line(0, 0).put(Paint::Heading, "Time");
     let column = 2 + rows.iter().map(|(name, _)| width(name)).max().unwrap_or(0) + 2;
-    for (name, span) in &rows {
+    for (name, text) in &rows {
         page.line(2, column).words(Paint::Plain, name).column(column).hang(column);
-        page.words(Paint::Plain, &of(*span));
+        page.words(Paint::Plain, text);
     }
     if along.len() > 1 {
-        page.line(4, 4).put(Paint::Dim, "along").space(1);
-        page.names(Paint::Dim, along.iter().map(ClusterName::as_str), NAME_LINES, "");
+        page.line(4, 4).words(Paint::Dim, "longest sequence of clusters:").space(1);
+        page.names(Paint::Dim, along.iter().map(ClusterName::as_str));
     }
     basis(page, plan);
 }
@@ -80,10 +76,10 @@ fn basis(page: &mut Page, plan: &Plan) {
         format!("{work} {low} to {high} ({samples})")
     });
     let text = if plan.measured.is_empty() {
-        "too little was measured yet: from half the usual to when actions fail".to_owned()
+        "nothing was measured in earlier runs yet: ranges go from half of the usual time to the timeouts".to_owned()
     } else {
         format!(
-            "measured in earlier runs: {}; the rest from half the usual to when actions fail",
+            "measured in earlier runs: {}; other ranges go from half of the usual time to the timeouts",
             join(measured, ", ")
         )
     };

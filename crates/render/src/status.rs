@@ -11,12 +11,11 @@ use refit_model::{
 
 use crate::page::Page;
 use crate::paint::{Paint, Style};
-use crate::plan::NAME_LINES;
 use crate::progress::{outcome_paint, outcome_text, stop_text, waiting_text};
 use crate::recap::reasons;
 use crate::time::{ago, between, clock_time, duration, roughly, timestamp};
 use crate::way::ways;
-use crate::words::{count, size};
+use crate::words::{NOT_STARTED, SKIPPED, count, size};
 
 /// What a run's status is told from.
 #[derive(Clone, Copy, Debug)]
@@ -61,14 +60,14 @@ pub fn status_text(input: &StatusInput<'_>, style: Style) -> String {
         } else if done == entries.len() {
             calm.entry("done".to_owned()).or_default().push(cluster);
         } else {
-            busy_cluster(&mut page, input, cluster, entries, done);
+            busy_cluster(&mut page, input, (cluster, entries), told.closed.is_some());
         }
     }
     for (state, clusters) in &calm {
         page.blank();
         page.line(2, 4).put(Paint::Heading, &count(clusters.len(), "cluster")).space(1);
         page.words(Paint::Plain, &format!("{state}:")).space(1);
-        page.names(Paint::Plain, clusters.iter().copied(), NAME_LINES, "");
+        page.names(Paint::Plain, clusters.iter().copied());
     }
     page.finish()
 }
@@ -123,7 +122,7 @@ pub fn run_text(input: &StatusInput<'_>, style: Style) -> String {
     /// Behind the time of day.
     const STATE: usize = 4 + "00:00:00".len() + 2;
     /// Behind the longest state.
-    const WHAT: usize = STATE + "already".len() + 2;
+    const WHAT: usize = STATE + NOT_STARTED.len() + 2;
     let told = Told::of(input.records);
     let mut page = Page::new(style);
     header(&mut page, input, &told);
@@ -132,7 +131,7 @@ pub fn run_text(input: &StatusInput<'_>, style: Style) -> String {
         let most = page.columns() / 2;
         page.line(2, 4).name(Paint::Heading, cluster, most);
         for entry in entries {
-            let (paint, state) = entry.word();
+            let (paint, state) = entry.word(told.closed.is_some());
             page.line(4, WHAT);
             if let Some(started) = entry.story.and_then(|story| story.started) {
                 page.put(Paint::Dim, &clock_time(started));
@@ -194,18 +193,18 @@ fn header(page: &mut Page, input: &StatusInput<'_>, told: &Told<'_>) {
 fn busy_cluster(
     page: &mut Page,
     input: &StatusInput<'_>,
-    cluster: &str,
-    entries: &[Entry<'_>],
-    done: usize,
+    (cluster, entries): (&str, &[Entry<'_>]),
+    ended: bool,
 ) {
     /// Behind the longest state.
-    const HANG: usize = 4 + "running".len() + 2;
+    const HANG: usize = 4 + NOT_STARTED.len() + 2;
     page.blank();
     let most = page.columns() / 2;
+    let done = entries.iter().filter(|entry| entry.is_done()).count();
     page.line(2, 4).name(Paint::Heading, cluster, most).space(2);
     page.words(Paint::Plain, &format!("{done} of {} done", count(entries.len(), "action")));
     for entry in entries {
-        let (paint, state) = entry.word();
+        let (paint, state) = entry.word(ended);
         if entry.is_done() || entry.state == State::Waiting {
             continue;
         }
@@ -227,8 +226,10 @@ fn busy_cluster(
         .map(|entry| entry.what.as_str())
         .collect();
     if !waiting.is_empty() {
-        page.line(4, HANG).put(Paint::Dim, "waiting").column(HANG);
-        page.names(Paint::Dim, waiting.into_iter(), 2, "");
+        page.line(4, HANG)
+            .put(Paint::Dim, if ended { NOT_STARTED } else { "waiting" })
+            .column(HANG);
+        page.names(Paint::Dim, waiting.into_iter());
     }
 }
 
@@ -271,14 +272,16 @@ impl Entry<'_> {
         }
     }
 
-    fn word(&self) -> (Paint, &'static str) {
+    /// Returns what the action is doing, in a run that has ended or not.
+    fn word(&self, ended: bool) -> (Paint, &'static str) {
         match self.state {
             State::Done => (Paint::Good, "done"),
-            State::Already => (Paint::Good, "already"),
+            State::Already => (Paint::Good, SKIPPED),
             State::Running => (Paint::Change, "running"),
             State::Failed => (Paint::Bad, "failed"),
             State::Stopped => (Paint::Change, "stopped"),
-            State::Skipped => (Paint::Change, "skipped"),
+            State::Skipped => (Paint::Change, NOT_STARTED),
+            State::Waiting if ended => (Paint::Dim, NOT_STARTED),
             State::Waiting => (Paint::Dim, "waiting"),
         }
     }
@@ -612,15 +615,16 @@ mod tests {
           not ended, last entry 2 min ago
 
           eu-1  1 of 8 actions done
-            failed   coredns 1.11.1 -> 1.12.4  took 1 min
-                     not ready
-                     left: a Job
-            running  workers 1.31.13 -> 1.34.3  1 of 42 nodes replaced, since 09:20:00
-                     (10 min)
-                     replaces ip-10-0-1-7; last: evict shop/cart-0 from ip-10-0-1-7, 4
-                     min ago, refused: the budget
-            waiting  control-plane 1.32.9 -> 1.33.5, control-plane 1.33.5 -> 1.34.3,
-                     gateway-api install 1.4.0, and 2 more
+            failed       coredns 1.11.1 -> 1.12.4  took 1 min
+                         not ready
+                         left: a Job
+            running      workers 1.31.13 -> 1.34.3  1 of 42 nodes replaced, since
+                         09:20:00 (10 min)
+                         replaces ip-10-0-1-7; last: evict shop/cart-0 from ip-10-0-1-7,
+                         4 min ago, refused: the budget
+            waiting      control-plane 1.32.9 -> 1.33.5, control-plane 1.33.5 -> 1.34.3,
+                         gateway-api install 1.4.0, metrics-server adopt 0.7.2 as 0.8.1,
+                         kube-dns-legacy remove 1.0.0
 
           1 cluster not started: eu-2
         ");
@@ -632,14 +636,14 @@ mod tests {
           not ended, last entry 2026-11-02 09:28:00 UTC
 
           actions  1 of 2 actions done
-            failed   action fc176dd97a51  took 1 min
-                     not ready
-                     left: a Job
+            failed       action fc176dd97a51  took 1 min
+                         not ready
+                         left: a Job
 
           eu-1  0 of 1 action done
-            running  action 392d88eb6a4d  since 09:20:00
-                     replaces ip-10-0-1-7; last: evict shop/cart-0 from ip-10-0-1-7, at
-                     09:26:00, refused: the budget
+            running      action 392d88eb6a4d  since 09:20:00
+                         replaces ip-10-0-1-7; last: evict shop/cart-0 from ip-10-0-1-7,
+                         at 09:26:00, refused: the budget
         ");
     }
 
@@ -662,17 +666,17 @@ mod tests {
           not ended, last entry 2026-11-02 09:28:00 UTC
 
           eu-1
-            09:16:00  done     control-plane 1.31.13 -> 1.32.9  took 1 min
-            09:18:00  failed   coredns 1.11.1 -> 1.12.4  took 1 min
-                               not ready
-                               left: a Job
-            09:20:00  running  workers 1.31.13 -> 1.34.3  1 of 42 nodes replaced, since
-                               09:20:00
-                      waiting  control-plane 1.32.9 -> 1.33.5
-                      waiting  control-plane 1.33.5 -> 1.34.3
-                      waiting  gateway-api install 1.4.0
-                      waiting  metrics-server adopt 0.7.2 as 0.8.1
-                      waiting  kube-dns-legacy remove 1.0.0
+            09:16:00  done         control-plane 1.31.13 -> 1.32.9  took 1 min
+            09:18:00  failed       coredns 1.11.1 -> 1.12.4  took 1 min
+                                   not ready
+                                   left: a Job
+            09:20:00  running      workers 1.31.13 -> 1.34.3  1 of 42 nodes replaced,
+                                   since 09:20:00
+                      waiting      control-plane 1.32.9 -> 1.33.5
+                      waiting      control-plane 1.33.5 -> 1.34.3
+                      waiting      gateway-api install 1.4.0
+                      waiting      metrics-server adopt 0.7.2 as 0.8.1
+                      waiting      kube-dns-legacy remove 1.0.0
         ");
     }
 

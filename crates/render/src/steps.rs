@@ -9,6 +9,7 @@ use refit_model::{
 };
 
 use crate::paint::Paint;
+use crate::spread::{Spread, joined};
 use crate::way::Way;
 use crate::words::{count, join};
 
@@ -54,46 +55,210 @@ impl Symbol {
 
 /// What a line is about, in the order of the lines.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
-enum Component {
+pub(crate) enum Component {
     Pins,
     ControlPlane,
     Pool(PoolName),
+    /// Pools of several clusters that have too many names to be told one by one.
+    Pools,
     Addon(AddonName),
     Wave,
 }
 
-/// One component of a cluster.
+impl Component {
+    fn kind(&self) -> ComponentKind {
+        match self {
+            Self::Pins => ComponentKind::Pins,
+            Self::ControlPlane => ComponentKind::ControlPlane,
+            Self::Pool(_) | Self::Pools => ComponentKind::Pool,
+            Self::Addon(addon) => ComponentKind::Addon(addon.clone()),
+            Self::Wave => ComponentKind::Wave,
+        }
+    }
+}
+
+/// A component without the name of its pool: clusters make the same transition whatever their pools
+/// are called.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(crate) enum ComponentKind {
+    Pins,
+    ControlPlane,
+    Pool,
+    Addon(AddonName),
+    Wave,
+}
+
+/// By how many nodes a roll may exceed a pool's size, and fall short of it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Rolling {
+    pub(crate) surge: Spread<u32>,
+    pub(crate) unavailable: Spread<u32>,
+}
+
+/// How many objects of an add-on are deleted, and how many stay that no set names.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Objects {
+    pub(crate) deleted: Spread<u32>,
+    pub(crate) kept: Spread<u32>,
+}
+
+/// One component of a cluster, or of several clusters that make the same transition.
 #[derive(Clone, Debug)]
 pub(crate) struct Line {
     pub(crate) symbol: Symbol,
+    pub(crate) component: Component,
     pub(crate) subject: String,
-    /// How many nodes or groups.
-    pub(crate) count: Option<u32>,
+    /// How many nodes or groups a cluster has.
+    pub(crate) count: Option<Spread<u32>>,
     /// The versions, the first is what is there.
     pub(crate) chain: Vec<String>,
+    pub(crate) rolling: Option<Rolling>,
+    pub(crate) objects: Option<Objects>,
     pub(crate) notes: Vec<String>,
-    /// Where pins of the cluster stand: what makes no difference between clusters.
+    /// Where pins of the clusters stand: what makes no difference between clusters.
     pub(crate) pinned_at: Vec<Location>,
+    /// How many clusters have it.
+    pub(crate) clusters: usize,
 }
 
-/// What makes two lines the same for people who review clusters that make the same way.
-pub(crate) type Key = (Symbol, String, Option<u32>, Vec<String>, Vec<String>, bool);
+/// What makes two lines the same for people who review clusters that make the same transition: all but
+/// names of pools and numbers.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(crate) struct LineKey {
+    symbol: Symbol,
+    component: ComponentKind,
+    chain: Vec<String>,
+    notes: Vec<String>,
+    is_pinned: bool,
+    deletes_objects: bool,
+    keeps_objects: bool,
+}
 
 impl Line {
-    pub(crate) fn key(&self) -> Key {
-        let Self { symbol, subject, count, chain, notes, pinned_at } = self;
-        let pinned = !pinned_at.is_empty();
-        (*symbol, subject.clone(), *count, chain.clone(), notes.clone(), pinned)
+    pub(crate) fn key(&self) -> LineKey {
+        let Self {
+            symbol,
+            component,
+            subject: _,
+            count: _,
+            chain,
+            rolling: _,
+            objects,
+            notes,
+            pinned_at,
+            clusters: _,
+        } = self;
+        LineKey {
+            symbol: *symbol,
+            component: component.kind(),
+            chain: chain.clone(),
+            notes: notes.clone(),
+            is_pinned: !pinned_at.is_empty(),
+            deletes_objects: objects.is_some_and(|objects| objects.deleted.most > 0),
+            keeps_objects: objects.is_some_and(|objects| objects.kept.most > 0),
+        }
     }
 
-    fn new(subject: impl Into<String>) -> Self {
+    /// Adds a line of the same key: numbers become ranges.
+    pub(crate) fn merge(&mut self, other: Self) {
+        let Self {
+            symbol: _,
+            component: _,
+            subject: _,
+            count,
+            chain: _,
+            rolling,
+            objects,
+            notes: _,
+            pinned_at,
+            clusters,
+        } = other;
+        self.count = joined(self.count, count);
+        if let Some(rolling) = rolling {
+            self.rolls(rolling);
+        }
+        self.objects = match (self.objects, objects) {
+            (Some(one), Some(other)) => Some(Objects {
+                deleted: one.deleted.with(other.deleted),
+                kept: one.kept.with(other.kept),
+            }),
+            (one, other) => one.or(other),
+        };
+        for at in pinned_at {
+            if !self.pinned_at.contains(&at) {
+                self.pinned_at.push(at);
+            }
+        }
+        self.clusters += clusters;
+    }
+
+    fn rolls(&mut self, Rolling { surge, unavailable }: Rolling) {
+        self.rolling = Some(match self.rolling {
+            Some(before) => Rolling {
+                surge: before.surge.with(surge),
+                unavailable: before.unavailable.with(unavailable),
+            },
+            None => Rolling { surge, unavailable },
+        });
+    }
+
+    /// Adds objects that one more action deletes and keeps.
+    fn deletes(&mut self, deleted: usize, kept: usize) {
+        let before = self.objects.map_or((0, 0), |before| (before.deleted.most, before.kept.most));
+        self.objects = Some(Objects {
+            deleted: Spread::of(number(deleted).saturating_add(before.0)),
+            kept: Spread::of(number(kept).saturating_add(before.1)),
+        });
+    }
+
+    /// Returns what is said behind the versions, in a group of so many clusters.
+    pub(crate) fn remarks(&self, clusters: usize) -> String {
+        let number = |n: u32| n.to_string();
+        let mut remarks = Vec::new();
+        if let Some(Rolling { surge, unavailable }) = self.rolling {
+            remarks.push(format!(
+                "surge {}, unavailable {}",
+                surge.text(number),
+                unavailable.text(number)
+            ));
+        }
+        remarks.extend(self.notes.iter().cloned());
+        if let Some(Objects { deleted, kept }) = self.objects {
+            let unit = if deleted == Spread::of(1) { "object" } else { "objects" };
+            let deleted = format!("{} {unit}", deleted.text(number));
+            let kept = match kept.most {
+                0 => String::new(),
+                _ => format!(", {} kept", kept.text(number)),
+            };
+            match (self.symbol, remarks.last_mut()) {
+                (Symbol::Remove, Some(why)) => why.push_str(&format!(", {deleted}{kept}")),
+                (Symbol::Remove, None) => remarks.push(format!("{deleted}{kept}")),
+                _ => remarks.push(format!("deletes {deleted}")),
+            }
+        }
+        match self.pinned_at.as_slice() {
+            [] => {}
+            [at] if clusters == 1 => remarks.push(format!("pinned in {at}")),
+            _ => remarks.push("pinned by the cluster".to_owned()),
+        }
+        if self.clusters < clusters {
+            remarks.push(format!("in {} of the {clusters} clusters", self.clusters));
+        }
+        remarks.join("; ")
+    }
+
+    fn new(component: Component, subject: impl Into<String>) -> Self {
         Self {
             symbol: Symbol::Change,
+            component,
             subject: subject.into(),
             count: None,
             chain: Vec::new(),
+            rolling: None,
+            objects: None,
             notes: Vec::new(),
             pinned_at: Vec::new(),
+            clusters: 1,
         }
     }
 
@@ -131,7 +296,7 @@ pub(crate) fn lines(way: &Way<'_>) -> Vec<Line> {
                 Component::ControlPlane => control_plane(&actions),
                 Component::Pool(pool) => node_pool(&pool, &actions),
                 Component::Addon(addon) => add_on(&addon, &actions, way),
-                Component::Wave => return None,
+                Component::Pools | Component::Wave => return None,
             };
             for (_, action) in &actions {
                 if let Why::Pin { at } = &action.why
@@ -166,7 +331,7 @@ fn component(kind: &ActionKind) -> Component {
 }
 
 fn pins(actions: &[(usize, &Action)]) -> Line {
-    let mut line = Line::new("launch images");
+    let mut line = Line::new(Component::Pins, "launch images");
     let mut groups = 0;
     for (_, action) in actions {
         let ActionKind::PinGroups { images } = &action.kind else { continue };
@@ -181,12 +346,12 @@ fn pins(actions: &[(usize, &Action)]) -> Line {
             _ => "pinned: these groups would launch another version than their nodes run",
         });
     }
-    line.count = u32::try_from(groups).ok();
+    line.count = u32::try_from(groups).ok().map(Spread::of);
     line
 }
 
 fn control_plane(actions: &[(usize, &Action)]) -> Line {
-    let mut line = Line::new("control-plane");
+    let mut line = Line::new(Component::ControlPlane, "control-plane");
     for (_, action) in actions {
         let ActionKind::ControlPlaneHop { from, to, images: _, instances: _ } = &action.kind else {
             line.note(TIDY_UP);
@@ -206,7 +371,7 @@ fn control_plane(actions: &[(usize, &Action)]) -> Line {
 }
 
 fn node_pool(pool: &PoolName, actions: &[(usize, &Action)]) -> Line {
-    let mut line = Line::new(pool.as_str());
+    let mut line = Line::new(Component::Pool(pool.clone()), pool.as_str());
     for (_, action) in actions {
         let ActionKind::NodePoolRoll { pool: _, from, to, images: _, nodes, cause, replace } =
             &action.kind
@@ -214,10 +379,12 @@ fn node_pool(pool: &PoolName, actions: &[(usize, &Action)]) -> Line {
             line.note(TIDY_UP);
             continue;
         };
-        line.count = line.count.max(Some(*nodes));
+        let most = line.count.map_or(*nodes, |count| count.most.max(*nodes));
+        line.count = Some(Spread::of(most));
         line.goes(join(&**from, "/"), to.to_string());
         if let Bounds::Rolling { surge, unavailable, .. } = &action.bounds {
-            line.note(format!("surge {surge}, unavailable {unavailable}"));
+            let (surge, unavailable) = (Spread::of(*surge), Spread::of(*unavailable));
+            line.rolls(Rolling { surge, unavailable });
         }
         match cause {
             RollCause::Version => {}
@@ -245,14 +412,14 @@ fn node_pool(pool: &PoolName, actions: &[(usize, &Action)]) -> Line {
 }
 
 fn add_on(name: &AddonName, actions: &[(usize, &Action)], way: &Way<'_>) -> Line {
-    let mut line = Line::new(name.as_str());
+    let mut line = Line::new(Component::Addon(name.clone()), name.as_str());
     for (at, action) in actions {
         match &action.kind {
             ActionKind::AddonApply { addon: _, from, to, digest: _, deletes } => {
                 apply(&mut line, from, to, action);
                 compatibility(&mut line, name, *at, from, to, way);
                 if !deletes.is_empty() {
-                    line.note(format!("deletes {}", count(deletes.len(), "object")));
+                    line.deletes(deletes.len(), 0);
                 }
             }
             ActionKind::AddonAdopt { addon: _, from, to, digest: _, managers } => {
@@ -269,15 +436,10 @@ fn add_on(name: &AddonName, actions: &[(usize, &Action)], way: &Way<'_>) -> Line
             }
             ActionKind::AddonRemove { addon: _, from: _, objects, kept } => {
                 line.symbol = Symbol::Remove;
-                let why = match action.why {
-                    Why::Unlisted => "no longer in any add-on set, ",
-                    _ => "",
-                };
-                let kept = match kept.len() {
-                    0 => String::new(),
-                    n => format!(", {n} kept"),
-                };
-                line.note(format!("{why}{}{kept}", count(objects.len(), "object")));
+                if matches!(action.why, Why::Unlisted) {
+                    line.note("no longer in any add-on set");
+                }
+                line.deletes(objects.len(), kept.len());
             }
             _ => {}
         }
@@ -377,36 +539,66 @@ fn supported(range: &str, minor: Minor) -> String {
     range.to_owned()
 }
 
-/// `3 control-plane hops`, `1 node roll`, `4 add-ons`; `hop` is what a hop is called.
-pub(crate) fn summary(way: &Way<'_>, hop: &str) -> Vec<String> {
-    let (mut hops, mut rolls, mut pinned, mut tidied) = (0, 0, 0, 0);
-    let mut addons = BTreeSet::new();
-    for action in &way.actions {
-        match &action.kind {
-            ActionKind::PinGroups { images } => pinned += images.len(),
-            ActionKind::ControlPlaneHop { .. } => hops += 1,
-            ActionKind::NodePoolRoll { .. } => rolls += 1,
-            ActionKind::TidyUp { .. } => tidied += 1,
-            ActionKind::AddonApply { addon, .. }
-            | ActionKind::AddonAdopt { addon, .. }
-            | ActionKind::StorageMigration { addon, .. }
-            | ActionKind::AddonRemove { addon, .. } => {
-                addons.insert(addon);
+/// How much a cluster's way has of each kind of work.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) struct Work {
+    hops: usize,
+    rolls: usize,
+    addons: usize,
+    pinned: usize,
+    tidied: usize,
+    /// How many nodes are replaced.
+    pub(crate) nodes: u32,
+}
+
+impl Work {
+    pub(crate) fn of(way: &Way<'_>) -> Self {
+        let mut work = Self::default();
+        let mut addons = BTreeSet::new();
+        for action in &way.actions {
+            match &action.kind {
+                ActionKind::PinGroups { images } => work.pinned += images.len(),
+                ActionKind::ControlPlaneHop { .. } => work.hops += 1,
+                ActionKind::NodePoolRoll { nodes, .. } => {
+                    work.rolls += 1;
+                    work.nodes = work.nodes.saturating_add(*nodes);
+                }
+                ActionKind::TidyUp { .. } => work.tidied += 1,
+                ActionKind::AddonApply { addon, .. }
+                | ActionKind::AddonAdopt { addon, .. }
+                | ActionKind::StorageMigration { addon, .. }
+                | ActionKind::AddonRemove { addon, .. } => {
+                    addons.insert(addon);
+                }
+                ActionKind::FinishWave { .. } => {}
             }
-            ActionKind::FinishWave { .. } => {}
         }
+        work.addons = addons.len();
+        work
     }
+}
+
+/// `3 hops`, `1 to 2 node rolls`, `4 add-ons`.
+pub(crate) fn summary(works: &[Work]) -> Vec<String> {
+    let over = |of: fn(&Work) -> usize| Spread::over(works.iter().map(of));
     let mut pieces = Vec::new();
-    for (n, what) in [
-        (hops, hop),
-        (rolls, "node roll"),
-        (addons.len(), "add-on"),
-        (pinned, "pinned group"),
-        (tidied, "tidy-up"),
+    for (spread, what) in [
+        (over(|work| work.hops), "hop"),
+        (over(|work| work.rolls), "node roll"),
+        (over(|work| work.addons), "add-on"),
+        (over(|work| work.pinned), "pinned group"),
+        (over(|work| work.tidied), "tidy-up"),
     ] {
-        if n > 0 {
-            pieces.push(count(n, what));
-        }
+        let Some(Spread { least, most }) = spread.filter(|spread| spread.most > 0) else {
+            continue;
+        };
+        let most_text = count(most, what);
+        let text = if least == most { most_text } else { format!("{least} to {most_text}") };
+        pieces.push(text);
     }
     pieces
+}
+
+fn number(length: usize) -> u32 {
+    u32::try_from(length).unwrap_or(u32::MAX)
 }

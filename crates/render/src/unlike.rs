@@ -3,19 +3,20 @@
 
 use std::collections::BTreeMap;
 
-use refit_model::ClusterStatus;
+use refit_model::{ChannelName, ClusterStatus};
 
 use crate::page::Page;
 use crate::paint::Paint;
-use crate::steps::Line;
-use crate::way::{Transition, from_text};
-use crate::words::{join, shorten};
+use crate::steps::{Component, Line};
+use crate::transitions::Transition;
+use crate::way::from_text;
+use crate::words::join;
 
 /// How many differences are named.
 const NAMED_MAX: usize = 4;
 
-/// From and to which versions a group goes, as its entry begins.
-type Heading = (bool, String, String);
+/// From and to which versions a group of a channel goes, as its entry begins.
+type Heading = (ChannelName, bool, String, String);
 
 /// The largest group of each heading; of several that are as large, the first.
 pub(crate) struct Largest<'g, 'p>(BTreeMap<Heading, &'g Transition<'p>>);
@@ -43,22 +44,21 @@ pub(crate) fn line(page: &mut Page, group: &Transition<'_>, largest: &Largest<'_
         differences.truncate(NAMED_MAX);
         differences.push(format!("{more} more"));
     }
-    let (name, more) = alike.label();
-    let name = format!("{} {more}", shorten(name, page.columns() / 3));
-    let text = format!("unlike {}: {}", name.trim_end(), join(differences, "; "));
+    let name = alike.label_text(page.columns() / 3);
+    let text = format!("unlike {name}: {}", join(differences, "; "));
     page.line(4, 6).words(Paint::Dim, &text);
 }
 
 fn heading(group: &Transition<'_>) -> Heading {
     let cluster = group.first().cluster;
     let blocked = cluster.status == ClusterStatus::Blocked;
-    (blocked, from_text(cluster), cluster.to.to_string())
+    (cluster.channel.clone(), blocked, from_text(cluster), cluster.to.to_string())
 }
 
 /// None when they have no component in common: then nobody takes one for the other.
 fn differences(group: &Transition<'_>, other: &Transition<'_>) -> Option<Vec<String>> {
     let by_subject = |group: &Transition<'_>| -> BTreeMap<String, Line> {
-        group.lines.iter().map(|line| (line.subject.clone(), line.clone())).collect()
+        group.lines.iter().map(|line| (subject(line), line.clone())).collect()
     };
     let (here, there) = (by_subject(group), by_subject(other));
     if here.keys().all(|subject| !there.contains_key(subject)) {
@@ -77,7 +77,22 @@ fn differences(group: &Transition<'_>, other: &Transition<'_>) -> Option<Vec<Str
     found.extend(
         there.keys().filter(|subject| !here.contains_key(*subject)).map(|s| format!("no {s}")),
     );
-    (!found.is_empty()).then_some(found)
+    if found.is_empty() {
+        found.push("the steps come in another order".to_owned());
+    }
+    Some(found)
+}
+
+/// Returns what a line is about. Pools that are told as one are compared as one.
+fn subject(line: &Line) -> String {
+    match line.component {
+        Component::Pools => "node pools".to_owned(),
+        Component::Pins
+        | Component::ControlPlane
+        | Component::Pool(_)
+        | Component::Addon(_)
+        | Component::Wave => line.subject.clone(),
+    }
 }
 
 /// The first thing that two lines about the same subject do not share.
@@ -85,9 +100,6 @@ fn difference(line: &Line, other: &Line) -> String {
     let first = |line: &Line| line.chain.first().cloned().unwrap_or_default();
     if line.symbol != other.symbol {
         format!("({})", line.symbol.meaning())
-    } else if line.count != other.count {
-        let of = |line: &Line| line.count.unwrap_or_default();
-        format!("has {}, not {}", of(line), of(other))
     } else if first(line) != first(other) {
         format!("is at {}, not at {}", first(line), first(other))
     } else if line.chain != other.chain {
@@ -99,9 +111,12 @@ fn difference(line: &Line, other: &Line) -> String {
         let missing = |of: &Line, from: &Line| {
             join(of.notes.iter().filter(|note| !from.notes.contains(note)), "; ")
         };
-        match missing(line, other) {
-            nothing if nothing.is_empty() => format!("(not: {})", missing(other, line)),
-            notes => format!("({notes})"),
+        match (missing(line, other), missing(other, line)) {
+            (here, there) if here.is_empty() && there.is_empty() => {
+                "loses other objects".to_owned()
+            }
+            (here, there) if here.is_empty() => format!("(not: {there})"),
+            (here, _) => format!("({here})"),
         }
     }
 }

@@ -1,13 +1,9 @@
-//! A cluster's way through a plan: its actions in order, what orders them, and how long the
-//! longest chain of them takes; and the clusters that go the same way.
+//! A cluster's way through a plan: its actions in order, and what orders them.
 
 use std::collections::BTreeMap;
 
-use refit_model::{
-    Action, ActionId, Because, ClusterName, ClusterPlan, ClusterStatus, Period, Plan,
-};
+use refit_model::{Action, ActionId, Because, ClusterName, ClusterPlan, ClusterStatus, Plan};
 
-use crate::steps::{self, Line};
 use crate::words::join;
 
 /// The way of one cluster.
@@ -19,68 +15,11 @@ pub(crate) struct Way<'p> {
     pub(crate) depths: Vec<usize>,
     /// By position in `actions`.
     pub(crate) edges: Vec<(usize, usize, &'p Because)>,
-    /// How long the longest chain may be expected to take.
-    pub(crate) critical_path: Period,
-}
-
-/// Clusters whose actions are of the same kinds, with the same versions and counts.
-pub(crate) struct Transition<'p> {
-    /// By cluster; never empty.
-    pub(crate) ways: Vec<Way<'p>>,
-    /// What is done, the same for each.
-    pub(crate) lines: Vec<Line>,
-}
-
-impl<'p> Transition<'p> {
-    pub(crate) fn first(&self) -> &Way<'p> {
-        self.ways.first().expect("a transition is made with its first cluster")
-    }
-
-    pub(crate) fn names(&self) -> impl ExactSizeIterator<Item = &'p str> + '_ {
-        self.ways.iter().map(|way| way.cluster.name.as_str())
-    }
-
-    /// The name of the only cluster, or that of the first and how many more there are.
-    pub(crate) fn label(&self) -> (&'p str, String) {
-        let more = match self.ways.len() {
-            0 | 1 => String::new(),
-            n => format!("and {} more", n - 1),
-        };
-        (self.first().cluster.name.as_str(), more)
-    }
-
-    /// The longest of its clusters.
-    pub(crate) fn critical_path(&self) -> Period {
-        self.ways.iter().map(|way| way.critical_path).max().unwrap_or_default()
-    }
 }
 
 /// `1.31.13`, `1.31.13/1.32.9` while a control plane is between two, `unknown`.
 pub(crate) fn from_text(cluster: &ClusterPlan) -> String {
     if cluster.from.is_empty() { "unknown".to_owned() } else { join(&cluster.from, "/") }
-}
-
-/// The clusters with something to do, grouped, in the order of the first of each group.
-pub(crate) fn transitions(plan: &Plan) -> Vec<Transition<'_>> {
-    let mut groups: Vec<Transition<'_>> = Vec::new();
-    let mut by_key: BTreeMap<(ClusterStatus, String, String, Vec<steps::Key>), usize> =
-        BTreeMap::new();
-    for way in ways(plan) {
-        let lines = steps::lines(&way);
-        let key = (
-            way.cluster.status,
-            from_text(way.cluster),
-            way.cluster.to.to_string(),
-            lines.iter().map(Line::key).collect(),
-        );
-        if let Some(group) = by_key.get(&key).and_then(|at| groups.get_mut(*at)) {
-            group.ways.push(way);
-        } else {
-            by_key.insert(key, groups.len());
-            groups.push(Transition { ways: vec![way], lines });
-        }
-    }
-    groups
 }
 
 /// The way of each cluster that has something to do.
@@ -132,15 +71,10 @@ fn lay_out<'p>(
         waits[*to] += 1;
     }
     let mut depths: Vec<usize> = vec![0; actions.len()];
-    let mut starts: Vec<Period> = vec![Period::ZERO; actions.len()];
-    let mut critical_path = Period::ZERO;
     let mut ready: Vec<usize> = (0..actions.len()).filter(|at| waits[*at] == 0).collect();
     while let Some(at) = ready.pop() {
-        let end = starts[at].plus(actions[at].estimate);
-        critical_path = critical_path.max(end);
         for next in &after[at] {
             depths[*next] = depths[*next].max(depths[at] + 1);
-            starts[*next] = starts[*next].max(end);
             waits[*next] -= 1;
             if waits[*next] == 0 {
                 ready.push(*next);
@@ -162,6 +96,5 @@ fn lay_out<'p>(
         actions: order.iter().map(|at| actions[*at]).collect(),
         depths: order.iter().map(|at| depths[*at]).collect(),
         edges,
-        critical_path,
     }
 }

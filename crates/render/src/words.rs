@@ -55,10 +55,29 @@ pub fn shorten(text: &str, most: usize) -> String {
     format!("{head}…{tail}")
 }
 
-/// `1 cluster`, `3 clusters`.
+/// `1 cluster`, `3 clusters`, `1,240 clusters`.
 pub fn count(n: usize, one: &str) -> String {
-    if n == 1 { format!("1 {one}") } else { format!("{n} {one}s") }
+    if n == 1 { format!("1 {one}") } else { format!("{} {one}s", digits(n)) }
 }
+
+/// Returns the number with commas between thousands: `1,240`.
+pub(crate) fn digits(n: usize) -> String {
+    let plain = n.to_string();
+    let mut text = String::new();
+    for (position, digit) in plain.chars().enumerate() {
+        if position > 0 && (plain.len() - position).is_multiple_of(3) {
+            text.push(',');
+        }
+        text.push(digit);
+    }
+    text
+}
+
+/// What became of an action that had nothing to do: all was already as the plan wants it.
+pub(crate) const SKIPPED: &str = "skipped";
+/// What became of an action that did not begin: the run ended before, or what it waits for did not
+/// succeed.
+pub(crate) const NOT_STARTED: &str = "not started";
 
 /// The items with `separator` between them.
 pub(crate) fn join<T: Display>(items: impl IntoIterator<Item = T>, separator: &str) -> String {
@@ -79,6 +98,11 @@ mod tests {
         assert_eq!(shorten("production-europe-west-1", 11), "produ…est-1");
         assert_eq!(shorten("short", 5), "short");
         assert_eq!(width(&shorten("世界世界世界世界", 7)), 7);
+    }
+
+    #[test]
+    fn thousands_are_set_apart() {
+        assert_eq!([0, 999, 1240, 1_000_000].map(digits), ["0", "999", "1,240", "1,000,000"]);
     }
 
     #[test]

@@ -170,7 +170,7 @@ fn what_earlier_runs_took_decides_how_long_a_plan_takes() {
     let fleet = Fleet::quickstart();
     let first = fleet.run(&["plan", "--format", "json"]).exits(0).json();
     assert!(first["plan"]["measured"].is_null(), "nothing has run yet");
-    fleet.run(&["plan"]).exits(0).shows(&["Time\n", "too little was measured yet"]);
+    fleet.run(&["plan"]).exits(0).shows(&["Time\n", "nothing was measured in earlier runs yet"]);
     fleet.apply(&["--auto-approve"]).exits(0);
     let again = ["plan", "--replace", "dev-eu-1/workers"];
     fleet.run(&again).exits(0).shows(&["measured in earlier runs: node of a pool"]);

@@ -19,7 +19,7 @@ fn a_frozen_cluster_waits_and_nobody_waits_for_it() {
         "1 cluster frozen, see Findings: prod-eu-1",
         "note     RF041  prod-eu-1: is frozen until the end of 2026-12-31: peak season",
         "(clusters/prod-eu-1.toml:7)",
-        "wave 2  prod-us-1",
+        "wave 2 of stable  prod-us-1",
     ]);
     fleet.apply(&["next.plan"]).exits(0).says(&["The second plan is empty"]);
     let rest = fleet.run(&["plan", "--detailed-exitcode"]).exits(0);
@@ -43,7 +43,7 @@ fn a_channel_freezes_its_clusters() {
         "2 clusters frozen",
         "prod-eu-1: is frozen until the end of 2026-12-31: audit",
         "prod-us-1: is frozen until the end of 2026-12-31: audit",
-        "wave 1  dev-eu-1",
+        "wave 1 of dev  dev-eu-1",
     ]);
     fleet.edit("fleet.toml", "until 2026-12-31, audit", "until 2026-11-29, audit");
     let plan = fleet.run(&["plan"]).exits(0);
@@ -91,7 +91,10 @@ fn a_wave_is_chosen_by_labels() {
     fleet.edit(us, "channel = \"stable\"", "channel = \"stable\"\nlabels = { tier = \"canary\" }");
     let canary = "{ labels = { tier = \"canary\" } }";
     fleet.edit("fleet.toml", "{ clusters = [\"prod-eu-1\"] }", canary);
-    fleet.run(&["plan"]).exits(0).shows(&["wave 1  prod-us-1", "wave 2  prod-eu-1"]);
+    fleet
+        .run(&["plan"])
+        .exits(0)
+        .shows(&["wave 1 of stable  prod-us-1", "wave 2 of stable  prod-eu-1"]);
     fleet.edit("fleet.toml", "\"canary\"", "\"canari\"");
     let error = fleet.run(&["validate"]).exits(1);
     error.says(&["no cluster of stable has the labels tier = \"canari\"", "did you mean"]);

@@ -26,3 +26,4 @@ mod simulated;
 mod support;
 #[cfg(unix)]
 mod terminal;
+mod varied;
