@@ -3,7 +3,10 @@
 //! They are generated from the types that read and write those files, and the check of a
 //! file's shape walks the same schema, so the three cannot drift apart.
 
-use refit_model::{Explanation, LogLine, RunEvent, RunStatus, SavedPlan, Snapshot};
+use refit_model::{
+    AddonListing, ClusterList, Explanation, FileProblem, LogLine, PastRun, RunEvent, RunRecords,
+    RunStatus, SavedPlan, Snapshot, StateContents,
+};
 use schemars::JsonSchema;
 use schemars::generate::SchemaSettings;
 use serde_json::{Map, Value, json};
@@ -62,6 +65,15 @@ pub fn schemas() -> Vec<(&'static str, Value)> {
     all.push(("explanation.schema.json", schema_of::<Explanation>("What `refit explain` tells")));
     all.push(("event.schema.json", schema_of::<RunEvent>("An event of a run, one JSON per line")));
     all.push(("log.schema.json", schema_of::<LogLine>("A line of `--log-format json`")));
+    all.push(("clusters.schema.json", schema_of::<ClusterList>("What `refit clusters` lists")));
+    all.push((
+        "problems.schema.json",
+        schema_of::<Vec<FileProblem<'_>>>("What `refit validate` lists"),
+    ));
+    all.push(("run.schema.json", schema_of::<RunRecords<'_>>("What `refit show RUN` prints")));
+    all.push(("history.schema.json", schema_of::<Vec<PastRun>>("What `refit history` lists")));
+    all.push(("state.schema.json", schema_of::<StateContents>("What `refit state list` lists")));
+    all.push(("addons.schema.json", schema_of::<AddonListing<'_>>("What `refit addons` tells")));
     all.push(("status.schema.json", schema_of::<RunStatus>("What `refit status` tells")));
     all
 }
@@ -163,4 +175,53 @@ pub(crate) fn allowed(schema: &Value) -> Option<Vec<&str>> {
     let options = schema.get("oneOf").and_then(Value::as_array)?;
     let lists: Option<Vec<Vec<&str>>> = options.iter().map(allowed).collect();
     Some(lists?.concat())
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeSet;
+
+    use super::*;
+
+    /// The keys of saved plans and of journals that are spelled with `_`. Plans and journals that exist
+    /// have digests and checksums over them.
+    const UNDERSCORED: [&str; 8] = [
+        "any_of",
+        "because_of",
+        "drain_timeout",
+        "dropped_by",
+        "max_failed_clusters",
+        "node_interval",
+        "node_ready_timeout",
+        "unreachable_timeout",
+    ];
+
+    /// Adds the names of all properties of a schema that are not in kebab-case.
+    fn underscored(schema: &Value, found: &mut BTreeSet<String>) {
+        match schema {
+            Value::Object(map) => {
+                if let Some(Value::Object(properties)) = map.get("properties") {
+                    found.extend(properties.keys().filter(|key| key.contains('_')).cloned());
+                }
+                map.values().for_each(|value| underscored(value, found));
+            }
+            Value::Array(items) => items.iter().for_each(|item| underscored(item, found)),
+            Value::Null | Value::Bool(_) | Value::Number(_) | Value::String(_) => {}
+        }
+    }
+
+    #[test]
+    fn keys_are_in_kebab_case() {
+        for (file, schema) in schemas() {
+            let mut found = BTreeSet::new();
+            underscored(&schema, &mut found);
+            // The records of a run are those of its journal.
+            if file == "run.schema.json" {
+                continue;
+            }
+            let unknown: Vec<&String> =
+                found.iter().filter(|key| !UNDERSCORED.contains(&key.as_str())).collect();
+            assert!(unknown.is_empty(), "{file}: {unknown:?}");
+        }
+    }
 }

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use http::Method;
 use jiff::Timestamp;
-use refit_model::{LeaseState, Period, RunId};
+use refit_model::{LeaseState, Period, RunId, whole_seconds};
 use refit_provider::{ErrorClass, ProviderError};
 use serde::Deserialize;
 use serde_json::{Value, json};
@@ -82,8 +82,10 @@ impl Kubernetes {
         if let Some(LeaseState { run: other, holder, until }) =
             held.as_ref().filter(|held| held.run != *run && held.until > now)
         {
-            let text =
-                format!("run {other} of {holder} holds the Lease kube-system/refit until {until}");
+            let text = format!(
+                "run {other} of {holder} holds the Lease kube-system/refit until {}",
+                whole_seconds(*until)
+            );
             return Err(ProviderError::new(ErrorClass::Conflict, text));
         }
         let acquired = found

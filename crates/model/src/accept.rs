@@ -67,7 +67,7 @@ impl Code {
 
 /// A text that is not the code of a finding.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("`{0}` is not the code of a finding")]
+#[error("{} is not the code of a finding", crate::text::quoted(.0))]
 pub struct InvalidCode(String);
 
 impl FromStr for Code {
@@ -90,7 +90,7 @@ impl fmt::Display for Day {
 
 /// A text that is not a day.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("`{0}` is not a day such as `2027-01-04`")]
+#[error("{} is not a day such as `2027-01-04`", crate::text::quoted(.0))]
 pub struct InvalidDay(String);
 
 impl FromStr for Day {

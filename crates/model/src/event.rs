@@ -24,6 +24,7 @@ pub enum RunEventKind {
     /// A run began.
     RunStarted {
         /// The version of the event format.
+        #[serde(rename = "format-version")]
         format_version: String,
         /// The run.
         run: RunId,
@@ -86,7 +87,7 @@ pub enum RunEventKind {
 
 impl RunEvent {
     /// The version of the event format.
-    pub const FORMAT: &str = "1.0";
+    pub const FORMAT: &str = "2.0";
 }
 
 /// What an action waits for: a name and a reason, never just "waiting".

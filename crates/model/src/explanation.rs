@@ -31,7 +31,7 @@ pub struct Explanation {
 
 impl Explanation {
     /// The version of the format.
-    pub const FORMAT: &str = "1.2";
+    pub const FORMAT: &str = "2.0";
 }
 
 /// What is explained.
@@ -240,6 +240,7 @@ pub enum WhyNotEarlier {
         /// The hop.
         hop: ActionRef,
         /// The oldest apiserver before it.
+        #[serde(rename = "api-server")]
         api_server: KubeVersion,
     },
     /// Nothing but the order: a cluster changes one thing at a time.
@@ -260,6 +261,7 @@ pub enum WhyNotLater {
         /// What the nodes run.
         kubelet: KubeVersion,
         /// How many minors it may be behind.
+        #[serde(rename = "at-most")]
         at_most: u16,
     },
     /// That hop goes back, and nodes go back before it.

@@ -110,7 +110,7 @@ pub enum Code {
     RF048,
     /// A scaling process that a roll needs is suspended.
     RF049,
-    /// Fewer pods of a PodDisruptionBudget are healthy than must be.
+    /// Pods of a PodDisruptionBudget are not healthy, so it allows no eviction now.
     RF050,
     /// Nodes are not Ready, or cordoned by somebody else, before the start.
     RF051,
@@ -126,6 +126,10 @@ pub enum Code {
     RF056,
     /// Pods that run to completion or ask not to be evicted are evicted.
     RF057,
+    /// A release has changed since it was first applied.
+    RF058,
+    /// An acceptance matches no finding.
+    RF059,
 }
 
 impl fmt::Display for Code {

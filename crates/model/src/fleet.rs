@@ -15,7 +15,7 @@ use serde::{Deserialize, Serialize};
 use crate::{
     Acceptance, Addon, AddonName, AddonVersion, Capped, ChannelName, ClusterName, Date, Digest,
     FleetName, Freeze, GroupName, IntOrPercent, KubeVersion, Minor, Period, PoolName, ReleaseName,
-    Source, Timestamp, Written, Zone,
+    Source, Timestamp, Written, Zone, digest_of,
 };
 
 /// Where something was written: a file relative to the fleet's directory, and a line from 1.
@@ -127,6 +127,25 @@ pub struct Release {
     pub addon_sets: BTreeMap<String, BTreeMap<AddonName, AddonVersion>>,
     /// Where the release was written.
     pub at: Location,
+}
+
+impl Release {
+    /// The digest of what the release contains: the version of Kubernetes, and the versions of the
+    /// add-ons of each set. Its name, its place, comments and the order of lines do not count.
+    pub fn content_digest(&self) -> Digest {
+        let Self { name: _, kubernetes, addon_sets, at: _ } = self;
+        digest_of(&(kubernetes, addon_sets))
+    }
+}
+
+/// What is recorded of a release when a run begins to apply it.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "kebab-case", deny_unknown_fields)]
+pub struct RecordedRelease {
+    /// The digest of what it contained.
+    pub digest: Digest,
+    /// When it was recorded.
+    pub at: Timestamp,
 }
 
 /// A wanted value, who asked for it, and where.

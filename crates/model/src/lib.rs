@@ -26,6 +26,7 @@ mod guard;
 mod id;
 mod journal;
 mod limits;
+mod listing;
 mod nodes;
 mod object;
 mod op;
@@ -62,8 +63,8 @@ pub use explanation::{
 pub use finding::{Code, Finding, Severity, Subject};
 pub use fleet::{
     AddonTarget, AwsCluster, Channel, Cluster, ControlPlane, EndOfLife, EtcdLayout, Fleet,
-    ImagePattern, ImagePolicy, Location, NodePool, Provider, Release, SimulatedStart,
-    SimulatedWorkload, Target, UpdateStrategy, WaveSpec, WorkloadBudget,
+    ImagePattern, ImagePolicy, Location, NodePool, Provider, RecordedRelease, Release,
+    SimulatedStart, SimulatedWorkload, Target, UpdateStrategy, WaveSpec, WorkloadBudget,
 };
 pub use guard::{AddonMark, Precheck, StateGuard};
 pub use id::{
@@ -74,10 +75,14 @@ pub use journal::{
     GivingUp, JournalRecord, OpResult, Outcome, Progress, Purpose, RecordKind, RunOutcome, Stop,
 };
 pub use limits::{Capped, Freeze, InvalidFreeze, MaxVersion, Written};
+pub use listing::{
+    AddonListing, CatalogueVersions, FileProblem, FleetVersion, ListedAddon, PastRun, RunRecords,
+    StateContents, StoredBlob, StoredRun, UsedApi,
+};
 pub use nodes::{NamedNodes, NodesByGroups};
 pub use object::{Manifest, ManifestSet, ObjectRef, WorkloadRef, redact};
 pub use op::{AddonOp, GroupOp, NodeOp, Op, OpId, PodKey, RollTag, Token};
-pub use period::{InvalidPeriod, Period};
+pub use period::{InvalidPeriod, Period, whole_seconds};
 pub use plan::{
     Actions, ClusterPlan, ClusterStatus, ParallelPools, Plan, PlanFileError, SavedPlan, WavePlan,
     readable,
@@ -85,7 +90,8 @@ pub use plan::{
 pub use quantity::{IntOrPercent, InvalidQuantity};
 pub use range::{InvalidRange, VersionRange};
 pub use report::{
-    ActionStanding, ActionState, ClusterStanding, LogLevel, LogLine, LogMessage, RunStatus,
+    ActionStanding, ActionState, ActiveFreeze, ClusterList, ClusterStanding, ClusterSummary,
+    KubeletVersions, LogLevel, LogLine, LogMessage, RunStatus,
 };
 pub use rules::RuleSource;
 pub use schedule::Schedule;

@@ -45,7 +45,7 @@ impl fmt::Display for Freeze {
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum InvalidFreeze {
     /// What follows `until` is no date.
-    #[error("`{0}` is not a day such as `2027-01-04`")]
+    #[error("{} is not a day such as `2027-01-04`", crate::text::quoted(.0))]
     NoDay(String),
     /// There is nothing in it.
     #[error("a freeze says until when, or why")]

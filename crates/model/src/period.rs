@@ -10,7 +10,7 @@ use crate::text::as_text;
 
 /// A text that is not a length of time.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-#[error("`{0}` is not a duration: write it as `90s`, `15m`, `1h30m` or `2d`")]
+#[error("{} is not a duration: write it as `90s`, `15m`, `1h30m` or `2d`", crate::text::quoted(.0))]
 pub struct InvalidPeriod(String);
 
 /// A length of time in whole seconds, at most [`Period::MAX`].
@@ -120,6 +120,11 @@ impl fmt::Debug for Period {
     }
 }
 
+/// Returns the time without the fraction of its second, for people to read.
+pub fn whole_seconds(at: jiff::Timestamp) -> jiff::Timestamp {
+    jiff::Timestamp::from_second(at.as_second()).unwrap_or(at)
+}
+
 #[cfg(test)]
 mod tests {
     use proptest::prelude::*;
@@ -138,6 +143,20 @@ mod tests {
         {
             assert!(text.parse::<Period>().is_err(), "{text:?}");
         }
+    }
+
+    #[test]
+    fn an_empty_text_is_named_as_such() {
+        let error = "".parse::<Period>().unwrap_err().to_string();
+        assert!(error.starts_with("an empty text is not a duration"), "{error}");
+        let error = "1.5h".parse::<Period>().unwrap_err().to_string();
+        assert!(error.starts_with("`1.5h` is not a duration"), "{error}");
+    }
+
+    #[test]
+    fn people_read_whole_seconds() {
+        let at: jiff::Timestamp = "2026-11-02T09:00:00.000000123Z".parse().unwrap();
+        assert_eq!(whole_seconds(at).to_string(), "2026-11-02T09:00:00Z");
     }
 
     proptest! {

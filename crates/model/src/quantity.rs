@@ -9,7 +9,7 @@ use crate::text::as_text;
 
 /// A text that is neither a number nor a percentage.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-#[error("`{0}` is neither a number such as `3` nor a percentage such as `\"10%\"`")]
+#[error("{} is neither a number such as `3` nor a percentage such as `\"10%\"`", crate::text::quoted(.0))]
 pub struct InvalidQuantity(String);
 
 /// A number of nodes, or a percentage of them (0 to 100).

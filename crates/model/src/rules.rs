@@ -92,7 +92,7 @@ impl SkewRule {
 
 impl Code {
     /// All codes.
-    pub const ALL: [Self; 57] = [
+    pub const ALL: [Self; 59] = [
         Self::RF001,
         Self::RF002,
         Self::RF003,
@@ -150,6 +150,8 @@ impl Code {
         Self::RF055,
         Self::RF056,
         Self::RF057,
+        Self::RF058,
+        Self::RF059,
     ];
 
     /// What it stands for, as the documentation heads it.
@@ -204,7 +206,7 @@ impl Code {
             Self::RF047 => "Parts that a plan is not about are left undone",
             Self::RF048 => "Replacing a control-plane instance would cost etcd its quorum",
             Self::RF049 => "A scaling process that a roll needs is suspended",
-            Self::RF050 => "Fewer pods of a PodDisruptionBudget are healthy than must be",
+            Self::RF050 => "A PodDisruptionBudget allows no eviction until more pods are healthy",
             Self::RF051 => "Nodes are not Ready or cordoned before the start",
             Self::RF052 => "An instance in service is no node of the cluster",
             Self::RF053 => "Pods are terminating or volumes detaching before the start",
@@ -212,6 +214,8 @@ impl Code {
             Self::RF055 => "An add-on moves past a version that asks for work by hand",
             Self::RF056 => "A later channel gets a version before all earlier ones",
             Self::RF057 => "Pods that run to completion or ask not to be evicted are evicted",
+            Self::RF058 => "A release has changed since it was first applied",
+            Self::RF059 => "An acceptance matches no finding",
         }
     }
 
@@ -239,7 +243,9 @@ impl Code {
             | Self::RF043
             | Self::RF047
             | Self::RF054
-            | Self::RF056 => FILES,
+            | Self::RF056
+            | Self::RF058
+            | Self::RF059 => FILES,
             Self::RF006 | Self::RF049 | Self::RF052 => PROCESSES,
             Self::RF012 | Self::RF050 => DISRUPTIONS,
             Self::RF013 => EVICTION,

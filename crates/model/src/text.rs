@@ -6,6 +6,11 @@ use std::str::FromStr;
 
 use serde::de::{Deserializer, Error, Visitor};
 
+/// Returns a text as messages show it: in backquotes, which around nothing would be a riddle.
+pub(crate) fn quoted(text: &str) -> String {
+    if text.is_empty() { "an empty text".to_owned() } else { format!("`{text}`") }
+}
+
 /// Reads a value from its text, without a copy of it.
 pub(crate) fn read<'de, T, D>(deserializer: D) -> Result<T, D::Error>
 where

@@ -11,7 +11,7 @@ use crate::text::as_text;
 
 /// A text that is not a version, with what a version looks like.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-#[error("`{text}` is not {expected}")]
+#[error("{} is not {expected}", crate::text::quoted(.text))]
 pub struct InvalidVersion {
     text: String,
     expected: &'static str,

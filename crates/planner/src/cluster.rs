@@ -194,6 +194,8 @@ pub(crate) fn plan<'a>(
         planner.kubelets_that_stay()
     };
     let (edges, implied) = way.map(|way| planner.tied(&way)).unwrap_or_default();
+    let complete = !blocked && !planner.actions.is_empty() && options.selection.only.is_none();
+    planner.blockers.extend(accepted::unused(cluster, &planner.blockers, complete, now));
     let told = |blocker| accepted::told(cluster, blocker, now);
     let findings = planner.blockers.into_iter().map(told).collect();
     let mut planned = Planned {

@@ -24,6 +24,7 @@ mod layout;
 mod no_way;
 mod parts;
 mod promotion;
+mod releases;
 mod search;
 mod situation;
 mod storage;
@@ -37,8 +38,9 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use refit_model::{
     ActionId, Cluster, ClusterName, ClusterPlan, ClusterStatus, Code, Digest, Durations, Edge,
-    Finding, Fleet, NodesByGroups, Observation, ParallelPools, Period, Plan, PoolName, Schedule,
-    Selection, Severity, Snapshot, Subject, Timestamp, digest_of,
+    Finding, Fleet, NodesByGroups, Observation, ParallelPools, Period, Plan, PoolName,
+    RecordedRelease, ReleaseName, Schedule, Selection, Severity, Snapshot, Subject, Timestamp,
+    digest_of,
 };
 
 pub use crate::explain::{UnknownName, WhyUnknown, explain};
@@ -61,6 +63,8 @@ pub struct Options {
     pub refresh_images: bool,
     /// The time that what ends is held against (`--now`); none: when the snapshot was taken.
     pub now: Option<Timestamp>,
+    /// The releases that were applied before, with the digest of what each contained then.
+    pub recorded_releases: BTreeMap<ReleaseName, RecordedRelease>,
     /// What earlier runs took: estimates follow it.
     pub durations: Durations,
     /// The snapshot's digest, where it is known; none: it is computed.
@@ -128,6 +132,7 @@ pub fn plan(fleet: &Fleet, snapshot: &Snapshot, options: &Options) -> Plan {
         if !blocked && !own.is_empty() {
             findings.extend(promotion::warn_of_first(fleet, cluster));
         }
+        findings.extend(releases::warn_of_changed(fleet, cluster, options));
         findings.extend(planned.findings);
         implied.push(planned.implied);
         edges.push(planned.edges);

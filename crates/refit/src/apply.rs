@@ -8,8 +8,9 @@ use std::sync::Arc;
 
 use refit_engine::{Engine, Settings};
 use refit_model::{
-    ActionKind, ClusterName, Durations, Fleet, GroupState, JournalRecord, Observation, Plan,
-    PlanId, Precheck, RecordKind, RollTag, RunId, RunOutcome, SavedPlan, Selection, Snapshot,
+    ActionKind, ClusterName, ClusterStatus, Durations, Fleet, GroupState, JournalRecord,
+    Observation, Plan, PlanId, Precheck, RecordKind, RecordedRelease, RollTag, RunId, RunOutcome,
+    SavedPlan, Selection, Snapshot, whole_seconds,
 };
 use refit_runtime::{Actors, Clock, Drive, Observers, Report};
 use refit_store::{
@@ -18,7 +19,7 @@ use refit_store::{
 use refit_verifier::Note;
 
 use crate::cli::{Apply, Planning};
-use crate::commands::{self, Made, plan_failure, store_failure};
+use crate::commands::{self, FromState, Made, plan_failure, store_failure};
 use crate::exit::{Exit, Failure};
 use crate::fleet::{self, load, selected, state_directory};
 use crate::output::Printer;
@@ -208,6 +209,7 @@ impl Session<'_> {
             self.new_run(store, approved)?
         };
         let plan = begun.plan.clone();
+        self.record_releases(store, &plan);
         let report = self.drive(store, begun, signals).await?;
         self.finish(&plan, &report).await
     }
@@ -223,14 +225,16 @@ impl Session<'_> {
         commands::take(&self.fleet, &names, &self.observers, now, self.options.parallelism).await
     }
 
-    async fn make(&self, planning: &Planning) -> Result<Made, Failure> {
-        let (selection, measured) = (self.selection.clone(), self.measured());
-        commands::make(&self.fleet, self.look().await, planning, selection, measured)
+    async fn make(&self, planning: &Planning, known: FromState) -> Result<Made, Failure> {
+        let selection = self.selection.clone();
+        commands::make(&self.fleet, self.look().await, planning, selection, known)
     }
 
     /// Plans, shows the plan and asks. `Err` is how to exit without a run.
     async fn plan_and_ask(&self) -> Result<Result<SavedPlan, Exit>, Failure> {
-        let Made { plan, snapshot: _ } = self.make(&self.options.planning).await?;
+        let state = state_directory(self.directory, &self.fleet);
+        let known = commands::from_state(&state, None, self.printer);
+        let Made { plan, snapshot: _ } = self.make(&self.options.planning, known).await?;
         let text = refit_render::plan_text(&plan, Some(&self.fleet), self.printer.style());
         self.printer.data(&text)?;
         if plan.is_empty() {
@@ -280,8 +284,9 @@ impl Session<'_> {
             None => "This plan is done: every cluster is as it would leave it.".to_owned(),
         });
         let planning = Planning { downgrade: self.named_downgrade(), ..Planning::default() };
-        let (selection, measured) = (self.selection.clone(), self.measured());
-        let now = commands::make(&self.fleet, snapshot, &planning, selection, measured)?.plan;
+        let known = FromState { durations: self.measured(), ..FromState::default() };
+        let selection = self.selection.clone();
+        let now = commands::make(&self.fleet, snapshot, &planning, selection, known)?.plan;
         self.say_drift(&now);
         Ok(Some(commands::exit_of(plan, false)))
     }
@@ -433,7 +438,7 @@ impl Session<'_> {
             .map_err(|error| store_failure(&error))?;
         // A run that cannot remove what is old is none the worse for it.
         match store.prune(Keep::Newest(RUNS_KEPT)) {
-            Ok(pruned) if pruned.runs.is_empty() => {}
+            Ok(pruned) if pruned.is_empty() => {}
             Ok(pruned) => self.printer.say(&commands::pruned_text(&pruned)),
             Err(error) => {
                 let text = format!("old runs were not removed: {error}");
@@ -442,6 +447,27 @@ impl Session<'_> {
         }
         let engine = Engine::new(saved.plan.clone(), self.settings(&run));
         Ok(Begun { run, plan: saved.plan, last_seq: handle.last_seq, engine })
+    }
+
+    /// Records what the releases contain that the clusters of a plan run, or will run. A change to one
+    /// of them is a finding from then on.
+    fn record_releases(&self, store: &mut SledStore, plan: &Plan) {
+        // People read it: a fraction of a second tells them nothing.
+        let at = whole_seconds(self.clock.now());
+        let applied = plan.clusters.iter().filter(|cluster| match cluster.status {
+            ClusterStatus::Planned | ClusterStatus::UpToDate => true,
+            ClusterStatus::Frozen | ClusterStatus::Blocked => false,
+        });
+        let releases = applied.filter_map(|cluster| {
+            let release = self.fleet.releases.get(&cluster.release)?;
+            let recorded = RecordedRelease { digest: release.content_digest(), at };
+            Some((release.name.clone(), recorded))
+        });
+        if let Err(error) = store.record_releases(releases.collect()) {
+            let failure = store_failure(&error);
+            let text = format!("the releases of this run are not recorded: {}", failure.message);
+            self.printer.warning(&text, &failure.hints);
+        }
     }
 
     async fn drive(
@@ -540,7 +566,8 @@ impl Session<'_> {
     /// if the run was `done`.
     async fn second_plan(&self, done: bool) -> Result<(), Failure> {
         let planning = Planning { downgrade: self.named_downgrade(), ..Planning::default() };
-        let Made { plan, snapshot: _ } = self.make(&planning).await?;
+        let known = FromState { durations: self.measured(), ..FromState::default() };
+        let Made { plan, snapshot: _ } = self.make(&planning, known).await?;
         let once: Vec<&str> = [
             (!self.options.planning.replace.is_empty()).then_some("`--replace`"),
             self.options.planning.refresh_images.then_some("`--refresh-images`"),

@@ -3,6 +3,7 @@
 use std::path::PathBuf;
 use std::time::Duration;
 
+use clap::builder::NonEmptyStringValueParser;
 use clap::builder::styling::{AnsiColor, Effects, Styles};
 use clap::{Args, Parser, Subcommand, ValueEnum, ValueHint};
 use refit_model::{ChannelName, ClusterName, FleetName, Only, Period, PoolName, Timestamp};
@@ -120,6 +121,8 @@ pub(crate) enum Command {
     Observe(Observe),
     /// Show what would be done, and save it
     Plan(PlanOptions),
+    /// List the clusters: what they run, and what a plan would do
+    Clusters(Clusters),
     /// Show a saved plan, or a past run
     Show(Show),
     /// Tell why a plan is as it is: why each action, in this order, to this version
@@ -381,12 +384,35 @@ pub(crate) struct PlanOptions {
 
 #[derive(Debug, Args)]
 #[command(after_help = "Examples:
+  refit clusters
+  refit clusters --channel stable --wave 1
+  refit clusters --snapshot snapshot.json --format json
+
+It observes and plans as `refit plan` does, and writes nothing. A cluster that cannot be read, or that
+a finding blocks, is listed like any other: the exit code is 0.")]
+pub(crate) struct Clusters {
+    /// Plan from a saved snapshot instead of looking
+    #[arg(long, value_name = "FILE", env = "REFIT_SNAPSHOT", hide_env_values = true, value_hint = ValueHint::FilePath)]
+    pub(crate) snapshot: Option<PathBuf>,
+    #[command(flatten)]
+    pub(crate) selecting: Selecting,
+    #[command(flatten)]
+    pub(crate) reaching: Reaching,
+    /// How many clusters to look at at once
+    #[arg(long, value_name = "N", default_value_t = 10, env = "REFIT_OBSERVE_PARALLELISM", hide_env_values = true, value_parser = number::<1, 1000>)]
+    pub(crate) parallelism: u32,
+    #[command(flatten)]
+    pub(crate) format: FormatOption,
+}
+
+#[derive(Debug, Args)]
+#[command(after_help = "Examples:
   refit show next.plan
   refit show next.plan --format json
   refit show 20261102T091402-3f9a         a run that `refit history` lists")]
 pub(crate) struct Show {
     /// A saved plan's file, or a run's id
-    #[arg(value_name = "FILE|RUN")]
+    #[arg(value_name = "FILE|RUN", value_parser = NonEmptyStringValueParser::new())]
     pub(crate) what: String,
     #[command(flatten)]
     pub(crate) format: FormatOption,
@@ -434,7 +460,7 @@ plan` does, and saves nothing. With a saved one it reads the files beside it, if
 that the plan was made from, to tell what was not chosen.")]
 pub(crate) struct Explain {
     /// An action's id or the beginning of it, a cluster, or CLUSTER/PART
-    #[arg(value_name = "ACTION|CLUSTER")]
+    #[arg(value_name = "ACTION|CLUSTER", value_parser = NonEmptyStringValueParser::new())]
     pub(crate) what: String,
     /// A saved plan; without one, plans
     #[arg(value_name = "FILE", value_hint = ValueHint::FilePath, conflicts_with_all = DECIDES)]
@@ -545,7 +571,7 @@ impl Apply {
 The catalogue decides where an addon.toml gives no `kubernetes` range. It needs no fleet.")]
 pub(crate) struct Addons {
     /// One add-on, by the name of its directory
-    #[arg(value_name = "NAME")]
+    #[arg(value_name = "NAME", value_parser = NonEmptyStringValueParser::new())]
     pub(crate) name: Option<String>,
     #[command(flatten)]
     pub(crate) format: FormatOption,
@@ -580,10 +606,11 @@ pub(crate) enum StateCommand {
     /// Show a run's journal, or a blob
     Show {
         /// A run's id, or at least six digits of a blob's digest
-        #[arg(value_name = "RUN|DIGEST")]
+        #[arg(value_name = "RUN|DIGEST", value_parser = NonEmptyStringValueParser::new())]
         name: String,
     },
-    /// Remove the journals of runs that ended long ago; those that have not ended stay
+    /// Remove the journals of runs that ended long ago, and damaged ones that were set aside; those
+    /// that have not ended stay
     #[command(after_help = "Examples:
   refit state prune --keep 90d
   refit state prune --keep-runs 50

@@ -177,7 +177,12 @@ fn fits_nothing<'a>(
 ) -> Failure {
     if given.is_empty() {
         let text = format!("`--{option}` has an empty name");
-        return Failure::new(Exit::Usage, text).hint("leave the option out to select everything");
+        let hint = match option {
+            "downgrade" => "name the cluster that may go back",
+            "exclude" => "leave the option out to exclude nothing",
+            _ => "leave the option out to select everything",
+        };
+        return Failure::new(Exit::Usage, text).hint(hint);
     }
     let text = format!("`--{option} {given}`: there is no such {one} in the files");
     let mut failure = Failure::new(Exit::Usage, text);

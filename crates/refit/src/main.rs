@@ -54,6 +54,7 @@ fn run(cli: &Cli, printer: &Printer) -> Result<Exit, Failure> {
         Command::Init(options) => commands::init(directory, options, printer),
         Command::Observe(options) => commands::observe(directory, options, printer),
         Command::Plan(options) => commands::plan(directory, options, printer),
+        Command::Clusters(options) => commands::clusters(directory, options, printer),
         Command::Show(options) => commands::show(directory, options, printer),
         Command::Explain(options) => commands::explain(directory, options, printer),
         Command::Graph(options) => commands::graph(directory, options, printer),

@@ -6,6 +6,7 @@
 //! control characters, so that nobody can write escape sequences into somebody's terminal.
 
 mod addons;
+mod clusters;
 mod diff;
 mod explain;
 mod findings;
@@ -33,6 +34,7 @@ mod way;
 mod words;
 
 pub use addons::{AddonLine, AddonPage, addon_text, addons_text};
+pub use clusters::{clusters_of, clusters_text};
 pub use diff::{diff_text, yaml};
 pub use explain::explanation_text;
 pub use findings::findings_text;

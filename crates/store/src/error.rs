@@ -38,6 +38,14 @@ pub enum StoreError {
         /// What is wrong there.
         problem: String,
     },
+    /// A file of the state that is not a journal has something else in it than it should.
+    #[error("{} is damaged in line {line}", path.display())]
+    Unusable {
+        /// The file.
+        path: PathBuf,
+        /// The line, from 1.
+        line: usize,
+    },
     /// Another major version, or a newer minor one.
     #[error(
         "{} has format {found}; this refit reads format {supported} and older minors",
@@ -133,6 +141,9 @@ impl StoreError {
                  begin a new run, which looks at every cluster before it acts",
                 path.display()
             )),
+            Self::Unusable { path, .. } => {
+                Some(format!("restore {0} from a backup, or remove it", path.display()))
+            }
             Self::Format { path, .. } => Some(format!(
                 "use the version of refit that wrote {}, or a newer one",
                 path.display()

@@ -20,6 +20,7 @@ pub mod journal;
 mod lock;
 mod memory;
 mod prune;
+mod releases;
 mod set_aside;
 mod sled_store;
 mod store;
@@ -34,6 +35,7 @@ pub use journal::{RunJournal, TornTail, read_run, read_runs};
 pub use lock::{Holder, InUse, UnlockOutcome, Waiting, in_use, unlock};
 pub use memory::{CrashPoint, MemoryDisk, MemoryStore};
 pub use prune::{Keep, Pruned, RUNS_KEPT};
+pub use releases::{read_releases, releases_path};
 pub use set_aside::{SetAside, set_aside};
 pub use sled_store::{Lost, OpenOptions, Recovery, SledStore};
 pub use store::{

@@ -4,6 +4,8 @@ use std::fs;
 use std::io;
 use std::path::{Path, PathBuf};
 
+use refit_model::Timestamp;
+
 use crate::{StoreError, UnreadableRun, durable};
 
 /// How many damaged journals of the same name are kept.
@@ -25,6 +27,7 @@ fn is_damaged(error: &StoreError) -> bool {
         StoreError::Damaged { .. } | StoreError::TooLarge { .. } => true,
         StoreError::Io { source, .. } => source.kind() == io::ErrorKind::IsADirectory,
         StoreError::Locked { .. }
+        | StoreError::Unusable { .. }
         | StoreError::Format { .. }
         | StoreError::NoSuchRun { .. }
         | StoreError::RunExists { .. }
@@ -53,6 +56,54 @@ pub fn set_aside(unreadable: &UnreadableRun) -> Result<Option<SetAside>, StoreEr
     fs::rename(path, &to).map_err(failed)?;
     durable::sync_parent(path)?;
     Ok(Some(SetAside { from: path.clone(), to }))
+}
+
+/// A damaged journal that was set aside earlier.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Aside {
+    pub(crate) path: PathBuf,
+    /// When its run was begun; where its name does not tell, when the file was last written.
+    pub(crate) begun_at: Timestamp,
+}
+
+/// Returns the damaged journals of a state directory that were set aside. Directories that were in the
+/// place of a journal are not among them.
+///
+/// # Errors
+/// When the directory cannot be read.
+pub(crate) fn list_set_aside(dir: &Path) -> Result<Vec<Aside>, StoreError> {
+    let runs = dir.join("runs");
+    let failed = |source| StoreError::io("list", &runs, source);
+    let mut found = Vec::new();
+    for entry in fs::read_dir(&runs).map_err(failed)? {
+        let entry = entry.map_err(failed)?;
+        let name = entry.file_name();
+        let Some((run, rest)) = name.to_str().and_then(|name| name.split_once('.')) else {
+            continue;
+        };
+        let is_aside = rest.strip_prefix("journal.damaged-").is_some_and(|number| {
+            !number.is_empty() && number.bytes().all(|digit| digit.is_ascii_digit())
+        });
+        if !is_aside || !entry.file_type().is_ok_and(|kind| kind.is_file()) {
+            continue;
+        }
+        let path = entry.path();
+        let written = || {
+            let modified = entry.metadata().and_then(|metadata| metadata.modified()).ok()?;
+            Timestamp::try_from(modified).ok()
+        };
+        if let Some(begun_at) = begun_at(run).or_else(written) {
+            found.push(Aside { path, begun_at });
+        }
+    }
+    found.sort_by(|a, b| a.path.cmp(&b.path));
+    Ok(found)
+}
+
+/// Returns when a run was begun, from its id: `20261102T091402-3f9a`.
+fn begun_at(run: &str) -> Option<Timestamp> {
+    let (time, _) = run.split_once('-')?;
+    if time.len() == "20261102T091402".len() { format!("{time}Z").parse().ok() } else { None }
 }
 
 fn numbered(path: &Path, number: u32) -> PathBuf {

@@ -6,7 +6,7 @@ use std::io;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use refit_model::{Digest, RecordKind, RunId, RunOutcome, Timestamp};
+use refit_model::{Digest, RecordKind, RunId, RunOutcome, Timestamp, whole_seconds};
 
 use crate::catalogue::Catalogue;
 use crate::index::{Entry, Index};
@@ -100,8 +100,7 @@ impl SledStore {
         let runs = dir.join("runs");
         fs::create_dir_all(&runs).map_err(|source| StoreError::io("create", &runs, source))?;
         // People read it: a fraction of a second tells them nothing.
-        let now = Timestamp::now();
-        let since = Timestamp::from_second(now.as_second()).unwrap_or(now);
+        let since = whole_seconds(Timestamp::now());
         let holder = Holder { pid: std::process::id(), who, command, run: None, since };
         let lock = Lock::acquire(dir, holder, lock_timeout, waiting)?;
 
@@ -140,7 +139,7 @@ impl SledStore {
         Ok(parse_epoch(&bytes).filter(|found| *found > self.epoch))
     }
 
-    fn check_epoch(&self) -> Result<(), StoreError> {
+    pub(crate) fn check_epoch(&self) -> Result<(), StoreError> {
         match self.newer_epoch()? {
             Some(newer_epoch) => Err(StoreError::Fenced { epoch: self.epoch, newer_epoch }),
             None => Ok(()),

@@ -44,7 +44,15 @@ pub(crate) fn check(case: &Case<'_>, actions: &[&Action], against: Against) -> V
     let planned = listed.status == ClusterStatus::Planned && against == Against::Own;
     let stay = planned.then(|| kubelets_that_stay(cluster, nodes, actions));
     let wrong = stay.filter(|minors| *minors != listed.kubelets_that_stay).map(|minors| {
-        format!("the kubelets that stay run {minors:?}, not {:?}", listed.kubelets_that_stay)
+        let text = |minors: &BTreeSet<Minor>| match minors.len() {
+            0 => "nothing".to_owned(),
+            _ => minors.iter().map(ToString::to_string).collect::<Vec<_>>().join(", "),
+        };
+        format!(
+            "the kubelets that the plan leaves as they are run {}, and it says {}",
+            text(&minors),
+            text(&listed.kubelets_that_stay)
+        )
     });
     each.chain(wrong).chain(heading(cluster, listed)).collect()
 }

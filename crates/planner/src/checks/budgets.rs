@@ -30,7 +30,7 @@ pub(super) fn forbidding(state: &ClusterState, leaving: &[&PodState]) -> Vec<Blo
                     )
                 ),
             )
-        } else if budget.current_healthy < budget.desired_healthy
+        } else if budget.current_healthy <= budget.desired_healthy
             && !evicted.all(|pod| may_go_unhealthy(pod, budget))
         {
             unhealthy(state, budget)
@@ -47,31 +47,39 @@ fn is_selected(pod: &PodState, budget: &BudgetState) -> bool {
     pod.namespace == budget.namespace && pod.budgets.contains(&budget.name)
 }
 
-/// Whether the pod can be evicted although fewer pods of its budget are healthy than must be.
+/// Whether the pod can be evicted although no more pods of its budget are healthy than must be: one that
+/// is not Ready can, as far as `unhealthyPodEvictionPolicy` lets it.
 fn may_go_unhealthy(pod: &PodState, budget: &BudgetState) -> bool {
     match budget.unhealthy_pod_eviction_policy {
         UnhealthyPodEvictionPolicy::AlwaysAllow => !pod.ready,
-        UnhealthyPodEvictionPolicy::IfHealthyBudget => false,
+        UnhealthyPodEvictionPolicy::IfHealthyBudget => {
+            !pod.ready && budget.current_healthy >= budget.desired_healthy
+        }
     }
 }
 
-/// A budget of which fewer pods are healthy than must be. Waiting does not help where they are not
+/// A budget of which no more pods are healthy than must be, although it has more. Waiting does not help where they are not
 /// about to become Ready.
 fn unhealthy(state: &ClusterState, budget: &BudgetState) -> Blocker {
     let BudgetState { current_healthy, desired_healthy, expected_pods, .. } = budget;
     let not_ready = state.pods.iter().filter(|pod| is_selected(pod, budget) && !pod.ready);
     let names: Vec<&str> = not_ready.map(|pod| pod.name.as_str()).collect();
+    let too_few = current_healthy < desired_healthy;
     let refused = match budget.unhealthy_pod_eviction_policy {
-        UnhealthyPodEvictionPolicy::IfHealthyBudget => "no pod of it can be evicted",
-        UnhealthyPodEvictionPolicy::AlwaysAllow => "only pods that are not Ready can be evicted",
+        UnhealthyPodEvictionPolicy::IfHealthyBudget if too_few => "no pod of it can be evicted",
+        UnhealthyPodEvictionPolicy::IfHealthyBudget | UnhealthyPodEvictionPolicy::AlwaysAllow => {
+            "only pods that are not Ready can be evicted"
+        }
     };
     let named =
         if names.is_empty() { String::new() } else { format!("; not Ready: {}", few(&names)) };
     let hint = match budget.unhealthy_pod_eviction_policy {
-        UnhealthyPodEvictionPolicy::IfHealthyBudget => {
+        UnhealthyPodEvictionPolicy::IfHealthyBudget if too_few => {
             "repair these pods first; or set `unhealthyPodEvictionPolicy: AlwaysAllow`, so that at least pods that are not Ready can be evicted"
         }
-        UnhealthyPodEvictionPolicy::AlwaysAllow => "repair these pods first",
+        UnhealthyPodEvictionPolicy::IfHealthyBudget | UnhealthyPodEvictionPolicy::AlwaysAllow => {
+            "repair these pods first"
+        }
     };
     Blocker::new(
         Code::RF050,

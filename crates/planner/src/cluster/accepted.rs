@@ -1,6 +1,6 @@
 //! Findings that a cluster's file accepts for a time (`[[accept]]`).
 
-use refit_model::{Acceptance, Cluster, Finding, Severity, Timestamp, Written};
+use refit_model::{Acceptance, Cluster, Code, Finding, Severity, Timestamp, Written};
 
 use crate::checks::Blocker;
 
@@ -43,4 +43,35 @@ pub(super) fn told(cluster: &Cluster, blocker: Blocker, now: Timestamp) -> Findi
         };
     }
     finding
+}
+
+/// Returns a warning for each acceptance of a cluster's file that matches no finding. Which findings there
+/// would be is only known of a cluster that is planned as a whole (`complete`); of others, acceptances
+/// that have not ended may be needed by the next plan.
+pub(super) fn unused(
+    cluster: &Cluster,
+    blockers: &[Blocker],
+    complete: bool,
+    now: Timestamp,
+) -> Vec<Blocker> {
+    let matches = |accept: &Acceptance| {
+        blockers.iter().any(|blocker| {
+            accept.covers(blocker.code, blocker.part.as_deref())
+                && blocker.code.may_be_accepted(blocker.severity)
+        })
+    };
+    let unused = cluster
+        .accepts
+        .iter()
+        .filter(|accept| !matches(&accept.value) && (complete || !accept.value.holds(now)));
+    let warning = |accept: &Written<Acceptance>| {
+        let Written { value: Acceptance { finding, subject, until, reason: _ }, at } = accept;
+        Blocker::new(
+            Code::RF059,
+            format!("accepts {finding} of {subject} until the end of {until} ({at}), and there is no such finding"),
+            format!("remove this `[[accept]]` from {}, or correct its `finding` and `subject`", at.file),
+        )
+        .weighing(Severity::Warning)
+    };
+    unused.map(warning).collect()
 }

@@ -3,8 +3,9 @@
 use std::collections::BTreeSet;
 
 use refit_model::{
-    Capped, Code, EndOfLife, Fleet, IntOrPercent, KubeProxy, LifecycleHook, Milestone, Observation,
-    Only, Period, PodOwner, Severity, Target, UpdateStrategy, WaveSpec, Written, ZonalVolume,
+    Acceptance, Capped, Code, EndOfLife, Fleet, IntOrPercent, KubeProxy, LifecycleHook, Milestone,
+    Observation, Only, Period, PodOwner, RecordedRelease, Severity, Target, UpdateStrategy,
+    WaveSpec, Written, ZonalVolume,
 };
 
 use crate::bench::{
@@ -253,6 +254,32 @@ pub(crate) fn cases() -> Vec<Case> {
                 fleet.channels.insert(0, channel);
             },
             ..blocked(Code::RF056, "")
+        },
+        Case {
+            severity: Warning,
+            change: |bench| {
+                let release = &bench.fleet.channels[0].release;
+                let mut before = bench.fleet.releases[release].clone();
+                before.kubernetes = n("1.20.0");
+                let at = bench.snapshot.taken_at;
+                let recorded = RecordedRelease { digest: before.content_digest(), at };
+                bench.options.recorded_releases.insert(release.clone(), recorded);
+            },
+            ..blocked(Code::RF058, "")
+        },
+        Case {
+            severity: Warning,
+            declare: |fleet| {
+                let value = Acceptance {
+                    finding: Code::RF012,
+                    subject: "apps/gone".to_owned(),
+                    until: n("2099-12-31"),
+                    reason: String::new(),
+                };
+                let at = ant(fleet).at.clone();
+                ant(fleet).accepts.push(Written { value, at });
+            },
+            ..blocked(Code::RF059, "")
         },
         Case {
             severity: Note,

@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 
 use refit_model::{
     ActionKind, BudgetState, ClusterStatus, Code, DoNotEvict, Fleet, KubeProxy, Period, PodOwner,
-    RestartPolicy, RollTag, Severity, UnhealthyPodEvictionPolicy,
+    RecordedRelease, Release, RestartPolicy, RollTag, Severity, UnhealthyPodEvictionPolicy,
 };
 use refit_verifier::verify;
 
@@ -108,6 +108,21 @@ fn every_documented_finding_has_a_case_with_its_severity() {
         .filter_map(|line| Some(line.strip_prefix("### ")?.split(':').next()?.to_owned()))
         .collect();
     assert_eq!(covered, documented);
+}
+
+#[test]
+fn a_release_that_is_as_it_was_recorded_is_no_finding() {
+    let mut bench = Bench::ant("1.30.5", "1.34.5");
+    let release = bench.fleet.releases[&bench.fleet.channels[0].release].clone();
+    let at = bench.snapshot.taken_at;
+    let recorded = RecordedRelease { digest: release.content_digest(), at };
+    bench.options.recorded_releases.insert(release.name.clone(), recorded);
+    assert!(!codes(&bench.plan()).contains(&Code::RF058));
+    // Its name and its place are not part of its contents.
+    let moved = Release { name: n("other"), at: crate::bench::at("x.toml"), ..release.clone() };
+    assert_eq!(moved.content_digest(), release.content_digest());
+    let newer = Release { kubernetes: n("1.34.6"), ..release.clone() };
+    assert_ne!(newer.content_digest(), release.content_digest());
 }
 
 #[test]
@@ -324,8 +339,19 @@ fn a_budget_that_is_broken_before_the_start_is_told_with_its_pods() {
         budget.unhealthy_pod_eviction_policy = policy;
         bench
     };
-    // Two of three must be healthy. As long as they are, the third may go.
-    assert!(crash_looping(1, IfHealthyBudget).plan().findings.is_empty());
+    // Two of three must be healthy, and all are.
+    assert!(crash_looping(0, IfHealthyBudget).plan().findings.is_empty());
+    // Two are: the third may go, and neither of them may, whatever the policy is.
+    for policy in [IfHealthyBudget, AlwaysAllow] {
+        let plan = crash_looping(1, policy).plan();
+        let found = finding(&plan, Code::RF050);
+        let text = &found.evidence;
+        assert!(
+            text.starts_with("2 of 3 pods are healthy and 2 must be, so only pods that"),
+            "{text}"
+        );
+        assert_eq!(found.hint, "repair these pods first");
+    }
     let plan = crash_looping(2, IfHealthyBudget).plan();
     let found = finding(&plan, Code::RF050);
     assert_eq!(found.severity, Severity::Warning);

@@ -218,3 +218,28 @@ fn a_warning_is_accepted_and_what_would_break_a_rule_is_not() {
     assert_eq!(finding(&plan, Code::RF017).severity, Severity::Blocked);
     assert!(plan.is_blocked());
 }
+
+#[test]
+fn an_acceptance_that_matches_nothing_is_told_where_that_is_certain() {
+    let told = |goal: &str, only: Option<refit_model::Only>, now: &str| {
+        let mut bench = Bench::ant("1.32.2", goal);
+        accepts(&mut bench.fleet, Code::RF012, "apps/gone");
+        bench.options.selection.only = only;
+        bench.options.now = Some(n(now));
+        let plan = bench.plan();
+        plan.findings.iter().filter(|found| found.code == Code::RF059).count()
+    };
+    let (before, after) = ("2026-12-01T00:00:00Z", "2027-01-01T00:00:00Z");
+    assert_eq!(told("1.33.5", None, before), 1);
+    // Nothing is evicted by these plans: what a whole one finds is not known.
+    assert_eq!(told("1.32.2", None, before), 0);
+    assert_eq!(told("1.33.5", Some(refit_model::Only::ControlPlane), before), 0);
+    // An ended one is of no use to any plan.
+    assert_eq!(told("1.32.2", None, after), 1);
+    // One that matches is needed.
+    let mut bench = Bench::ant("1.32.2", "1.33.5");
+    accepts(&mut bench.fleet, Code::RF012, "apps/web");
+    let budget = &mut bench.state().budgets[0];
+    budget.desired_healthy = budget.expected_pods;
+    assert!(!crate::bench::codes(&bench.plan()).contains(&Code::RF059));
+}

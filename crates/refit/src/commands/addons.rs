@@ -6,10 +6,10 @@ use std::path::Path;
 use refit_catalogue::Entry;
 use refit_config::Loaded;
 use refit_model::{
-    Addon, AddonName, AddonRelease, AddonVersion, ApiUse, Fleet, Minor, Origin, Policy, Source,
+    Addon, AddonListing, AddonName, AddonRelease, AddonVersion, ApiUse, CatalogueVersions, Fleet,
+    FleetVersion, ListedAddon, Origin, Policy, UsedApi,
 };
 use refit_render::{AddonLine, AddonPage, addon_text, addons_text};
-use serde::Serialize;
 
 use crate::cli::{Addons, Format};
 use crate::disk::Disk;
@@ -37,7 +37,7 @@ pub(crate) fn addons(
     match (options.format.format, options.name.is_some()) {
         (Format::Json, _) => {
             let addons = found.iter().map(Found::listed).collect();
-            printer.json(&Listing { date: refit_catalogue::date(), addons })?;
+            printer.json(&AddonListing { date: refit_catalogue::date(), addons })?;
         }
         (Format::Text, true) => {
             let pages = found.iter().map(|found| addon_text(&found.page(), printer.style()));
@@ -122,8 +122,8 @@ impl<'a> Found<'a> {
         }
     }
 
-    fn listed(&self) -> Listed<'a> {
-        Listed {
+    fn listed(&self) -> ListedAddon<'a> {
+        ListedAddon {
             name: self.name,
             policy: self.entry.map(|entry| entry.policy),
             says: self.entry.map(|entry| entry.says.as_str()).filter(|says| !says.is_empty()),
@@ -133,7 +133,7 @@ impl<'a> Found<'a> {
                 .entry
                 .into_iter()
                 .flat_map(|entry| &entry.rows)
-                .map(|row| KnownLine {
+                .map(|row| CatalogueVersions {
                     versions: &row.versions,
                     kubernetes: row.kubernetes.as_ref().map(ToString::to_string),
                     tested: &row.tested,
@@ -194,81 +194,13 @@ const fn meaning(policy: Policy) -> &'static str {
     }
 }
 
-#[derive(Serialize)]
-#[serde(rename_all = "kebab-case")]
-struct Listing<'a> {
-    date: &'a str,
-    addons: Vec<Listed<'a>>,
-}
-
-#[derive(Serialize)]
-#[serde(rename_all = "kebab-case")]
-struct Listed<'a> {
-    name: &'a str,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    policy: Option<Policy>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    says: Option<&'a str>,
-    notes: &'a [String],
-    sources: &'a [Source],
-    catalogue: Vec<KnownLine<'a>>,
-    fleet: Vec<VersionLine<'a>>,
-}
-
-#[derive(Serialize)]
-#[serde(rename_all = "kebab-case")]
-struct KnownLine<'a> {
-    versions: &'a str,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    kubernetes: Option<String>,
-    #[serde(skip_serializing_if = "BTreeSet::is_empty")]
-    tested: &'a BTreeSet<Minor>,
-    #[serde(skip_serializing_if = "BTreeSet::is_empty")]
-    bundled_with: &'a BTreeSet<Minor>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    latest: Option<&'a AddonVersion>,
-    source: &'a Source,
-}
-
-#[derive(Serialize)]
-#[serde(rename_all = "kebab-case")]
-struct VersionLine<'a> {
-    version: &'a AddonVersion,
-    kubernetes: String,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    kubelets: Option<String>,
-    decided_by: &'static str,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    at: Option<String>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    source: Option<&'a Source>,
-    #[serde(skip_serializing_if = "Vec::is_empty")]
-    apis: Vec<ApiLine<'a>>,
-}
-
-#[derive(Serialize)]
-#[serde(rename_all = "kebab-case")]
-struct ApiLine<'a> {
-    api: &'a str,
-    object: String,
-    at: String,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    introduced: Option<Minor>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    removed: Option<Minor>,
-    planned: bool,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    replacement: Option<&'a str>,
-    source: &'a Source,
-}
-
-fn version_line<'a>(version: &'a AddonVersion, release: &'a AddonRelease) -> VersionLine<'a> {
+fn version_line<'a>(version: &'a AddonVersion, release: &'a AddonRelease) -> FleetVersion<'a> {
     let (decided_by, at, source) = match &release.known.decided_by {
         Some(Origin::Catalogue(source)) => ("catalogue", None, Some(source)),
         Some(Origin::File(at)) => ("file", Some(at.to_string()), None),
         None => ("file", None, None),
     };
-    let api = |used: &'a ApiUse| ApiLine {
+    let api = |used: &'a ApiUse| UsedApi {
         api: &used.object.api_version,
         object: used.object.to_string(),
         at: used.at.to_string(),
@@ -278,7 +210,7 @@ fn version_line<'a>(version: &'a AddonVersion, release: &'a AddonRelease) -> Ver
         replacement: used.served.replacement.as_deref(),
         source: &used.served.source,
     };
-    VersionLine {
+    FleetVersion {
         version,
         kubernetes: release.kubernetes.to_string(),
         kubelets: release.kubelets.as_ref().map(ToString::to_string),

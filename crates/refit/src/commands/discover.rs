@@ -5,7 +5,9 @@ use std::fmt::Write as _;
 
 use refit_aws::{Aws, FoundGroup};
 use refit_kubernetes::Kubeconfigs;
-use refit_model::{AwsCluster, ClusterName, Fleet, InstanceId, KubeVersion, NodeState, PoolName};
+use refit_model::{
+    AwsCluster, ClusterName, Fleet, FleetName, InstanceId, KubeVersion, NodeState, PoolName,
+};
 use serde_json::Value;
 
 use crate::cli::Init;
@@ -22,7 +24,18 @@ pub(super) fn files(
     printer: &Printer,
 ) -> Result<Vec<(String, String)>, Failure> {
     let seen = block_on(look(context, options))??;
-    let Seen { version, region, groups, nodes } = &seen;
+    written(context, &options.name, &seen, fleet, printer)
+}
+
+/// Returns the files that declare what was seen of a cluster.
+fn written(
+    context: &str,
+    fleet_name: &FleetName,
+    seen: &Seen,
+    fleet: Option<&Fleet>,
+    printer: &Printer,
+) -> Result<Vec<(String, String)>, Failure> {
+    let Seen { version, region, groups, nodes } = seen;
     let name = cluster_name(context);
     let channel = fleet.and_then(|fleet| fleet.channels.first());
     let channel = channel.map_or("dev", |channel| channel.name.as_str());
@@ -78,7 +91,7 @@ pub(super) fn files(
     }
     let file = (format!("clusters/{name}.toml"), text);
     if let Some(fleet) = fleet {
-        join(fleet, &seen, &name, channel, printer);
+        join(fleet, seen, &name, channel, printer);
         return Ok(vec![file]);
     }
     Ok(vec![
@@ -90,7 +103,7 @@ pub(super) fn files(
                  # A control plane goes through these, one minor after the other.\n\
                  available = [\"{version}\"]\n\n\
                  [[channels]]\nname = \"dev\"\nrelease = \"baseline\"\n",
-                quoted(options.name.as_str())
+                quoted(fleet_name.as_str())
             ),
         ),
         (
@@ -250,7 +263,81 @@ fn open(text: &str) -> String {
 
 #[cfg(test)]
 mod tests {
+    use refit_aws::FoundImage;
+    use refit_model::KubeProxy;
+
     use super::*;
+    use crate::cli::LogFormat;
+    use crate::disk::Disk;
+
+    /// A cluster with a control plane and one pool, each of one instance.
+    fn seen() -> Seen {
+        let node = |instance: &str, control_plane: bool| NodeState {
+            instance: Some(instance.parse().unwrap()),
+            zone: None,
+            kubelet: "1.35.4".parse().unwrap(),
+            kube_proxy: KubeProxy::None,
+            ready: true,
+            unreachable_since: None,
+            unschedulable: false,
+            control_plane,
+            taints: BTreeSet::new(),
+            runtime: None,
+            detaching: BTreeSet::new(),
+            annotations: BTreeMap::new(),
+        };
+        let group = |name: &str, instance: &str| FoundGroup {
+            name: name.parse().unwrap(),
+            instances: [instance.parse().unwrap()].into(),
+            image: Some(FoundImage {
+                name: "k8s-1.35.4-x86_64-20261001".to_owned(),
+                owner: "self".to_owned(),
+                architecture: "x86_64".to_owned(),
+            }),
+        };
+        Seen {
+            version: "1.35.4".parse().unwrap(),
+            region: "eu-west-1".to_owned(),
+            groups: vec![group("masters", "i-01"), group("nodes", "i-02")],
+            nodes: vec![node("i-01", true), node("i-02", false)],
+        }
+    }
+
+    fn save(directory: &std::path::Path, files: &[(String, String)]) {
+        for (path, text) in files {
+            let path = directory.join(path);
+            std::fs::create_dir_all(path.parent().unwrap()).unwrap();
+            std::fs::write(path, text).unwrap();
+        }
+    }
+
+    fn load(directory: &std::path::Path) -> Fleet {
+        let loaded = refit_config::load(&Disk::new(directory).unwrap());
+        loaded.fleet.unwrap_or_else(|| panic!("{:?}", loaded.diagnostics))
+    }
+
+    #[test]
+    fn a_cluster_that_runs_becomes_a_fleet_or_joins_one() {
+        let printer = Printer::before_options(LogFormat::Text);
+        let directory = tempfile::tempdir().unwrap();
+        let name: FleetName = "acme".parse().unwrap();
+        let first = written("prod-1", &name, &seen(), None, &printer).unwrap();
+        let paths: Vec<&str> = first.iter().map(|(path, _)| path.as_str()).collect();
+        assert_eq!(paths, ["fleet.toml", "releases/baseline.toml", "clusters/prod-1.toml"]);
+        save(directory.path(), &first);
+        let fleet = load(directory.path());
+        assert_eq!(fleet.clusters.len(), 1);
+
+        // The second one is in the first channel of the fleet, and its file is the only new one.
+        let second = written("prod-2", &name, &seen(), Some(&fleet), &printer).unwrap();
+        let paths: Vec<&str> = second.iter().map(|(path, _)| path.as_str()).collect();
+        assert_eq!(paths, ["clusters/prod-2.toml"]);
+        save(directory.path(), &second);
+        let fleet = load(directory.path());
+        let cluster = &fleet.clusters[&"prod-2".parse::<ClusterName>().unwrap()];
+        assert_eq!(cluster.channel.as_str(), "dev");
+        assert_eq!(cluster.pools.len(), 1);
+    }
 
     #[test]
     fn an_images_name_becomes_a_pattern() {

@@ -6,7 +6,7 @@ use refit_config::Loaded;
 use refit_model::{Fleet, Plan, SavedPlan};
 use refit_planner::{UnknownName, WhyUnknown};
 
-use super::plan::{Made, gather, make, measured};
+use super::plan::{Made, from_state, gather, make};
 use super::plan_failure;
 use crate::cli::{Explain, Format, Graph, GraphFormat, PlanSource};
 use crate::disk::{self, Disk};
@@ -78,8 +78,8 @@ fn asked(
     let names = refit_planner::needed(&fleet, &selection);
     let saved = snapshot.as_deref();
     let snapshot = gather(directory, &fleet, &names, saved, reaching, *parallelism)?;
-    let durations = measured(&state_directory(directory, &fleet), saved);
-    let Made { plan, snapshot: _ } = make(&fleet, snapshot, planning, selection, durations)?;
+    let known = from_state(&state_directory(directory, &fleet), saved, printer);
+    let Made { plan, snapshot: _ } = make(&fleet, snapshot, planning, selection, known)?;
     Ok(Asked { plan, fleet: Some(fleet) })
 }
 

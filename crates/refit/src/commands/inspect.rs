@@ -6,14 +6,16 @@ use std::path::Path;
 use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 
-use refit_model::{JournalRecord, Plan, PlanFileError, RunId, RunStatus, SavedPlan};
+use refit_model::{
+    PastRun, Plan, PlanFileError, RunId, RunRecords, RunStatus, SavedPlan, StateContents,
+    StoredBlob, StoredRun,
+};
 use refit_render::{RunLine, StatusInput, WorkedOn};
 use refit_store::{
     BlobListing, InUse, Keep, Lost, OpenOptions, Probe, ProbeResult, Pruned, RUNS_KEPT, Recovery,
     RunJournal, RunState, RunSummary, Shown, SledStore, StateListing, StoreError, UnlockOutcome,
     UnreadableRun,
 };
-use serde::Serialize;
 
 use crate::cli::{Format, FormatOption, History, Prune, Show, State, StateCommand, Status};
 use crate::disk;
@@ -164,17 +166,10 @@ pub(crate) fn show(directory: &Path, options: &Show, printer: &Printer) -> Resul
     show_run(&journal, options.format.format, printer)
 }
 
-#[derive(Serialize)]
-#[serde(rename_all = "kebab-case")]
-struct ShownRun<'a> {
-    run: &'a RunId,
-    records: &'a [JournalRecord],
-}
-
 fn show_run(journal: &RunJournal, format: Format, printer: &Printer) -> Result<Exit, Failure> {
     match format {
         Format::Json => {
-            printer.json(&ShownRun { run: &journal.run, records: &journal.records })?;
+            printer.json(&RunRecords { run: &journal.run, records: &journal.records })?;
         }
         Format::Text => {
             let plan = plan_of(journal);
@@ -258,19 +253,7 @@ fn no_run() -> RunStatus {
     }
 }
 
-/// A run, for programs.
-#[derive(Serialize)]
-#[serde(rename_all = "kebab-case")]
-struct Past {
-    run: RunId,
-    plan: refit_model::PlanId,
-    who: String,
-    opened_at: refit_model::Timestamp,
-    ended_at: Option<refit_model::Timestamp>,
-    state: String,
-}
-
-fn past(summary: &RunSummary) -> Past {
+fn past(summary: &RunSummary) -> PastRun {
     let (state, ended_at) = match &summary.state {
         RunState::Open => ("open".to_owned(), None),
         RunState::Closed { outcome } => {
@@ -279,7 +262,7 @@ fn past(summary: &RunSummary) -> Past {
             (name.to_owned(), Some(summary.last_at))
         }
     };
-    Past {
+    PastRun {
         run: summary.run.clone(),
         plan: summary.plan.clone(),
         who: summary.who.clone(),
@@ -301,7 +284,7 @@ pub(crate) fn history(
     for unreadable in &list.unreadable {
         printer.failure(&unreadable_failure(unreadable));
     }
-    let runs: Vec<Past> = list.runs.iter().map(past).collect();
+    let runs: Vec<PastRun> = list.runs.iter().map(past).collect();
     match options.format.format {
         Format::Json => printer.json(&runs)?,
         Format::Text if runs.is_empty() && list.unreadable.is_empty() => {
@@ -310,7 +293,7 @@ pub(crate) fn history(
         Format::Text => {
             let lines: Vec<RunLine> = runs
                 .into_iter()
-                .map(|Past { run, plan, who, opened_at, ended_at, state }| RunLine {
+                .map(|PastRun { run, plan, who, opened_at, ended_at, state }| RunLine {
                     run,
                     plan,
                     who,
@@ -411,36 +394,22 @@ fn prune(state: &Path, keep: Keep, printer: &Printer) -> Result<Exit, Failure> {
 
 /// What was removed, in a sentence.
 pub(crate) fn pruned_text(pruned: &Pruned) -> String {
-    let Pruned { runs, bytes } = pruned;
-    match runs.len() {
-        0 => "Nothing to remove.".to_owned(),
-        1 => format!("Removed the journal of 1 run, {bytes} bytes."),
-        count => format!("Removed the journals of {count} runs, {bytes} bytes."),
+    let Pruned { runs, set_aside, bytes } = pruned;
+    let runs = match runs.len() {
+        0 => None,
+        1 => Some("the journal of 1 run".to_owned()),
+        count => Some(format!("the journals of {count} runs")),
+    };
+    let set_aside = match set_aside {
+        0 => None,
+        1 => Some("1 damaged journal that was set aside".to_owned()),
+        count => Some(format!("{count} damaged journals that were set aside")),
+    };
+    let removed: Vec<String> = runs.into_iter().chain(set_aside).collect();
+    if removed.is_empty() {
+        return "Nothing to remove.".to_owned();
     }
-}
-
-#[derive(Serialize)]
-#[serde(rename_all = "kebab-case")]
-struct Listed {
-    runs: Vec<ListedRun>,
-    blobs: Vec<ListedBlob>,
-    index_bytes: u64,
-}
-
-#[derive(Serialize)]
-#[serde(rename_all = "kebab-case")]
-struct ListedRun {
-    file: String,
-    bytes: u64,
-    run: RunId,
-    records: u64,
-}
-
-#[derive(Serialize)]
-#[serde(rename_all = "kebab-case")]
-struct ListedBlob {
-    digest: refit_model::Digest,
-    bytes: u64,
+    format!("Removed {}, {bytes} bytes.", removed.join(" and "))
 }
 
 fn list(state: &Path, format: &FormatOption, printer: &Printer) -> Result<Exit, Failure> {
@@ -467,7 +436,7 @@ fn list(state: &Path, format: &FormatOption, printer: &Printer) -> Result<Exit, 
     }
     let runs = journals
         .iter()
-        .map(|journal| ListedRun {
+        .map(|journal| StoredRun {
             file: journal.path.display().to_string(),
             bytes: journal.bytes,
             run: journal.summary.run.clone(),
@@ -477,7 +446,7 @@ fn list(state: &Path, format: &FormatOption, printer: &Printer) -> Result<Exit, 
     let blobs = match blobs {
         BlobListing::Listed(blobs) => blobs
             .into_iter()
-            .map(|blob| ListedBlob { digest: blob.digest, bytes: blob.bytes })
+            .map(|blob| StoredBlob { digest: blob.digest, bytes: blob.bytes })
             .collect(),
         BlobListing::InUse => {
             printer.say("A run holds the index: its blobs are not listed.");
@@ -490,13 +459,13 @@ fn list(state: &Path, format: &FormatOption, printer: &Printer) -> Result<Exit, 
             Vec::new()
         }
     };
-    let listed = Listed { runs, blobs, index_bytes };
+    let listed = StateContents { runs, blobs, index_bytes };
     match format.format {
         Format::Json => printer.json(&listed)?,
         Format::Text => {
             let mut text = format!("{}\n", dir.display());
             for run in &listed.runs {
-                let ListedRun { file: _, bytes, run, records } = run;
+                let StoredRun { file: _, bytes, run, records } = run;
                 text.push_str(&format!("  run   {run}  {records} records, {bytes} bytes\n"));
             }
             for blob in &listed.blobs {

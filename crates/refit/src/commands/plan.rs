@@ -1,12 +1,12 @@
 //! `observe` and `plan`.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fs::File;
 use std::path::Path;
 
 use refit_model::{
-    ClusterName, Durations, Fleet, History, Plan, SavedPlan, Selection, Snapshot, UpdateStrategy,
-    digest_of, readable,
+    ClusterName, Durations, Fleet, History, Plan, RecordedRelease, ReleaseName, SavedPlan,
+    Selection, Snapshot, UpdateStrategy, digest_of, readable,
 };
 use refit_planner::Options;
 use refit_runtime::Observers;
@@ -207,13 +207,15 @@ pub(crate) fn make(
     snapshot: Snapshot,
     planning: &Planning,
     selection: Selection,
-    durations: Durations,
+    known: FromState,
 ) -> Result<Made, Failure> {
     check_named(fleet, planning, &selection)?;
     let downgrade = downgraded(fleet, &planning.downgrade, &selection)?;
     let digest = digest_of(&snapshot);
+    let FromState { durations, releases } = known;
     let options = Options {
         durations,
+        recorded_releases: releases,
         replace: planning.replace.iter().cloned().collect(),
         downgrade,
         selection,
@@ -230,6 +232,29 @@ pub(crate) fn make(
 /// How many runs are asked how long their actions took. What a fleet did long ago says little of
 /// what it does now, and reading takes time.
 const RUNS_MAX: usize = 20;
+
+/// What the state store contributes to a plan.
+#[derive(Debug, Default)]
+pub(crate) struct FromState {
+    /// What earlier runs took.
+    pub(crate) durations: Durations,
+    /// The releases that were applied.
+    pub(crate) releases: BTreeMap<ReleaseName, RecordedRelease>,
+}
+
+/// Reads what the state store contributes to a plan; it needs no lock.
+pub(crate) fn from_state(state: &Path, snapshot: Option<&Path>, printer: &Printer) -> FromState {
+    let releases = refit_store::read_releases(state).unwrap_or_else(|error| {
+        let failure = super::store_failure(&error);
+        let text = format!(
+            "it is not checked whether releases have changed since they were applied: {}",
+            failure.message
+        );
+        printer.warning(&text, &failure.hints);
+        BTreeMap::new()
+    });
+    FromState { durations: measured(state, snapshot), releases }
+}
 
 /// What the newest runs took; nothing for a plan from a saved snapshot, which is the same
 /// everywhere. A store that cannot be read has nothing to say here: whoever needs it says what is
@@ -322,8 +347,8 @@ pub(crate) fn plan(
     let saved = options.snapshot.as_deref();
     let reaching = &options.reaching;
     let snapshot = gather(directory, &fleet, &names, saved, reaching, options.parallelism)?;
-    let durations = measured(&state_directory(directory, &fleet), saved);
-    let Made { plan, snapshot } = make(&fleet, snapshot, &options.planning, selection, durations)?;
+    let known = from_state(&state_directory(directory, &fleet), saved, printer);
+    let Made { plan, snapshot } = make(&fleet, snapshot, &options.planning, selection, known)?;
     let saved = SavedPlan::new(plan);
     if let Some(output) = &output {
         output.save(&saved.to_bytes())?;

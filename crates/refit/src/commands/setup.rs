@@ -4,8 +4,7 @@ use std::path::Path;
 
 use clap::CommandFactory;
 use refit_config::{Diagnostic, Severity, Sources};
-use refit_model::{Cluster, ClusterName, Fleet, Provider};
-use serde::Serialize;
+use refit_model::{Cluster, ClusterName, FileProblem, Fleet, Provider};
 
 use crate::cli::{Cli, Completions, Format, Init, Man, Validate};
 use crate::disk::{self, Disk};
@@ -117,32 +116,18 @@ fn files(
     Ok(vec![(format!("clusters/{name}.toml"), text)])
 }
 
-/// A problem, for programs.
-#[derive(Serialize)]
-#[serde(rename_all = "kebab-case")]
-struct Problem<'a> {
-    severity: &'static str,
-    message: &'a str,
-    file: Option<&'a str>,
-    line: Option<u32>,
-    column: Option<u32>,
-    hints: &'a [String],
-}
-
-impl<'a> Problem<'a> {
-    fn new(diagnostic: &'a Diagnostic, sources: &Sources) -> Self {
-        let position = diagnostic.position(sources);
-        Self {
-            severity: match diagnostic.severity {
-                Severity::Error => "error",
-                Severity::Warning => "warning",
-            },
-            message: &diagnostic.message,
-            file: diagnostic.primary.as_ref().map(|mark| mark.file.as_str()),
-            line: position.map(|(line, _)| line),
-            column: position.map(|(_, column)| column),
-            hints: &diagnostic.hints,
-        }
+fn problem<'a>(diagnostic: &'a Diagnostic, sources: &Sources) -> FileProblem<'a> {
+    let position = diagnostic.position(sources);
+    FileProblem {
+        severity: match diagnostic.severity {
+            Severity::Error => "error",
+            Severity::Warning => "warning",
+        },
+        message: &diagnostic.message,
+        file: diagnostic.primary.as_ref().map(|mark| mark.file.as_str()),
+        line: position.map(|(line, _)| line),
+        column: position.map(|(_, column)| column),
+        hints: &diagnostic.hints,
     }
 }
 
@@ -154,10 +139,10 @@ pub(crate) fn validate(
 ) -> Result<Exit, Failure> {
     if options.output.format == Format::Json {
         let loaded = refit_config::load(&Disk::new(directory)?);
-        let problems: Vec<Problem<'_>> = loaded
+        let problems: Vec<FileProblem<'_>> = loaded
             .diagnostics
             .iter()
-            .map(|diagnostic| Problem::new(diagnostic, &loaded.sources))
+            .map(|diagnostic| problem(diagnostic, &loaded.sources))
             .collect();
         printer.json(&problems)?;
         return Ok(if loaded.fleet.is_some() { Exit::Done } else { Exit::Failed });

@@ -3,11 +3,12 @@
 use crate::support::{Ended, fits, note, refit};
 
 /// The commands whose help has examples.
-const COMMANDS: [&str; 11] = [
+const COMMANDS: [&str; 12] = [
     "init",
     "validate",
     "observe",
     "plan",
+    "clusters",
     "show",
     "explain",
     "graph",
@@ -17,7 +18,7 @@ const COMMANDS: [&str; 11] = [
     "man",
 ];
 
-fn run(args: &[&str]) -> Ended {
+pub(crate) fn run(args: &[&str]) -> Ended {
     Ended::of(refit(&std::env::temp_dir(), args))
 }
 
@@ -33,7 +34,7 @@ fn listed(help: &str) -> Vec<String> {
         .collect()
 }
 
-fn walk(path: &[String], found: &mut Vec<Vec<String>>) {
+pub(crate) fn walk(path: &[String], found: &mut Vec<Vec<String>>) {
     for flag in ["--help", "-h"] {
         let mut args: Vec<&str> = path.iter().map(String::as_str).collect();
         args.push(flag);
@@ -63,6 +64,7 @@ fn every_command_has_help_and_works() {
             "validate",
             "observe",
             "plan",
+            "clusters",
             "show",
             "explain",
             "graph",

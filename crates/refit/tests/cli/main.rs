@@ -3,12 +3,15 @@
 #![expect(clippy::unwrap_used, reason = "a test that cannot go on has failed")]
 
 mod catalogue;
+mod clusters;
 mod crashes;
 mod damage;
 mod downgrade;
 mod explain;
 mod files;
 mod first_steps;
+mod formats;
+mod guides;
 mod help;
 mod limits;
 mod locks;
@@ -19,6 +22,7 @@ mod prune;
 mod quickstart;
 mod readme;
 mod refusals;
+mod releases;
 mod saved_plans;
 mod selection;
 mod signals;

@@ -280,3 +280,21 @@ fn a_state_directory_that_may_not_be_written_is_an_error() {
     std::fs::set_permissions(&state, std::fs::Permissions::from_mode(0o755)).unwrap();
     fleet.apply(&["--auto-approve"]).exits(0);
 }
+
+#[test]
+fn an_empty_name_is_told_with_its_place() {
+    let fleet = Fleet::starter();
+    for (command, part) in [
+        (&["explain", ""][..], "<ACTION|CLUSTER>"),
+        (&["show", ""], "<FILE|RUN>"),
+        (&["state", "show", ""], "<RUN|DIGEST>"),
+        (&["addons", ""], "[NAME]"),
+        (&["plan", "--downgrade", ""], "name the cluster that may go back"),
+        (&["plan", "--exclude", "dev-9,"], "--exclude"),
+        (&["plan", "--channel", "dev,"], "a channel name is empty"),
+        (&["apply", "--grace", ""], "'--grace <DURATION>': an empty text is not a duration"),
+    ] {
+        let ended = fleet.run(command).exits(64).says(&[part]);
+        assert!(!ended.stderr.contains("``"), "{}", ended.stderr);
+    }
+}

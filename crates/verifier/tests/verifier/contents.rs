@@ -62,11 +62,11 @@ fn kubelets_that_stay_are_those_that_nothing_replaces() {
         let has_roll = |action: &Action| {
             is_roll(action) && action.cluster.as_ref() == Some(&bench.plan.clusters[at].name)
         };
-        bench.notes_that("the kubelets that stay run", |plan| {
+        bench.notes_that("the kubelets that the plan leaves as they are run", |plan| {
             plan.clusters[at].kubelets_that_stay.insert(Minor::new(1, 20));
         });
         if !bench.plan.clusters[at].kubelets_that_stay.is_empty() {
-            bench.notes_that("the kubelets that stay run", |plan| {
+            bench.notes_that("the kubelets that the plan leaves as they are run", |plan| {
                 plan.clusters[at].kubelets_that_stay.clear();
             });
         }
