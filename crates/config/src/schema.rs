@@ -84,6 +84,8 @@ fn schema_of<T: JsonSchema>(title: &str) -> Value {
     tidy(&mut schema);
     if let Value::Object(root) = &mut schema {
         root.insert("title".to_owned(), json!(title));
+        // A list has no type of its own that would describe it.
+        root.entry("description").or_insert_with(|| json!(title));
     }
     schema
 }

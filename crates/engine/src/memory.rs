@@ -60,7 +60,12 @@ pub(crate) struct Current {
     pub(crate) since: Timestamp,
     /// Whether something was evicted from it.
     pub(crate) evicted: bool,
+    /// Whether another process has begun with it.
+    pub(crate) is_resumed: bool,
 }
+
+/// When a drain last saw a pod that it waits for to complete, among the times of waits.
+const COMPLETING: &str = "completing";
 
 impl Memory {
     /// The memory of another attempt: what is surely there stays known, everything else begins
@@ -80,8 +85,21 @@ impl Memory {
     pub(crate) fn paused(&mut self, time: Duration) {
         let later = |at: &mut Timestamp| *at = at.saturating_add(time).unwrap_or(*at);
         self.started_at.iter_mut().for_each(later);
-        self.current.iter_mut().for_each(|current| later(&mut current.since));
+        if let Some(current) = &mut self.current {
+            later(&mut current.since);
+            current.is_resumed = true;
+        }
         self.healing.iter_mut().for_each(|(_, since)| later(since));
+    }
+
+    /// Takes in that a drain waits for a pod to complete.
+    pub(crate) fn saw_completing(&mut self, now: Timestamp) {
+        self.waits.insert(COMPLETING.to_owned(), now);
+    }
+
+    /// Returns when a drain of the current node last waited for a pod to complete.
+    pub(crate) fn completing_seen_at(&self) -> Option<Timestamp> {
+        self.waits.get(COMPLETING).copied()
     }
 
     /// Nothing is known of the group's surge any more.
@@ -122,6 +140,7 @@ impl Memory {
                     baseline: baseline.clone(),
                     since: at,
                     evicted: false,
+                    is_resumed: false,
                 });
             }
             Progress::NodeDone { instance } => {

@@ -333,7 +333,7 @@ pub enum Bounds {
         unreachable_timeout: Period,
         /// How long the drain of one node waits for pods that run to completion before it evicts
         /// them. The time for the drain comes on top.
-        #[serde(default, skip_serializing_if = "Period::is_zero")]
+        #[serde(default, rename = "wait-complete", skip_serializing_if = "Period::is_zero")]
         wait_complete: Period,
     },
 }

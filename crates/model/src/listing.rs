@@ -144,10 +144,8 @@ pub struct CatalogueVersions<'a> {
     #[serde(skip_serializing_if = "Option::is_none")]
     pub kubernetes: Option<String>,
     /// The minors that they were tested with.
-    #[serde(skip_serializing_if = "BTreeSet::is_empty")]
     pub tested: &'a BTreeSet<Minor>,
     /// The minors that they are installed with.
-    #[serde(skip_serializing_if = "BTreeSet::is_empty")]
     pub bundled_with: &'a BTreeSet<Minor>,
     /// The latest of them.
     #[serde(skip_serializing_if = "Option::is_none")]

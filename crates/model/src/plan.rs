@@ -224,7 +224,7 @@ pub enum PlanFileError {
 
 impl SavedPlan {
     /// The version that this code writes. A reader takes the same major and no newer minor.
-    pub const FORMAT: &str = "1.3";
+    pub const FORMAT: &str = "1.4";
 
     /// Wraps a plan.
     pub fn new(plan: Plan) -> Self {
@@ -315,10 +315,10 @@ mod tests {
             SavedPlan::from_bytes(edited.as_bytes()),
             Err(PlanFileError::Damaged { .. })
         ));
-        let newer = text.replace("\"format-version\": \"1.3\"", "\"format-version\": \"1.4\"");
+        let newer = text.replace("\"format-version\": \"1.4\"", "\"format-version\": \"1.5\"");
         assert!(matches!(
             SavedPlan::from_bytes(newer.as_bytes()),
-            Err(PlanFileError::Format { found }) if found == "1.4"
+            Err(PlanFileError::Format { found }) if found == "1.5"
         ));
         let cut = &text.as_bytes()[..text.len() / 2];
         assert!(matches!(SavedPlan::from_bytes(cut), Err(PlanFileError::NotAPlan(_))));
@@ -330,8 +330,8 @@ mod tests {
         // that it had then.
         let text = String::from_utf8(SavedPlan::new(empty()).to_bytes()).unwrap();
         assert!(!text.contains("measured") && !text.contains("kubelets-that-stay"));
-        for format in ["1.0", "1.1", "1.2"] {
-            let now = "\"format-version\": \"1.3\"";
+        for format in ["1.0", "1.1", "1.2", "1.3"] {
+            let now = "\"format-version\": \"1.4\"";
             let older = text.replace(now, &format!("\"format-version\": \"{format}\""));
             assert_ne!(older, text);
             assert_eq!(SavedPlan::from_bytes(older.as_bytes()).unwrap().plan, empty());

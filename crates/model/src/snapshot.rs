@@ -33,7 +33,7 @@ pub struct Snapshot {
 
 impl Snapshot {
     /// The version that this code writes. A reader takes the same major and no newer minor.
-    pub const FORMAT: &str = "1.3";
+    pub const FORMAT: &str = "1.4";
 }
 
 /// One cluster: what was seen, or why nothing was.

@@ -195,7 +195,11 @@ pub(crate) fn plan<'a>(
     };
     let (edges, implied) = way.map(|way| planner.tied(&way)).unwrap_or_default();
     let complete = !blocked && !planner.actions.is_empty() && options.selection.only.is_none();
-    planner.blockers.extend(accepted::unused(cluster, &planner.blockers, complete, now));
+    let known = accepted::Known {
+        files: complete,
+        drains: complete && planner.actions.iter().any(|action| action.kind.rolls()),
+    };
+    planner.blockers.extend(accepted::unused(cluster, &planner.blockers, known, now));
     let told = |blocker| accepted::told(cluster, blocker, now);
     let findings = planner.blockers.into_iter().map(told).collect();
     let mut planned = Planned {

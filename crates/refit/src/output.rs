@@ -72,6 +72,14 @@ impl Printer {
         }
     }
 
+    /// How a table for standard output looks: as wide as it is where no terminal wraps it, for
+    /// programs that read line by line.
+    pub(crate) fn table_style(&self) -> Style {
+        let style = self.style();
+        let width = if io::stdout().is_terminal() { style.width } else { usize::MAX };
+        Style { width, ..style }
+    }
+
     /// How text for standard error looks.
     pub(crate) fn error_style(&self) -> Style {
         Style {

@@ -84,7 +84,7 @@ fn empty(page: &mut Page, channel: &ChannelName, first: u32, last: u32) {
         if first == last { format!("wave {first}") } else { format!("waves {first} to {last}") };
     page.put(Paint::Plain, &which).space(1).put(Paint::Plain, "of").space(1);
     page.name(Paint::Plain, channel.as_str(), page.columns() / 3).space(2);
-    page.put(Paint::Dim, "no cluster of this plan");
+    page.put(Paint::Dim, "no cluster has an action in this plan");
 }
 
 fn one(page: &mut Page, wave: &WavePlan) {

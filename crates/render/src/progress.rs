@@ -10,7 +10,7 @@ use refit_model::{
 use crate::page::Page;
 use crate::paint::{Paint, Style};
 use crate::recap::reasons;
-use crate::time::{between, clock_time, roughly};
+use crate::time::{between, clock_time, roughly, timestamp};
 use crate::words::{NOT_STARTED, SKIPPED, clean, count, size};
 
 /// How much of a run is told in lines.
@@ -378,7 +378,10 @@ pub(crate) fn waiting_text(waiting: &WaitingOn, at: Option<Timestamp>) -> String
     let WaitingOn { what, since, until } = waiting;
     let long = at.map(|at| between(*since, at)).filter(|period| period.as_secs() > 0);
     let long = long.map(|period| format!(" {}", roughly(period))).unwrap_or_default();
-    let (since, until) = (clock_time(*since), clock_time(*until));
+    // The day is plain unless the wait may go on into another one.
+    let day = |at: &Timestamp| at.strftime("%Y-%m-%d").to_string();
+    let until = if day(since) == day(until) { clock_time(*until) } else { timestamp(*until) };
+    let since = clock_time(*since);
     format!("waits{long} (since {since}, until {until} at most): {}", clean(what))
 }
 

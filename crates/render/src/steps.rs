@@ -129,9 +129,17 @@ pub(crate) struct LineKey {
     component: ComponentKind,
     chain: Vec<String>,
     notes: Vec<String>,
-    is_pinned: bool,
-    deletes_objects: bool,
-    keeps_objects: bool,
+    marks: BTreeSet<Mark>,
+}
+
+/// What a reviewer must see of a line, whatever the numbers are.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+enum Mark {
+    Pinned,
+    /// A pool may have fewer nodes than usual.
+    MayLoseNodes,
+    DeletesObjects,
+    KeepsObjects,
 }
 
 impl Line {
@@ -142,20 +150,24 @@ impl Line {
             subject: _,
             count: _,
             chain,
-            rolling: _,
+            rolling,
             objects,
             notes,
             pinned_at,
             clusters: _,
         } = self;
+        let marks = [
+            (Mark::Pinned, !pinned_at.is_empty()),
+            (Mark::MayLoseNodes, rolling.is_some_and(|rolling| rolling.unavailable.most > 0)),
+            (Mark::DeletesObjects, objects.is_some_and(|objects| objects.deleted.most > 0)),
+            (Mark::KeepsObjects, objects.is_some_and(|objects| objects.kept.most > 0)),
+        ];
         LineKey {
             symbol: *symbol,
             component: component.kind(),
             chain: chain.clone(),
             notes: notes.clone(),
-            is_pinned: !pinned_at.is_empty(),
-            deletes_objects: objects.is_some_and(|objects| objects.deleted.most > 0),
-            keeps_objects: objects.is_some_and(|objects| objects.kept.most > 0),
+            marks: marks.into_iter().filter_map(|(mark, has)| has.then_some(mark)).collect(),
         }
     }
 

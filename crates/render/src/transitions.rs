@@ -18,8 +18,8 @@ use crate::steps::{self, Component, Line, LineKey, Work};
 use crate::way::{Way, from_text, ways};
 use crate::words::{join, shorten, size};
 
-/// Pools of a group are told one by one while those that make the same steps have at most so many
-/// names. Fleets that name their pools after the cluster have hundreds.
+/// Pools that not all clusters of a group have are told one by one while those that make the same steps
+/// have at most so many names. Fleets that name their pools after the cluster have hundreds.
 const POOL_NAMES_MAX: usize = 4;
 
 /// A cluster with its lines.
@@ -127,21 +127,28 @@ impl<'p> Transition<'p> {
     /// Returns the pools of the clusters if all of them have the same, so that the order of one is that of
     /// all to the letter.
     pub(crate) fn pools(&self) -> Option<BTreeSet<&str>> {
-        let mut pools = BTreeSet::new();
-        for line in &self.lines {
-            match &line.component {
-                Component::Pool(pool) if line.clusters == self.ways.len() => {
-                    pools.insert(pool.as_str());
-                }
-                Component::Pool(_) | Component::Pools => return None,
-                Component::Pins
-                | Component::ControlPlane
-                | Component::Addon(_)
-                | Component::Wave => {}
-            }
-        }
-        Some(pools)
+        let mut of_each = self.ways.iter().map(pools);
+        let first = of_each.next()?;
+        of_each.all(|pools| pools == first).then_some(first)
     }
+}
+
+/// Returns the pools of a cluster that something is done to.
+fn pools<'p>(way: &Way<'p>) -> BTreeSet<&'p str> {
+    let pools = way.actions.iter().filter_map(|action| match &action.kind {
+        ActionKind::NodePoolRoll { pool, .. } | ActionKind::TidyUp { pool: Some(pool), .. } => {
+            Some(pool.as_str())
+        }
+        ActionKind::TidyUp { pool: None, .. }
+        | ActionKind::PinGroups { .. }
+        | ActionKind::ControlPlaneHop { .. }
+        | ActionKind::AddonApply { .. }
+        | ActionKind::AddonAdopt { .. }
+        | ActionKind::AddonRemove { .. }
+        | ActionKind::StorageMigration { .. }
+        | ActionKind::FinishWave { .. } => None,
+    });
+    pools.collect()
 }
 
 /// All that decides whether two clusters make the same steps.
@@ -257,8 +264,9 @@ fn findings(plan: &Plan) -> BTreeMap<&ClusterName, Findings> {
     findings
 }
 
-/// Returns the lines of several clusters as those of one.
+/// Returns the lines of several clusters as those of one. Pools that all clusters have stay apart.
 fn merged(lines: Vec<Vec<Line>>) -> Vec<Line> {
+    let clusters = lines.len();
     let mut merged: BTreeMap<(LineKey, Component), Line> = BTreeMap::new();
     for line in lines.into_iter().flatten() {
         match merged.entry((line.key(), line.component.clone())) {
@@ -269,15 +277,15 @@ fn merged(lines: Vec<Vec<Line>>) -> Vec<Line> {
         }
     }
     let mut names: BTreeMap<LineKey, usize> = BTreeMap::new();
-    for (key, component) in merged.keys() {
-        if matches!(component, Component::Pool(_)) {
+    for ((key, component), line) in &merged {
+        if matches!(component, Component::Pool(_)) && line.clusters < clusters {
             *names.entry(key.clone()).or_default() += 1;
         }
     }
     let mut all: Vec<Line> = Vec::new();
     let mut pools: BTreeMap<LineKey, Line> = BTreeMap::new();
     for ((key, _), mut line) in merged {
-        if names.get(&key).copied().unwrap_or(0) <= POOL_NAMES_MAX {
+        if line.clusters == clusters || names.get(&key).copied().unwrap_or(0) <= POOL_NAMES_MAX {
             all.push(line);
             continue;
         }
@@ -300,7 +308,7 @@ fn merged(lines: Vec<Vec<Line>>) -> Vec<Line> {
 
 #[cfg(test)]
 mod tests {
-    use refit_model::{AddonMark, Plan};
+    use refit_model::{AddonMark, Bounds, Plan};
 
     use super::*;
     use crate::sample::{Sample, action, apply, at, hop, remove, roll};
@@ -309,6 +317,52 @@ mod tests {
     fn grouped(plan: &Plan) -> Vec<Vec<String>> {
         let groups = transitions(plan, &Schedule::of(plan));
         groups.iter().map(|group| group.names().map(str::to_owned).collect()).collect()
+    }
+
+    const MANY: [(&str, u32); 6] =
+        [("a", 1), ("b", 2), ("c", 3), ("d", 4), ("e", 5), ("workers", 6)];
+
+    #[test]
+    fn pools_that_every_cluster_has_are_told_by_name() {
+        for clusters in [1, 4] {
+            let mut sample = Sample::new();
+            for number in 0..clusters {
+                sample = sample.upgrade("beta", &format!("eu-{number}"), &MANY);
+            }
+            let groups = transitions(&sample.plan, &Schedule::of(&sample.plan));
+            let [group] = groups.as_slice() else { panic!("{} groups", groups.len()) };
+            let told =
+                group.lines.iter().filter(|line| matches!(line.component, Component::Pool(_)));
+            assert_eq!(told.count(), MANY.len());
+            assert_eq!(group.pools().map(|pools| pools.len()), Some(MANY.len()));
+        }
+    }
+
+    #[test]
+    fn a_pool_that_may_lose_nodes_is_not_hidden_among_others() {
+        let names: Vec<String> = (0..6).map(|number| format!("pool-{number}")).collect();
+        let mut sample = Sample::new();
+        for (number, name) in names.iter().enumerate() {
+            let pools = [(name.as_str(), 3)];
+            sample = sample.upgrade("beta", &format!("eu-{number}"), &pools);
+        }
+        let pools = |plan: &Plan| -> Vec<String> {
+            let groups = transitions(plan, &Schedule::of(plan));
+            let lines = groups.iter().flat_map(|group| &group.lines);
+            let told = lines
+                .filter(|line| matches!(line.component, Component::Pool(_) | Component::Pools));
+            told.map(|line| line.subject.clone()).collect()
+        };
+        assert_eq!(pools(&sample.plan), ["6 node pools"]);
+        for action in &mut sample.plan.actions {
+            if let ActionKind::NodePoolRoll { pool, .. } = &action.kind
+                && pool.as_str() == "pool-3"
+                && let Bounds::Rolling { unavailable, .. } = &mut action.bounds
+            {
+                *unavailable = 3;
+            }
+        }
+        assert_eq!(pools(&sample.plan), ["5 node pools", "pool-3"]);
     }
 
     #[test]

@@ -2,6 +2,7 @@
 
 use refit_model::{
     GroupName, GroupOp, InstanceState, Lifecycle, NodeOp, PodKey, PodState, Progress, TargetHealth,
+    Timestamp,
 };
 
 use super::{CALM, Roll, on_group, on_node};
@@ -47,7 +48,7 @@ impl Roll<'_> {
             return Ok(self.terminate_lost(memory, current, (group, instance), node));
         }
         let evicts_all_at = after(current.since, self.wait_complete);
-        let until = after(evicts_all_at, self.drain_timeout);
+        let until = self.drained_until(memory, current);
         // A kubelet that has gone silent in the middle gets its time, too.
         let until = self.terminated_at(instance).map_or(until, |at| until.max(at));
         let wait = |what: String| -> Result<Decision, String> {
@@ -90,11 +91,15 @@ impl Roll<'_> {
             let (completing, evicted): (Vec<&PodState>, Vec<&PodState>) = staying
                 .into_iter()
                 .partition(|pod| self.now < evicts_all_at && pod.runs_to_completion());
+            if !completing.is_empty() {
+                memory.saw_completing(self.now);
+            }
             if !evicted.is_empty() {
                 // The time for pods that run to completion is not that of the others.
                 let own = after(current.since, self.drain_timeout);
                 let over = evicted.iter().any(|pod| !pod.runs_to_completion()) && self.now >= own;
-                if over || self.now >= until {
+                let last = after(evicts_all_at, self.drain_timeout);
+                if over || self.now >= last {
                     return Err(format!(
                         "the drain of {node} took longer than {}: {}",
                         if over { self.drain_timeout.to_string() } else { self.drain_time() },
@@ -143,6 +148,18 @@ impl Roll<'_> {
         }
         let ops = self.terminate(group, &instance.id);
         Ok(Decision::act(format!("terminate {}", instance.id), ops))
+    }
+
+    /// Returns until when the drain of a node may take: its own time, counted from when the last pod was
+    /// seen that the drain waited for to complete. A process that goes on with a drain does not know when
+    /// that was, and allows the longest.
+    pub(super) fn drained_until(&self, memory: &Memory, current: &Current) -> Timestamp {
+        let begins = match memory.completing_seen_at() {
+            Some(at) => at,
+            None if current.is_resumed => after(current.since, self.wait_complete),
+            None => current.since,
+        };
+        after(begins, self.drain_timeout)
     }
 
     /// Returns how long a drain may take, for a message.

@@ -400,3 +400,42 @@ fn a_drain_evicts_pods_that_have_not_completed_in_time() {
     let said = format!("{why:?}");
     assert!(said.contains("30m (`wait-complete`) and 10m (`drain-timeout`)"), "{said}");
 }
+
+/// The time for pods to complete prolongs no drain without such a pod, and is over with the last one.
+#[test]
+fn other_waits_of_a_drain_have_the_time_of_the_drain_only() {
+    let mut state = pool(3, 0);
+    tag(&mut state, 0);
+    cordon(&mut state, 1);
+    let mut ending = job();
+    ending.restart_policy = RestartPolicy::Always;
+    ending.owner = PodOwner::Workload("Deployment/shop/web".parse().unwrap());
+    ending.terminating = true;
+    state.pods = vec![ending];
+    let mut action = roll(0, 1);
+    if let Bounds::Rolling { wait_complete, .. } = &mut action.bounds {
+        *wait_complete = Period::minutes(30);
+    }
+    let run = settings().run;
+    let decided_at = |state: &ClusterState, memory: &mut Memory, minute: i64| {
+        decide(&action, &run, state, memory, Mode::Go, at(60 * minute))
+    };
+    let fails = |decision: &Decision| matches!(decision.notes[..], [Progress::Healing { .. }]);
+    let mut memory = chosen(1);
+    assert!(!fails(&decided_at(&state, &mut memory, 9)));
+    assert!(fails(&decided_at(&state, &mut memory, 10)));
+
+    // A pod was waited for until the twentieth minute.
+    let mut with_job = state.clone();
+    with_job.pods.push(job());
+    let mut memory = chosen(1);
+    assert!(!fails(&decided_at(&with_job, &mut memory, 20)));
+    assert!(!fails(&decided_at(&state, &mut memory, 29)));
+    assert!(fails(&decided_at(&state, &mut memory, 30)));
+
+    // Another process does not know of that.
+    let mut memory = chosen(1);
+    memory.paused(std::time::Duration::ZERO);
+    assert!(!fails(&decided_at(&state, &mut memory, 39)));
+    assert!(fails(&decided_at(&state, &mut memory, 40)));
+}

@@ -103,7 +103,7 @@ impl Roll<'_> {
             }
         }
         if let Some(what) = self.etcd_missing(memory, current) {
-            let (since, until) = (current.since, after(current.since, self.drain_timeout));
+            let (since, until) = (current.since, self.drained_until(memory, current));
             if self.now >= until {
                 return Self::give_up(format!("waited {} for {what}", self.drain_timeout));
             }

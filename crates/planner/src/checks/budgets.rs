@@ -58,8 +58,8 @@ fn may_go_unhealthy(pod: &PodState, budget: &BudgetState) -> bool {
     }
 }
 
-/// A budget of which no more pods are healthy than must be, although it has more. Waiting does not help where they are not
-/// about to become Ready.
+/// A budget of which at most as many pods are healthy as must be. Waiting does not help where the others
+/// are not about to become Ready.
 fn unhealthy(state: &ClusterState, budget: &BudgetState) -> Blocker {
     let BudgetState { current_healthy, desired_healthy, expected_pods, .. } = budget;
     let not_ready = state.pods.iter().filter(|pod| is_selected(pod, budget) && !pod.ready);

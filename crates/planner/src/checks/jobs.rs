@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 
 use refit_model::{
     Cluster, ClusterState, Code, DoNotEvict, NodeState, Period, PodOwner, PodState, Severity,
+    WorkloadRef,
 };
 
 use super::Blocker;
@@ -12,9 +13,11 @@ use super::Blocker;
 /// What happens to the pods of one workload.
 #[derive(Default)]
 struct Evicted {
-    /// How many run to completion.
-    completing: usize,
-    /// How long their drains wait for them, from the shortest to the longest.
+    /// How many run to completion and are evicted at once.
+    at_once: usize,
+    /// How many run to completion and are waited for.
+    waited_for: usize,
+    /// How long drains wait for them, the shortest and the longest.
     waits: Option<(Period, Period)>,
     /// How many ask not to be evicted.
     asking: usize,
@@ -35,18 +38,22 @@ pub(super) fn evicted(
             continue;
         }
         let part = match &pod.owner {
-            PodOwner::Workload(owner) => owner.to_string(),
+            PodOwner::Workload(owner) => part(owner),
             PodOwner::DaemonSet(_) | PodOwner::Mirror | PodOwner::Nobody => {
                 format!("{}/{}", pod.namespace, pod.name)
             }
         };
         let found = by_owner.entry(part).or_default();
         if pod.runs_to_completion() {
-            found.completing += 1;
             let node = pod.node.as_ref().and_then(|name| state.nodes.get(name));
-            let wait = node.map_or(Period::ZERO, |node| wait_complete(cluster, state, node));
-            let (least, most) = found.waits.unwrap_or((wait, wait));
-            found.waits = Some((least.min(wait), most.max(wait)));
+            match node.map_or(Period::ZERO, |node| wait_complete(cluster, state, node)) {
+                Period::ZERO => found.at_once += 1,
+                wait => {
+                    found.waited_for += 1;
+                    let (least, most) = found.waits.unwrap_or((wait, wait));
+                    found.waits = Some((least.min(wait), most.max(wait)));
+                }
+            }
         }
         if let Some(by) = pod.do_not_evict {
             found.asking += 1;
@@ -54,6 +61,22 @@ pub(super) fn evicted(
         }
     }
     by_owner.into_iter().map(|(part, found)| found.blocker().of(part)).collect()
+}
+
+/// Returns what a finding about the pods of a workload is about. A CronJob names each of its Jobs after
+/// itself and the minute that it was scheduled for, in minutes since 1970: all of them are one, so that a
+/// finding about them can be accepted.
+fn part(owner: &WorkloadRef) -> String {
+    const MINUTES_DIGITS: usize = 8;
+    let scheduled = |minute: &str| {
+        minute.len() == MINUTES_DIGITS && minute.bytes().all(|byte| byte.is_ascii_digit())
+    };
+    match owner.name.rsplit_once('-') {
+        Some((cron_job, minute)) if owner.kind == "Job" && scheduled(minute) => {
+            WorkloadRef::new(&owner.kind, &owner.namespace, &format!("{cron_job}-*")).to_string()
+        }
+        Some(_) | None => owner.to_string(),
+    }
 }
 
 /// Returns how long the drain of a node waits for pods that run to completion.
@@ -73,50 +96,51 @@ fn wait_complete(cluster: &Cluster, state: &ClusterState, node: &NodeState) -> P
 
 impl Evicted {
     fn blocker(&self) -> Blocker {
-        let Self { completing, waits, asking, asks_by } = self;
-        let annotation = asks_by.map(DoNotEvict::annotation);
-        let asked = |annotation: &str| match asking {
-            1 => format!("a pod asks by `{annotation}` not to be evicted"),
-            n => format!("{n} pods ask by `{annotation}` not to be evicted"),
+        let evidence: Vec<String> = [self.of_evicted(), self.of_waited_for(), self.of_asking()]
+            .into_iter()
+            .flatten()
+            .collect();
+        let hint = match (self.at_once, self.waited_for) {
+            (0, 0) => "move the work beforehand, or accept the finding for a time",
+            (0, _) => "raise `wait-complete` if that is too short",
+            (_, _) => {
+                "apply when the work is done, or let drains wait for it: `wait-complete` in `[drain]` of the cluster, or in `drain` of the pool"
+            }
         };
-        let (evidence, hint, severity) = match (completing, waits, annotation) {
-            (0, _, Some(annotation)) => (
-                format!("{}, and the drain evicts it all the same", asked(annotation)),
-                "move the work beforehand, or accept the finding for a time",
-                Severity::Warning,
+        let severity = if self.at_once > 0 || self.waited_for == 0 {
+            Severity::Warning
+        } else {
+            Severity::Note
+        };
+        Blocker::new(Code::RF057, evidence.join("; "), hint).weighing(severity)
+    }
+
+    fn of_evicted(&self) -> Option<String> {
+        match self.at_once {
+            0 => None,
+            1 => Some("a pod that would run to completion is evicted, and what it has done is lost unless it is saved".to_owned()),
+            n => Some(format!("{n} pods that would run to completion are evicted, and what they have done is lost unless it is saved")),
+        }
+    }
+
+    fn of_waited_for(&self) -> Option<String> {
+        let (least, most) = self.waits?;
+        let time = if least == most { most.to_string() } else { format!("{least} to {most}") };
+        Some(match self.waited_for {
+            1 => format!("a drain waits up to {time} for a pod to complete, and evicts it then"),
+            n => format!("drains wait up to {time} for {n} pods to complete, and evict them then"),
+        })
+    }
+
+    fn of_asking(&self) -> Option<String> {
+        let annotation = self.asks_by?.annotation();
+        Some(match self.asking {
+            1 => format!(
+                "a pod asks by `{annotation}` not to be evicted, and is evicted all the same"
             ),
-            (completing, Some((Period::ZERO, _)) | None, annotation) => {
-                let (pods, are) = if *completing == 1 { ("a pod", "is") } else { ("pods", "are") };
-                let count = if *completing == 1 { String::new() } else { format!("{completing} ") };
-                let too = annotation
-                    .map_or(String::new(), |annotation| format!("; {}", asked(annotation)));
-                (
-                    format!(
-                        "{count}{pods} that would run to completion {are} evicted, and what {} done is lost unless it is saved{too}",
-                        if *completing == 1 { "it has" } else { "they have" }
-                    ),
-                    "apply when the work is done, or let drains wait for it: `wait-complete` in `[drain]` of the cluster, or in `drain` of the pool",
-                    Severity::Warning,
-                )
-            }
-            (completing, Some((least, most)), annotation) => {
-                let time =
-                    if least == most { most.to_string() } else { format!("{least} to {most}") };
-                let (pods, complete) =
-                    if *completing == 1 { ("a pod", "it") } else { ("pods", "they") };
-                let count = if *completing == 1 { String::new() } else { format!("{completing} ") };
-                let too = annotation
-                    .map_or(String::new(), |annotation| format!("; {}", asked(annotation)));
-                (
-                    format!(
-                        "drains wait up to {time} for {count}{pods} to complete, and evict {} then{too}",
-                        if complete == "it" { "it" } else { "them" }
-                    ),
-                    "raise `wait-complete` if that is too short",
-                    Severity::Note,
-                )
-            }
-        };
-        Blocker::new(Code::RF057, evidence, hint).weighing(severity)
+            n => format!(
+                "{n} pods ask by `{annotation}` not to be evicted, and are evicted all the same"
+            ),
+        })
     }
 }

@@ -45,13 +45,41 @@ pub(super) fn told(cluster: &Cluster, blocker: Blocker, now: Timestamp) -> Findi
     finding
 }
 
+/// Findings about what passes by itself.
+const PASSING: [Code; 5] = [Code::RF050, Code::RF051, Code::RF052, Code::RF053, Code::RF057];
+/// Findings about machines that are replaced.
+const OF_DRAINS: [Code; 6] =
+    [Code::RF012, Code::RF014, Code::RF022, Code::RF029, Code::RF038, Code::RF048];
+
+/// Which findings a plan would have, if there were any.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Known {
+    /// Those about what the files declare and what runs: the cluster is planned as a whole.
+    pub(super) files: bool,
+    /// Those about what keeps nodes from being drained: the plan also replaces machines.
+    pub(super) drains: bool,
+}
+
+impl Known {
+    /// Whether a finding that a plan does not have would be no finding of the next plan either, for all
+    /// that is known. What passes by itself, such as a Job that runs, may come again.
+    fn excludes(self, code: Code) -> bool {
+        if PASSING.contains(&code) {
+            false
+        } else if OF_DRAINS.contains(&code) {
+            self.drains
+        } else {
+            self.files
+        }
+    }
+}
+
 /// Returns a warning for each acceptance of a cluster's file that matches no finding. Which findings there
-/// would be is only known of a cluster that is planned as a whole (`complete`); of others, acceptances
-/// that have not ended may be needed by the next plan.
+/// would be is not known of every plan; acceptances that have not ended may be needed by the next one.
 pub(super) fn unused(
     cluster: &Cluster,
     blockers: &[Blocker],
-    complete: bool,
+    known: Known,
     now: Timestamp,
 ) -> Vec<Blocker> {
     let matches = |accept: &Acceptance| {
@@ -63,7 +91,8 @@ pub(super) fn unused(
     let unused = cluster
         .accepts
         .iter()
-        .filter(|accept| !matches(&accept.value) && (complete || !accept.value.holds(now)));
+        .filter(|accept| !matches(&accept.value))
+        .filter(|accept| known.excludes(accept.value.finding) || !accept.value.holds(now));
     let warning = |accept: &Written<Acceptance>| {
         let Written { value: Acceptance { finding, subject, until, reason: _ }, at } = accept;
         Blocker::new(

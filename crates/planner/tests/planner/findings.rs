@@ -502,6 +502,30 @@ fn pods_that_run_to_completion_are_named_and_waited_for_as_declared() {
 }
 
 #[test]
+fn pods_of_one_job_are_counted_by_what_happens_to_them() {
+    let mut bench = healthy(|fleet| ant(fleet).pools[1].wait_complete = Period::minutes(60));
+    in_one_pool(&mut bench);
+    let other = bench.nodes("general")[0].clone();
+    for (number, at) in worker_pods(&mut bench).into_iter().enumerate() {
+        let pod = &mut bench.state().pods[at];
+        pod.owner = PodOwner::Workload("Job/apps/report-29384756".parse().unwrap());
+        pod.restart_policy = RestartPolicy::Never;
+        if number == 0 {
+            pod.node = Some(other.clone());
+        }
+    }
+    let plan = bench.plan();
+    let found = finding(&plan, Code::RF057);
+    assert_eq!(found.severity, Severity::Warning);
+    // Each Job of a CronJob has another name; one acceptance is for all of them.
+    assert_eq!(found.subject.part.as_deref(), Some("Job/apps/report-*"));
+    assert_eq!(
+        found.evidence,
+        "a pod that would run to completion is evicted, and what it has done is lost unless it is saved; drains wait up to 1h for 2 pods to complete, and evict them then"
+    );
+}
+
+#[test]
 fn pods_that_ask_not_to_be_evicted_are_named() {
     let mut bench = healthy(NOTHING);
     in_one_pool(&mut bench);
@@ -513,7 +537,7 @@ fn pods_that_ask_not_to_be_evicted_are_named() {
     assert_eq!(found.subject.part.as_deref(), Some("Deployment/apps/web"));
     assert_eq!(
         found.evidence,
-        "a pod asks by `cluster-autoscaler.kubernetes.io/safe-to-evict` not to be evicted, and the drain evicts it all the same"
+        "a pod asks by `cluster-autoscaler.kubernetes.io/safe-to-evict` not to be evicted, and is evicted all the same"
     );
     // On its way out it is not evicted.
     bench.state().pods[first].terminating = true;

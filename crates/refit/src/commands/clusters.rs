@@ -26,7 +26,7 @@ pub(crate) fn clusters(
     match format.format {
         Format::Json => printer.json(&list)?,
         Format::Text => {
-            printer.data(&refit_render::clusters_text(&list, printer.style()))?;
+            printer.data(&refit_render::clusters_text(&list, printer.table_style()))?;
         }
     }
     Ok(Exit::Done)

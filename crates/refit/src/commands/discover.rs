@@ -270,8 +270,8 @@ mod tests {
     use crate::cli::LogFormat;
     use crate::disk::Disk;
 
-    /// A cluster with a control plane and one pool, each of one instance.
-    fn seen() -> Seen {
+    /// A cluster with a control plane and one pool, each of one instance; its groups are named after it.
+    fn seen(cluster: &str) -> Seen {
         let node = |instance: &str, control_plane: bool| NodeState {
             instance: Some(instance.parse().unwrap()),
             zone: None,
@@ -298,7 +298,10 @@ mod tests {
         Seen {
             version: "1.35.4".parse().unwrap(),
             region: "eu-west-1".to_owned(),
-            groups: vec![group("masters", "i-01"), group("nodes", "i-02")],
+            groups: vec![
+                group(&format!("{cluster}-masters"), "i-01"),
+                group(&format!("{cluster}-nodes"), "i-02"),
+            ],
             nodes: vec![node("i-01", true), node("i-02", false)],
         }
     }
@@ -321,7 +324,7 @@ mod tests {
         let printer = Printer::before_options(LogFormat::Text);
         let directory = tempfile::tempdir().unwrap();
         let name: FleetName = "acme".parse().unwrap();
-        let first = written("prod-1", &name, &seen(), None, &printer).unwrap();
+        let first = written("prod-1", &name, &seen("prod-1"), None, &printer).unwrap();
         let paths: Vec<&str> = first.iter().map(|(path, _)| path.as_str()).collect();
         assert_eq!(paths, ["fleet.toml", "releases/baseline.toml", "clusters/prod-1.toml"]);
         save(directory.path(), &first);
@@ -329,7 +332,7 @@ mod tests {
         assert_eq!(fleet.clusters.len(), 1);
 
         // The second one is in the first channel of the fleet, and its file is the only new one.
-        let second = written("prod-2", &name, &seen(), Some(&fleet), &printer).unwrap();
+        let second = written("prod-2", &name, &seen("prod-2"), Some(&fleet), &printer).unwrap();
         let paths: Vec<&str> = second.iter().map(|(path, _)| path.as_str()).collect();
         assert_eq!(paths, ["clusters/prod-2.toml"]);
         save(directory.path(), &second);

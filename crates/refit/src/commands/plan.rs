@@ -244,6 +244,11 @@ pub(crate) struct FromState {
 
 /// Reads what the state store contributes to a plan; it needs no lock.
 pub(crate) fn from_state(state: &Path, snapshot: Option<&Path>, printer: &Printer) -> FromState {
+    let durations = measured(state, snapshot);
+    if snapshot.is_some() {
+        // The plan is the same everywhere.
+        return FromState { durations, releases: BTreeMap::new() };
+    }
     let releases = refit_store::read_releases(state).unwrap_or_else(|error| {
         let failure = super::store_failure(&error);
         let text = format!(
@@ -253,7 +258,7 @@ pub(crate) fn from_state(state: &Path, snapshot: Option<&Path>, printer: &Printe
         printer.warning(&text, &failure.hints);
         BTreeMap::new()
     });
-    FromState { durations: measured(state, snapshot), releases }
+    FromState { durations, releases }
 }
 
 /// What the newest runs took; nothing for a plan from a saved snapshot, which is the same

@@ -55,13 +55,14 @@ fn runs_are_listed_and_shown() {
 #[test]
 fn names_that_nothing_has_are_errors() {
     let fleet = applied();
-    for name in ["20261102T090000-00000000", "nope", "../fleet", "", "a b"] {
+    for name in ["20261102T090000-00000000", "nope", "../fleet", "a b"] {
         let shown = fleet.run(&["show", name]).exits(64).says(&["is neither a file nor a run"]);
         assert_eq!(shown.stdout, "");
         let shown =
             fleet.run(&["state", "show", name]).exits(64).says(&["neither a run nor a blob"]);
         assert_eq!(shown.stdout, "");
     }
+    fleet.run(&["show", ""]).exits(64).says(&["a value is required for '<FILE|RUN>'"]);
 }
 
 #[test]

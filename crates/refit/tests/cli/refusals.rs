@@ -38,7 +38,7 @@ fn plans_of_newer_formats_and_files_that_are_no_plans_are_refused() {
     fleet.run(&["plan", "-o", "next.plan"]).exits(0);
     let newer = replaced(
         &fleet.read("next.plan"),
-        r#""format-version": "1.3""#,
+        r#""format-version": "1.4""#,
         r#""format-version": "1.4""#,
     );
     fleet.write("newer.plan", &newer);
@@ -94,7 +94,7 @@ fn snapshots_of_other_fleets_and_what_is_none_are_refused() {
     fleet.write("other.json", &replaced(&seen, r#""fleet": "my-fleet""#, r#""fleet": "another""#));
     fleet.write(
         "newer.json",
-        &replaced(&seen, r#""format-version": "1.3""#, r#""format-version": "2.0""#),
+        &replaced(&seen, r#""format-version": "1.4""#, r#""format-version": "2.0""#),
     );
     fleet.run(&["plan", "--snapshot", "other.json"]).exits(5).says(&["is of the fleet another"]);
     fleet.run(&["plan", "--snapshot", "newer.json"]).exits(1).says(&["has format 2.0"]);

@@ -70,7 +70,7 @@ fn a_large_varied_fleet_is_read_by_transition() {
         // The order of a transition is told once, and a wave that has nothing to do is said.
         "  dev-001 and 19 more\n",
         "wave 1 of stable  prod-021  (",
-        "wave 2 of stable  no cluster of this plan\n",
+        "wave 2 of stable  no cluster has an action in this plan\n",
         // What blocks is counted.
         "5 clusters blocked, see Findings: prod-040, prod-060, prod-080, prod-100,",
         "blocked  RF012  shop/cart in 5 clusters",

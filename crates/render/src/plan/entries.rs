@@ -45,7 +45,7 @@ pub(super) fn section(page: &mut Page, groups: &[Transition<'_>]) {
 fn has_sizes(line: &Line) -> bool {
     match line.component {
         Component::Pins | Component::Pool(_) | Component::Pools => true,
-        Component::ControlPlane | Component::Addon(_) | Component::Wave => false,
+        Component::ControlPlane | Component::Addon(_) | Component::Wave => line.objects.is_some(),
     }
 }
 

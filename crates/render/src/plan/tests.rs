@@ -42,7 +42,8 @@ fn a_plan_reads_like_the_contract() {
         findings: no warnings
 
       beta-eu-1  1.31.13 -> 1.34.3  3 hops, 1 node roll, 4 add-ons  ~ 2 h 2 min
-        ~ workers (42)  1.31.13 -> 1.34.3  surge 5, unavailable 0
+        ~ workers (42)     1.31.13 -> 1.34.3  surge 5, unavailable 0
+        - kube-dns-legacy  no longer in any add-on set, 6 objects, 1 kept
         all other steps as for beta-canary
         findings: RF012 (warning)
 
@@ -348,9 +349,9 @@ fn a_wave_without_a_cluster_is_said() {
     let text = plan_text(&sample.plan, None, Style::default());
     let order: Vec<&str> = text.lines().skip_while(|line| *line != "Order").skip(1).collect();
     insta::assert_snapshot!(order[..4].join("\n"), @"
-    wave 1 of beta  no cluster of this plan
+    wave 1 of beta  no cluster has an action in this plan
     wave 2 of beta  eu-1  (at most 5 at once, none may fail)
-    waves 3 to 4 of beta  no cluster of this plan
+    waves 3 to 4 of beta  no cluster has an action in this plan
     wave 5 of beta  eu-2  (at most 5 at once, none may fail)
     ");
 }
