@@ -175,7 +175,6 @@ pub struct FleetVersion<'a> {
     #[serde(skip_serializing_if = "Option::is_none")]
     pub source: Option<&'a Source>,
     /// The APIs that it uses and that are not served by every minor.
-    #[serde(skip_serializing_if = "Vec::is_empty")]
     pub apis: Vec<UsedApi<'a>>,
 }
 

@@ -76,7 +76,7 @@ impl Printer {
     /// programs that read line by line.
     pub(crate) fn table_style(&self) -> Style {
         let style = self.style();
-        let width = if io::stdout().is_terminal() { style.width } else { usize::MAX };
+        let width = if io::stdout().is_terminal() { style.width } else { Style::UNBOUNDED };
         Style { width, ..style }
     }
 

@@ -39,14 +39,14 @@ fn plans_of_newer_formats_and_files_that_are_no_plans_are_refused() {
     let newer = replaced(
         &fleet.read("next.plan"),
         r#""format-version": "1.4""#,
-        r#""format-version": "1.4""#,
+        r#""format-version": "1.5""#,
     );
     fleet.write("newer.plan", &newer);
     let before = fleet.files();
     let ended = fleet.run(&["apply", "newer.plan"]).exits(1);
     insta::assert_snapshot!(ended.stderr, @r"
     error: cannot use newer.plan
-      caused by: the plan has format 1.4; this refit reads format 1.3 and older minors
+      caused by: the plan has format 1.5; this refit reads format 1.4 and older minors
     hint: use the refit that made it, or plan again
     ");
     for command in ["apply", "show"] {
