@@ -76,6 +76,12 @@ fn fleet(clusters: usize) -> TempDir {
     let declared = fs::read_to_string(path(COPIED)).expect("the quickstart can be read");
     let others = directory.path().join("clusters");
     fs::remove_dir_all(&others).and_then(|()| fs::create_dir(&others)).expect("it was made");
+    // Its waves name clusters that are not there.
+    let fleet = directory.path().join("fleet.toml");
+    let text = fs::read_to_string(&fleet).expect("the quickstart can be read");
+    let lines = text.lines().filter(|line| !line.starts_with("waves = "));
+    let text = lines.collect::<Vec<&str>>().join("\n");
+    fs::write(&fleet, text).expect("it was copied");
     for number in 0..clusters {
         let name = format!("dev-{number:04}");
         fs::write(path(&name), declared.replace(COPIED, &name)).expect("there is room for a fleet");

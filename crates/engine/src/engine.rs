@@ -49,6 +49,9 @@ pub struct Engine {
     plan_id: PlanId,
     settings: Settings,
     schedule: Schedule,
+    /// How things stood when nothing could be begun: the schedule's version, how many actions run, and
+    /// whether the run is to stop.
+    nothing_to_begin: Option<(u64, usize, bool)>,
     workers: BTreeMap<usize, Worker>,
     memories: BTreeMap<ActionId, Memory>,
     leases: BTreeMap<ClusterName, Lease>,
@@ -97,6 +100,7 @@ impl Engine {
         Self {
             plan_id: plan.id(),
             schedule: Schedule::new(&plan),
+            nothing_to_begin: None,
             plan,
             settings,
             workers: BTreeMap::new(),
@@ -239,7 +243,7 @@ impl Engine {
     /// Where the run stands.
     pub fn recap(&self) -> Recap {
         let mut recap = Recap::default();
-        for (action, standing) in self.plan.actions.iter().zip(&self.schedule.standing) {
+        for (action, standing) in self.plan.actions.iter().zip(self.schedule.standing()) {
             if matches!(action.kind, ActionKind::FinishWave { .. }) {
                 continue;
             }
@@ -263,7 +267,7 @@ impl Engine {
     /// How an action ended, if it has.
     pub fn outcome(&self, id: &ActionId) -> Option<&Outcome> {
         let at = self.plan.actions.binary_search_by(|action| action.id.cmp(id)).ok()?;
-        match &self.schedule.standing[at] {
+        match &self.schedule.standing()[at] {
             Standing::Ended(outcome) => Some(outcome),
             _ => None,
         }
@@ -397,8 +401,14 @@ impl Engine {
         }
     }
 
-    /// Begins what may be begun.
+    /// Begins what may be begun. Most events change nothing of that, and the actions are many.
     fn begin(&mut self, now: Timestamp) {
+        let seen = |engine: &Self| {
+            (engine.schedule.version(), engine.workers.len(), engine.stop.is_some())
+        };
+        if self.nothing_to_begin == Some(seen(self)) {
+            return;
+        }
         loop {
             let (ready, hopeless) = self.schedule.look(&self.plan);
             let mut moved = false;
@@ -419,10 +429,11 @@ impl Engine {
                 }
                 let memory = self.memories.get(&self.action(at).id).cloned().unwrap_or_default();
                 self.workers.insert(at, Worker::new(memory, now));
-                self.schedule.standing[at] = Standing::Running;
+                self.schedule.begin(at);
                 moved = true;
             }
             if !moved {
+                self.nothing_to_begin = Some(seen(self));
                 return;
             }
         }
@@ -585,7 +596,7 @@ impl Engine {
     /// of it is gone with its journal: so for that long the Lease stays.
     fn farewell(&self, cluster: &ClusterName, now: Timestamp) -> Op {
         let run = self.settings.run.clone();
-        let standing = self.plan.actions.iter().zip(&self.schedule.standing);
+        let standing = self.plan.actions.iter().zip(self.schedule.standing());
         let done = standing
             .filter(|(action, _)| action.cluster.as_ref() == Some(cluster))
             .all(|(_, standing)| matches!(standing, Standing::Ended(end) if end.is_success()));
@@ -602,19 +613,19 @@ impl Engine {
 
     fn run_outcome(&self) -> RunOutcome {
         let ended = || {
-            self.schedule.standing.iter().filter_map(|standing| match standing {
+            self.schedule.standing().iter().filter_map(|standing| match standing {
                 Standing::Ended(outcome) => Some(outcome),
                 _ => None,
             })
         };
-        let all = ended().count() == self.schedule.standing.len();
+        let all = ended().count() == self.schedule.standing().len();
         if all && ended().all(Outcome::is_success) {
             return RunOutcome::Done;
         }
         if self.stop.is_some() || !all {
             return RunOutcome::Interrupted;
         }
-        let waves = self.plan.actions.iter().zip(&self.schedule.standing);
+        let waves = self.plan.actions.iter().zip(self.schedule.standing());
         let done = waves
             .filter(|(action, _)| !matches!(action.kind, ActionKind::FinishWave { .. }))
             .any(|(_, standing)| *standing == Standing::Ended(Outcome::Done));

@@ -16,7 +16,9 @@ pub(crate) enum Standing {
 
 /// The actions of a plan, and where they stand.
 pub(crate) struct Schedule {
-    pub(crate) standing: Vec<Standing>,
+    standing: Vec<Standing>,
+    /// How often an action has changed where it stands.
+    version: u64,
     before: Vec<Vec<usize>>,
     /// The longest chain that begins with an action: those with the longest go first.
     weight: Vec<Period>,
@@ -48,6 +50,7 @@ impl Schedule {
             .collect();
         Self {
             standing: vec![Standing::Waiting; plan.actions.len()],
+            version: 0,
             before,
             weight,
             failed: BTreeMap::new(),
@@ -60,6 +63,32 @@ impl Schedule {
         }
     }
 
+    /// Returns where each action stands, in the order of the plan.
+    pub(crate) fn standing(&self) -> &[Standing] {
+        &self.standing
+    }
+
+    /// Returns a number that changes with each change of where an action stands: until then, `look` gives
+    /// the same answer.
+    pub(crate) fn version(&self) -> u64 {
+        self.version
+    }
+
+    /// Takes in that an action was begun.
+    pub(crate) fn begin(&mut self, at: usize) {
+        self.set(at, Standing::Running);
+    }
+
+    /// Takes in that an action that was begun waits to be begun once more.
+    pub(crate) fn wait_again(&mut self, at: usize) {
+        self.set(at, Standing::Waiting);
+    }
+
+    fn set(&mut self, at: usize, standing: Standing) {
+        self.standing[at] = standing;
+        self.version += 1;
+    }
+
     /// Takes in how an action ended.
     pub(crate) fn end(&mut self, plan: &Plan, at: usize, outcome: Outcome) {
         let action = &plan.actions[at];
@@ -67,7 +96,7 @@ impl Schedule {
         if let (true, Some(cluster)) = (failed, &action.cluster) {
             self.failed.entry(cluster.clone()).or_insert_with(|| action.id);
         }
-        self.standing[at] = Standing::Ended(outcome);
+        self.set(at, Standing::Ended(outcome));
     }
 
     fn succeeded(&self, at: usize) -> bool {
@@ -348,7 +377,7 @@ mod tests {
             assert!(hopeless.is_empty());
             for at in ready {
                 begun.push(pool(&at));
-                schedule.standing[at] = Standing::Running;
+                schedule.begin(at);
                 running.push(at);
             }
             assert_eq!(running.len(), 2, "two at once, {begun:?}");

@@ -10,7 +10,6 @@ use super::{Engine, NOTES_MAX};
 use crate::LookId;
 use crate::decision::{Decision, Mode, Next, POLL, SOON, after};
 use crate::recent::LAG;
-use crate::schedule::Standing;
 use crate::worker::{self, Call};
 
 impl Engine {
@@ -199,7 +198,7 @@ impl Engine {
         if self.stop.is_some() && worker.memory.started_at.is_none() {
             // It has not begun anything: as if it had never been looked at.
             self.workers.remove(&at);
-            self.schedule.standing[at] = Standing::Waiting;
+            self.schedule.wait_again(at);
             return false;
         }
         if let Some(worker) = self.workers.get_mut(&at) {

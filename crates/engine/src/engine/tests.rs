@@ -14,7 +14,6 @@ use crate::bench::{
     journal, node, plan, pool, roll, settings,
 };
 use crate::recent::LAG;
-use crate::schedule::Standing;
 use crate::{Effect, Engine, Event};
 
 /// Killed while it put back what was half done, because somebody had cancelled it: whoever runs
@@ -82,7 +81,7 @@ fn the_time_between_two_processes_counts_for_no_deadline() {
 #[test]
 fn a_run_that_nothing_is_left_of_ends() {
     let mut engine = Engine::new(plan(vec![roll(1, 0)]), settings());
-    engine.schedule.standing[0] = Standing::Running;
+    engine.schedule.begin(0);
     let effects = engine.step(at(0), Event::Tick);
     let ended = effects.iter().any(|e| matches!(e, Effect::Finish(RunOutcome::Interrupted)));
     assert!(ended, "{effects:#?}");

@@ -111,7 +111,7 @@ fn simulated(plan: &Plan) -> u32 {
     let mut now = 0;
     loop {
         for at in schedule.look(plan).0 {
-            schedule.standing[at] = Standing::Running;
+            schedule.begin(at);
             running.insert((now + plan.actions[at].estimate.as_secs(), at));
         }
         let Some((end, at)) = running.pop_first() else { break };
