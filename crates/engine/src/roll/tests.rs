@@ -3,6 +3,7 @@
 use refit_model::{
     Bounds, ClusterState, GroupOp, InstanceId, NodeName, NodeOp, Op, OpId, Outcome, Period,
     PodOwner, PodState, Precheck, Progress, Purpose, RestartPolicy, RollTag, TargetHealth,
+    ZonalVolume,
 };
 
 use super::decide;
@@ -438,4 +439,29 @@ fn other_waits_of_a_drain_have_the_time_of_the_drain_only() {
     memory.paused(std::time::Duration::ZERO);
     assert!(!fails(&decided_at(&state, &mut memory, 39)));
     assert!(fails(&decided_at(&state, &mut memory, 40)));
+}
+
+/// Nobody can tell a group where to launch: the failure says what to change.
+#[test]
+fn a_volume_that_no_new_node_can_take_is_told_with_its_cure() {
+    let zone = |name: &str| name.parse::<refit_model::Zone>().unwrap();
+    let mut state = pool(1, 1);
+    tag(&mut state, 1);
+    state.nodes.get_mut(&node(2)).unwrap().zone = Some(zone("eu-west-1b"));
+    for node in state.nodes.values_mut() {
+        node.annotations.insert(NodeOp::SCALE_DOWN_DISABLED.to_owned(), "true".to_owned());
+    }
+    let group = state.groups.get_mut(&group()).unwrap();
+    group.zones.insert(zone("eu-west-1b"));
+    group.instances[1].zone = zone("eu-west-1b");
+    let volume = ZonalVolume { claim: "data-0".to_owned(), zone: zone("eu-west-1a") };
+    state.pods =
+        vec![PodState { volume: Some(volume), restart_policy: RestartPolicy::Always, ..job() }];
+    let mut memory = Memory { started_at: Some(at(0)), ..Memory::default() };
+    let decision = decided(&state, 1, &mut memory, Mode::Go);
+    let [Progress::Healing { why }] = &decision.notes[..] else { panic!("{decision:?}") };
+    let said = format!("{why:?}");
+    assert!(said.contains("a node in eu-west-1a for volume data-0 of ip-01"), "{said}");
+    assert!(said.contains("Raise `max-surge` of the pool"), "{said}");
+    assert!(said.contains("one Auto Scaling group for each zone"), "{said}");
 }
