@@ -355,7 +355,7 @@ fn pins(actions: &[(usize, &Action)]) -> Line {
             Why::OnDelete => {
                 "new nodes are of this version; those that are there stay until they are deleted"
             }
-            _ => "pinned: these groups would launch another version than their nodes run",
+            _ => "pinned: these groups would otherwise launch nodes of another version",
         });
     }
     line.count = u32::try_from(groups).ok().map(Spread::of);
