@@ -133,7 +133,7 @@ fn within(page: &mut Page, group: &Transition<'_>, same: &[&Transition<'_>]) {
         let reasons = reasons(way, at);
         let mut what = action.kind.to_string();
         if at > 0 && way.depths[at] == way.depths[at - 1] {
-            what.push_str(&format!(" (does not wait for {at})"));
+            what.push_str(&format!(" (in parallel with {at})"));
         }
         if !reasons.is_empty() {
             what.push(',');

@@ -109,7 +109,7 @@ fn two_pools_are_rolled_at_once() {
     let listed = &plan["plan"]["clusters"][0]["parallel-pools"];
     assert_eq!(*listed, serde_json::json!({ "at-once": 2, "order": ["workers", "stateful"] }));
     let shown = fleet.run(&[&["plan", "-o", "next.plan"][..], &only].concat()).exits(0);
-    shown.shows(&["(at most 2 pools at once)", "(does not wait for"]);
+    shown.shows(&["(at most 2 pools at once)", "(in parallel with"]);
     let applied = fleet.apply(&["next.plan"]).exits(0);
     let at = |text: &str| applied.stderr.find(text).unwrap_or_else(|| panic!("no `{text}`"));
     let pool = |pool: &str, what: &str| at(&format!("{pool} 1.35.8 -> 1.36.4  {what}"));

@@ -301,7 +301,7 @@ fn a_thousand_clusters_that_go_one_way_are_one_entry() {
 
       store-0001 and 999 more
         1. control-plane 1.33.5 -> 1.34.3
-        2. workers 1.33.5 -> 1.34.3 (does not wait for 1)
+        2. workers 1.33.5 -> 1.34.3 (in parallel with 1)
 
     Points of no return: 1,000
       store-0001 and 999 more  each 1.34.3 (control plane)
