@@ -88,6 +88,9 @@ impl ClusterWorld {
 
     pub(crate) fn node_ready(&mut self, name: &NodeName) {
         let Some(node) = self.nodes.get_mut(name) else { return };
+        if node.kubelet_dead_since.is_some() {
+            return; // A kubelet that has died tells nothing.
+        }
         let instance = node.instance.clone();
         if let Some(id) = &instance {
             let Some(instance) = self.instances.get_mut(id) else { return };
