@@ -76,8 +76,9 @@ pub use journal::{
 };
 pub use limits::{Capped, Freeze, InvalidFreeze, MaxVersion, Written};
 pub use listing::{
-    AddonListing, CatalogueVersions, FileProblem, FleetVersion, ListedAddon, PastRun, RunRecords,
-    StateContents, StoredBlob, StoredRun, UsedApi,
+    ActiveFreeze, AddonListing, CatalogueVersions, ClusterList, ClusterSummary, FileProblem,
+    FleetVersion, KubeletVersions, ListedAddon, PastRun, RunRecords, StateContents, StoredBlob,
+    StoredRun, UsedApi,
 };
 pub use nodes::{NamedNodes, NodesByGroups};
 pub use object::{Manifest, ManifestSet, ObjectRef, WorkloadRef, redact};
@@ -90,8 +91,7 @@ pub use plan::{
 pub use quantity::{IntOrPercent, InvalidQuantity};
 pub use range::{InvalidRange, VersionRange};
 pub use report::{
-    ActionStanding, ActionState, ActiveFreeze, ClusterList, ClusterStanding, ClusterSummary,
-    KubeletVersions, LogLevel, LogLine, LogMessage, RunStatus,
+    ActionStanding, ActionState, ClusterStanding, LogLevel, LogLine, LogMessage, RunStatus,
 };
 pub use rules::RuleSource;
 pub use schedule::Schedule;

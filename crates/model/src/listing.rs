@@ -1,11 +1,84 @@
-//! What commands list for programs: runs, the state directory, problems of files, add-ons.
+//! What commands list for programs: clusters, runs, the state directory, problems of files, add-ons.
 
 use std::collections::BTreeSet;
 
 use schemars::JsonSchema;
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 
-use crate::{AddonVersion, Digest, JournalRecord, Minor, PlanId, Policy, RunId, Source, Timestamp};
+use crate::{
+    AddonVersion, ChannelName, ClusterName, ClusterStatus, Code, Date, Digest, FleetName,
+    JournalRecord, KubeVersion, Minor, PlanId, Policy, ReleaseName, RunId, Source, Timestamp,
+};
+
+/// The clusters of a fleet, as `refit clusters --format json` lists them.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "kebab-case", deny_unknown_fields)]
+pub struct ClusterList {
+    /// The version of this format.
+    pub format_version: String,
+    /// The fleet.
+    pub fleet: FleetName,
+    /// When the clusters were observed.
+    pub taken_at: Timestamp,
+    /// By name.
+    pub clusters: Vec<ClusterSummary>,
+}
+
+impl ClusterList {
+    /// The version of the format.
+    pub const FORMAT: &str = "1.0";
+}
+
+/// One cluster: what it runs, and what a plan would do.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "kebab-case", deny_unknown_fields)]
+pub struct ClusterSummary {
+    /// Its name.
+    pub name: ClusterName,
+    /// Its channel.
+    pub channel: ChannelName,
+    /// The release that its channel carries.
+    pub release: ReleaseName,
+    /// The version of Kubernetes that it is declared to run.
+    pub declared: KubeVersion,
+    /// The versions of its API servers, the oldest first; empty if it could not be read.
+    pub control_plane: Vec<KubeVersion>,
+    /// The versions of the kubelets of its nodes; none: it has no nodes, or could not be read.
+    /// Control-plane nodes do not count.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub nodes: Option<KubeletVersions>,
+    /// Its status in the plan.
+    pub status: ClusterStatus,
+    /// The number of actions that a plan has for it.
+    pub pending: u32,
+    /// The codes of the findings that block it.
+    pub blocked: BTreeSet<Code>,
+    /// The freeze that holds now; none: it is not frozen.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub frozen: Option<ActiveFreeze>,
+}
+
+/// The oldest and the newest version of some kubelets.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "kebab-case", deny_unknown_fields)]
+pub struct KubeletVersions {
+    /// The oldest.
+    pub oldest: KubeVersion,
+    /// The newest.
+    pub newest: KubeVersion,
+}
+
+/// A freeze that holds.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "kebab-case", deny_unknown_fields)]
+pub struct ActiveFreeze {
+    /// Its last day, in UTC; none: it has no end.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub until: Option<Date>,
+    /// The reason; empty if none is given.
+    #[serde(default, skip_serializing_if = "String::is_empty")]
+    pub reason: String,
+}
 
 /// A run, as `refit history --format json` lists it.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, JsonSchema)]

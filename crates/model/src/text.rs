@@ -6,7 +6,7 @@ use std::str::FromStr;
 
 use serde::de::{Deserializer, Error, Visitor};
 
-/// Returns a text as messages show it: in backquotes, which around nothing would be a riddle.
+/// Returns a text as messages show it: in backquotes; an empty one is named as such.
 pub(crate) fn quoted(text: &str) -> String {
     if text.is_empty() { "an empty text".to_owned() } else { format!("`{text}`") }
 }

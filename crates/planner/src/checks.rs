@@ -7,12 +7,12 @@ mod jobs;
 mod nodes;
 mod undeclared;
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::Display;
 
 use refit_model::{
     Cluster, ClusterState, Code, Finding, KubeProxy, KubeVersion, Minor, NodeName, NodeState,
-    PodOwner, PodState, Severity, Subject, skew,
+    Period, PodOwner, PodState, Severity, Subject, skew,
 };
 
 use crate::few::few;
@@ -259,11 +259,13 @@ pub(crate) fn skew_now(
     grouped_by_node(found)
 }
 
-/// Whether the nodes that are replaced can be drained at all.
+/// Whether the nodes that are replaced can be drained at all. `waits` says how long their drains wait
+/// for pods that run to completion, if they do.
 pub(crate) fn drains(
     cluster: &Cluster,
     state: &ClusterState,
     replaced: &[&NodeName],
+    waits: &BTreeMap<&NodeName, Period>,
 ) -> Vec<Blocker> {
     let mut found = Vec::new();
     let leaving: Vec<&PodState> = state
@@ -274,7 +276,7 @@ pub(crate) fn drains(
         .collect();
     found.extend(budgets::forbidding(state, &leaving));
     found.extend(nodes::leaving_already(state, replaced, &leaving));
-    found.extend(jobs::evicted(cluster, state, &leaving));
+    found.extend(jobs::evicted(&leaving, waits));
     for pod in &leaving {
         let part = format!("{}/{}", pod.namespace, pod.name);
         if pod.budgets.len() > 1 {

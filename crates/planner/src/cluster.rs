@@ -19,8 +19,8 @@ use std::sync::Arc;
 use refit_model::{
     Action, ActionId, ActionKind, Actions, Because, Capped, Cluster, ClusterIdentity, ClusterState,
     Code, Edge, Finding, Fleet, GroupName, ImagePolicy, InstanceId, InstanceState, KubeVersion,
-    Lifecycle, Minor, NamedNodes, NodeName, NodePool, NodesByGroups, Only, PoolName, RollTag,
-    Severity, Timestamp, UpdateStrategy, Why,
+    Lifecycle, Minor, NamedNodes, NodeName, NodePool, NodesByGroups, Only, Period, PoolName,
+    RollTag, Severity, Timestamp, UpdateStrategy, Why,
 };
 
 use crate::Options;
@@ -526,13 +526,27 @@ impl<'a> ClusterPlanner<'a> {
             Step::Hop(_) => None,
         });
         let rolled: BTreeSet<&PoolName> = rolled.flatten().collect();
-        let of_pools = rolled.into_iter().filter_map(|pool| self.nodes.get(pool));
-        let of_pools = of_pools.flat_map(|nodes| nodes.iter().map(|(name, _)| *name));
-        let control_plane = self.state.nodes.iter().filter(|(_, node)| hops && node.control_plane);
-        let mut replaced: Vec<&NodeName> =
-            of_pools.chain(control_plane.map(|(name, _)| name)).collect();
+        let mut replaced: Vec<&NodeName> = Vec::new();
+        let mut waits: BTreeMap<&NodeName, Period> = BTreeMap::new();
+        let mut replace = |nodes: &mut dyn Iterator<Item = &'a NodeName>, wait: Period| {
+            let from = replaced.len();
+            replaced.extend(nodes);
+            if !wait.is_zero() {
+                waits.extend(replaced[from..].iter().map(|node| (*node, wait)));
+            }
+        };
+        for pool in self.cluster.pools.iter().filter(|pool| rolled.contains(&pool.name)) {
+            if let Some(nodes) = self.nodes.get(&pool.name) {
+                replace(&mut nodes.iter().map(|(name, _)| *name), pool.wait_complete);
+            }
+        }
+        if hops {
+            let nodes = self.state.nodes.iter().filter(|(_, node)| node.control_plane);
+            let wait = self.cluster.control_plane.wait_complete;
+            replace(&mut nodes.map(|(name, _)| name), wait);
+        }
         replaced.sort_unstable();
-        let found = checks::drains(self.cluster, self.state, &replaced);
+        let found = checks::drains(self.cluster, self.state, &replaced, &waits);
         self.blockers.extend(found);
     }
 

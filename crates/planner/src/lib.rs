@@ -103,6 +103,7 @@ pub fn plan(fleet: &Fleet, snapshot: &Snapshot, options: &Options) -> Plan {
     let mut clusters = Vec::new();
     let mut actions = vec![tied.ends];
     let (mut edges, mut implied): (Vec<Vec<Edge>>, Vec<Vec<Edge>>) = (Vec::new(), Vec::new());
+    let (first, changed) = (promotion::first(fleet), releases::changed(fleet, options));
     for (name, planned) in tied.clusters {
         let Some(cluster) = fleet.clusters.get(&name) else { continue };
         let blocked = planned.is_blocked();
@@ -130,9 +131,9 @@ pub fn plan(fleet: &Fleet, snapshot: &Snapshot, options: &Options) -> Plan {
             kubelets_that_stay: planned.kubelets_that_stay,
         });
         if !blocked && !own.is_empty() {
-            findings.extend(promotion::warn_of_first(fleet, cluster));
+            findings.extend(promotion::warn_of_first(&first, cluster));
         }
-        findings.extend(releases::warn_of_changed(fleet, cluster, options));
+        findings.extend(releases::warn_of_changed(&changed, cluster));
         findings.extend(planned.findings);
         implied.push(planned.implied);
         edges.push(planned.edges);

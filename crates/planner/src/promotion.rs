@@ -3,23 +3,37 @@
 //! Channels stand in the order of promotion. What a release brings proves itself in the first
 //! channels; a version that a later channel gets first has proved itself nowhere.
 
-use refit_model::{Cluster, Code, Finding, Fleet, Release, Severity, Subject};
+use std::collections::BTreeMap;
+
+use refit_model::{ChannelName, Cluster, Code, Finding, Fleet, Release, Severity, Subject};
 
 use crate::few::few;
 
-/// Returns a warning, if the release of a cluster's channel brings a newer version than the releases of
-/// all earlier channels. An earlier channel that has gone on to a newer release has no part in it.
-pub(crate) fn warn_of_first(fleet: &Fleet, cluster: &Cluster) -> Option<Finding> {
-    let at = fleet.channels.iter().position(|channel| channel.name == cluster.channel)?;
-    let own = fleet.releases.get(&cluster.release)?;
-    let earlier: Vec<&Release> = fleet.channels[..at]
-        .iter()
-        .filter_map(|channel| fleet.releases.get(&channel.release))
-        .collect();
-    if earlier.is_empty() {
-        return None;
+/// The channels whose release brings newer versions than the releases of all earlier channels, with
+/// the names of what is newer. An earlier channel that has gone on to a newer release has no part in it.
+pub(crate) type First<'f> = BTreeMap<&'f ChannelName, Vec<String>>;
+
+/// Returns the channels of a fleet that get a version before all earlier ones.
+pub(crate) fn first(fleet: &Fleet) -> First<'_> {
+    let mut earlier: Vec<&Release> = Vec::new();
+    let mut first = First::new();
+    for channel in &fleet.channels {
+        let Some(own) = fleet.releases.get(&channel.release) else { continue };
+        let newer = newer(own, &earlier);
+        if !newer.is_empty() {
+            first.insert(&channel.name, newer);
+        }
+        earlier.push(own);
     }
+    first
+}
+
+/// Returns what a release has newer than all of the earlier ones.
+fn newer(own: &Release, earlier: &[&Release]) -> Vec<String> {
     let mut first = Vec::new();
+    if earlier.is_empty() {
+        return first;
+    }
     if earlier.iter().all(|release| release.kubernetes < own.kubernetes) {
         first.push(format!("Kubernetes {}", own.kubernetes));
     }
@@ -31,19 +45,21 @@ pub(crate) fn warn_of_first(fleet: &Fleet, cluster: &Cluster) -> Option<Finding>
         }
     }
     first.dedup();
-    if first.is_empty() {
-        return None;
-    }
-    let names: Vec<&str> = first.iter().map(String::as_str).collect();
+    first
+}
+
+/// Returns a warning, if the channel of a cluster is one of them.
+pub(crate) fn warn_of_first(first: &First<'_>, cluster: &Cluster) -> Option<Finding> {
+    let newer = first.get(&cluster.channel)?;
     Some(Finding {
         severity: Severity::Warning,
         code: Code::RF056,
         subject: Subject::cluster(&cluster.name),
         evidence: format!(
             "release {} of channel {} brings {}, newer than in every channel before it",
-            own.name,
+            cluster.release,
             cluster.channel,
-            few(&names)
+            few(newer)
         ),
         hint: format!(
             "give an earlier channel the release first, and {} when it has proved itself there",

@@ -9,8 +9,8 @@ use std::sync::Arc;
 use refit_engine::{Engine, Settings};
 use refit_model::{
     ActionKind, ClusterName, ClusterStatus, Durations, Fleet, GroupState, JournalRecord,
-    Observation, Plan, PlanId, Precheck, RecordKind, RecordedRelease, RollTag, RunId, RunOutcome,
-    SavedPlan, Selection, Snapshot, whole_seconds,
+    Observation, Plan, PlanId, Precheck, RecordKind, RecordedRelease, ReleaseName, RollTag, RunId,
+    RunOutcome, SavedPlan, Selection, Snapshot, whole_seconds,
 };
 use refit_runtime::{Actors, Clock, Drive, Observers, Report};
 use refit_store::{
@@ -458,10 +458,11 @@ impl Session<'_> {
             ClusterStatus::Planned | ClusterStatus::UpToDate => true,
             ClusterStatus::Frozen | ClusterStatus::Blocked => false,
         });
-        let releases = applied.filter_map(|cluster| {
-            let release = self.fleet.releases.get(&cluster.release)?;
+        let names: BTreeSet<&ReleaseName> = applied.map(|cluster| &cluster.release).collect();
+        let releases = names.into_iter().filter_map(|name| {
+            let release = self.fleet.releases.get(name)?;
             let recorded = RecordedRelease { digest: release.content_digest(), at };
-            Some((release.name.clone(), recorded))
+            Some((name.clone(), recorded))
         });
         if let Err(error) = store.record_releases(releases.collect()) {
             let failure = store_failure(&error);

@@ -362,9 +362,6 @@ pub(crate) struct PlanOptions {
     /// Save the plan, for `refit apply FILE`
     #[arg(short, long, value_name = "FILE", env = "REFIT_PLAN_OUTPUT", hide_env_values = true, value_hint = ValueHint::FilePath)]
     pub(crate) output: Option<PathBuf>,
-    /// Plan from a saved snapshot instead of looking
-    #[arg(long, value_name = "FILE", env = "REFIT_SNAPSHOT", hide_env_values = true, value_hint = ValueHint::FilePath)]
-    pub(crate) snapshot: Option<PathBuf>,
     /// Show what changes in the objects of add-ons, line by line
     #[arg(long, env = "REFIT_DIFF", value_parser = boolean, hide_env_values = true)]
     pub(crate) diff: bool,
@@ -372,12 +369,7 @@ pub(crate) struct PlanOptions {
     #[arg(long, env = "REFIT_DETAILED_EXITCODE", value_parser = boolean, hide_env_values = true)]
     pub(crate) detailed_exitcode: bool,
     #[command(flatten)]
-    pub(crate) planning: Planning,
-    #[command(flatten)]
-    pub(crate) reaching: Reaching,
-    /// How many clusters to look at at once
-    #[arg(long, value_name = "N", default_value_t = 10, env = "REFIT_OBSERVE_PARALLELISM", hide_env_values = true, value_parser = number::<1, 1000>)]
-    pub(crate) parallelism: u32,
+    pub(crate) source: PlanSource,
     #[command(flatten)]
     pub(crate) format: FormatOption,
 }
@@ -391,16 +383,10 @@ pub(crate) struct PlanOptions {
 It observes and plans as `refit plan` does, and writes nothing. A cluster that cannot be read, or that
 a finding blocks, is listed like any other: the exit code is 0.")]
 pub(crate) struct Clusters {
-    /// Plan from a saved snapshot instead of looking
-    #[arg(long, value_name = "FILE", env = "REFIT_SNAPSHOT", hide_env_values = true, value_hint = ValueHint::FilePath)]
-    pub(crate) snapshot: Option<PathBuf>,
     #[command(flatten)]
     pub(crate) selecting: Selecting,
     #[command(flatten)]
-    pub(crate) reaching: Reaching,
-    /// How many clusters to look at at once
-    #[arg(long, value_name = "N", default_value_t = 10, env = "REFIT_OBSERVE_PARALLELISM", hide_env_values = true, value_parser = number::<1, 1000>)]
-    pub(crate) parallelism: u32,
+    pub(crate) observing: Observing,
     #[command(flatten)]
     pub(crate) format: FormatOption,
 }
@@ -418,14 +404,21 @@ pub(crate) struct Show {
     pub(crate) format: FormatOption,
 }
 
-/// Where a plan comes from that is looked into, unless it is a saved one.
+/// What a plan is made from, where it is not a saved one.
 #[derive(Debug, Args)]
 pub(crate) struct PlanSource {
+    #[command(flatten)]
+    pub(crate) planning: Planning,
+    #[command(flatten)]
+    pub(crate) observing: Observing,
+}
+
+/// How the clusters of a plan are seen.
+#[derive(Debug, Args)]
+pub(crate) struct Observing {
     /// Plan from a saved snapshot instead of looking
     #[arg(long, value_name = "FILE", env = "REFIT_SNAPSHOT", hide_env_values = true, value_hint = ValueHint::FilePath)]
     pub(crate) snapshot: Option<PathBuf>,
-    #[command(flatten)]
-    pub(crate) planning: Planning,
     #[command(flatten)]
     pub(crate) reaching: Reaching,
     /// How many clusters to look at at once

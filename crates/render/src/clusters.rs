@@ -1,9 +1,9 @@
 //! The clusters of a fleet, a line each: what they run, and what a plan would do.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use refit_model::{
-    ActiveFreeze, ClusterList, ClusterName, ClusterPlan, ClusterState, ClusterSummary, Fleet,
+    ActiveFreeze, ClusterList, ClusterName, ClusterPlan, ClusterState, ClusterSummary, Code, Fleet,
     KubeVersion, KubeletVersions, Observation, Plan, Snapshot,
 };
 
@@ -17,12 +17,12 @@ pub fn clusters_of(fleet: &Fleet, snapshot: &Snapshot, plan: &Plan) -> ClusterLi
     for cluster in plan.actions.iter().filter_map(|action| action.cluster.as_ref()) {
         *pending.entry(cluster).or_default() += 1;
     }
+    let mut blocked: BTreeMap<&ClusterName, BTreeSet<Code>> = BTreeMap::new();
+    for finding in plan.findings.iter().filter(|finding| finding.severity.blocks()) {
+        blocked.entry(&finding.subject.cluster).or_default().insert(finding.code);
+    }
     let summary = |planned: &ClusterPlan| {
         let name = &planned.name;
-        let blocking = plan
-            .findings
-            .iter()
-            .filter(|finding| finding.severity.blocks() && finding.subject.cluster == *name);
         let freeze = fleet.clusters.get(name).and_then(|cluster| cluster.freeze.as_ref());
         let freeze = freeze.filter(|freeze| freeze.value.holds(plan.held_against()));
         ClusterSummary {
@@ -37,7 +37,7 @@ pub fn clusters_of(fleet: &Fleet, snapshot: &Snapshot, plan: &Plan) -> ClusterLi
             },
             status: planned.status,
             pending: pending.get(name).copied().unwrap_or(0),
-            blocked: blocking.map(|finding| finding.code).collect(),
+            blocked: blocked.get(name).cloned().unwrap_or_default(),
             frozen: freeze.map(|freeze| ActiveFreeze {
                 until: freeze.value.until,
                 reason: freeze.value.reason.clone(),

@@ -10,7 +10,7 @@ use refit_model::{
 use crate::page::Page;
 use crate::paint::{Paint, Style};
 use crate::recap::reasons;
-use crate::time::{between, clock_time, roughly, timestamp};
+use crate::time::{between, clock_time, roughly, time_after};
 use crate::words::{NOT_STARTED, SKIPPED, clean, count, size};
 
 /// How much of a run is told in lines.
@@ -38,52 +38,55 @@ pub struct ProgressLines {
 struct Overall {
     /// How long the plan takes, as it was estimated.
     estimate: Period,
-    /// When it should end. Not known of a run that goes on after an interruption.
-    ends: Option<Timestamp>,
+    /// When it began, and when it should end. Not known of a run that goes on after an interruption.
+    time: Option<(Timestamp, Timestamp)>,
     actions: usize,
     ended: BTreeSet<ActionId>,
-    /// The actions of each cluster that have not ended.
-    clusters: BTreeMap<String, BTreeSet<ActionId>>,
+    clusters: usize,
+    /// The clusters with actions that have not ended, and how many these are.
+    open: BTreeMap<String, usize>,
 }
 
 impl Overall {
     fn new(plan: &Plan) -> Self {
-        let mut clusters: BTreeMap<String, BTreeSet<ActionId>> = BTreeMap::new();
-        for action in &plan.actions {
-            if let Some(cluster) = &action.cluster {
-                clusters.entry(cluster.to_string()).or_default().insert(action.id);
-            }
+        let mut open: BTreeMap<String, usize> = BTreeMap::new();
+        for cluster in plan.actions.iter().filter_map(|action| action.cluster.as_ref()) {
+            *open.entry(cluster.to_string()).or_default() += 1;
         }
         Self {
             estimate: plan.critical_path,
-            ends: None,
-            actions: clusters.values().map(BTreeSet::len).sum(),
+            time: None,
+            actions: open.values().sum(),
             ended: BTreeSet::new(),
-            clusters,
+            clusters: open.len(),
+            open,
         }
     }
 
-    fn end(&mut self, action: &ActionId) {
-        let mut found = false;
-        for open in self.clusters.values_mut() {
-            found |= open.remove(action);
+    /// An action of a cluster has ended.
+    fn end(&mut self, action: ActionId, cluster: &str) {
+        if !self.ended.insert(action) {
+            return;
         }
-        if found {
-            self.ended.insert(*action);
+        if let Some(left) = self.open.get_mut(cluster) {
+            *left -= 1;
+            if *left == 0 {
+                self.open.remove(cluster);
+            }
         }
     }
 
     /// Such as `3 of 29 actions, 0 of 3 clusters, expected end 10:45:00`.
     fn text(&self) -> String {
-        let clusters = self.clusters.values().filter(|open| open.is_empty()).count();
+        let clusters = self.clusters - self.open.len();
         let mut text = format!(
             "{} of {}, {clusters} of {}",
             self.ended.len(),
             count(self.actions, "action"),
-            count(self.clusters.len(), "cluster")
+            count(self.clusters, "cluster")
         );
-        if let Some(ends) = self.ends {
-            text.push_str(&format!(", expected end {}", clock_time(ends)));
+        if let Some((begins, ends)) = self.time {
+            text.push_str(&format!(", expected end {}", time_after(begins, ends)));
         }
         text
     }
@@ -210,7 +213,8 @@ impl ProgressLines {
         let (subject, paint, text) = match kind {
             RunEventKind::RunStarted { format_version: _, run, plan, actions, continued } => {
                 if !*continued {
-                    self.overall.ends = at.checked_add(self.overall.estimate.as_duration()).ok();
+                    let ends = at.checked_add(self.overall.estimate.as_duration()).ok();
+                    self.overall.time = ends.map(|ends| (*at, ends));
                 }
                 let begins = if *continued { "goes on with" } else { "carries out" };
                 let actions = count(size(*actions), "action");
@@ -233,7 +237,10 @@ impl ProgressLines {
                 (Some(action), Paint::Plain, self.progress(*at, action, running)?)
             }
             RunEventKind::ActionEnded { action, outcome } => {
-                self.overall.end(action);
+                let known = self.actions.get(action);
+                if let Some(cluster) = known.and_then(|known| known.cluster.as_deref()) {
+                    self.overall.end(*action, cluster);
+                }
                 let (paint, text) = self.ended(*at, action, outcome);
                 let text = match outcome {
                     Outcome::Done | Outcome::AlreadySatisfied => {
@@ -378,10 +385,7 @@ pub(crate) fn waiting_text(waiting: &WaitingOn, at: Option<Timestamp>) -> String
     let WaitingOn { what, since, until } = waiting;
     let long = at.map(|at| between(*since, at)).filter(|period| period.as_secs() > 0);
     let long = long.map(|period| format!(" {}", roughly(period))).unwrap_or_default();
-    // The day is plain unless the wait may go on into another one.
-    let day = |at: &Timestamp| at.strftime("%Y-%m-%d").to_string();
-    let until = if day(since) == day(until) { clock_time(*until) } else { timestamp(*until) };
-    let since = clock_time(*since);
+    let (since, until) = (clock_time(*since), time_after(*since, *until));
     format!("waits{long} (since {since}, until {until} at most): {}", clean(what))
 }
 

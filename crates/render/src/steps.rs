@@ -143,6 +143,11 @@ enum Mark {
 }
 
 impl Line {
+    /// Whether a pool may have fewer nodes than usual while it is rolled.
+    pub(crate) fn may_lose_nodes(&self) -> bool {
+        self.rolling.is_some_and(|rolling| rolling.unavailable.most > 0)
+    }
+
     pub(crate) fn key(&self) -> LineKey {
         let Self {
             symbol,
@@ -150,7 +155,7 @@ impl Line {
             subject: _,
             count: _,
             chain,
-            rolling,
+            rolling: _,
             objects,
             notes,
             pinned_at,
@@ -158,7 +163,7 @@ impl Line {
         } = self;
         let marks = [
             (Mark::Pinned, !pinned_at.is_empty()),
-            (Mark::MayLoseNodes, rolling.is_some_and(|rolling| rolling.unavailable.most > 0)),
+            (Mark::MayLoseNodes, self.may_lose_nodes()),
             (Mark::DeletesObjects, objects.is_some_and(|objects| objects.deleted.most > 0)),
             (Mark::KeepsObjects, objects.is_some_and(|objects| objects.kept.most > 0)),
         ];

@@ -53,6 +53,12 @@ pub fn clock_time(at: Timestamp) -> String {
     at.strftime("%H:%M:%S").to_string()
 }
 
+/// The time of day, with its date where it is on another day than `from`.
+pub(crate) fn time_after(from: Timestamp, at: Timestamp) -> String {
+    let day = |at: Timestamp| at.strftime("%Y-%m-%d").to_string();
+    if day(from) == day(at) { clock_time(at) } else { timestamp(at) }
+}
+
 /// Date and minute, for tables: `2026-11-02 09:14`.
 pub(crate) fn minute(at: Timestamp) -> String {
     at.strftime("%Y-%m-%d %H:%M").to_string()
@@ -87,5 +93,8 @@ mod tests {
         assert_eq!(between(Timestamp::MIN, Timestamp::MAX), Period::MAX);
         assert_eq!(timestamp(early), "2026-11-02 09:14:02 UTC");
         assert_eq!(clock_time(early), "09:14:02");
+        assert_eq!(time_after(early, early), "09:14:02");
+        let tomorrow = early + jiff::SignedDuration::from_hours(24);
+        assert_eq!(time_after(early, tomorrow), timestamp(tomorrow));
     }
 }

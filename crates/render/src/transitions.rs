@@ -366,6 +366,25 @@ mod tests {
     }
 
     #[test]
+    fn a_group_says_that_its_pool_may_lose_nodes() {
+        let mut sample = Sample::new()
+            .upgrade("beta", "eu-1", &[("workers", 3)])
+            .upgrade("beta", "eu-2", &[("workers", 3)])
+            .upgrade("beta", "eu-3", &[("workers", 3)]);
+        let own: refit_model::ClusterName = "eu-3".parse().unwrap();
+        for action in &mut sample.plan.actions {
+            if action.cluster.as_ref() == Some(&own)
+                && let Bounds::Rolling { unavailable, .. } = &mut action.bounds
+                && matches!(action.kind, ActionKind::NodePoolRoll { .. })
+            {
+                *unavailable = 2;
+            }
+        }
+        let text = crate::plan_text(&sample.plan, None, crate::Style::default());
+        assert!(text.contains("workers may have fewer nodes than usual"), "{text}");
+    }
+
+    #[test]
     fn sizes_and_names_of_pools_do_not_set_clusters_apart() {
         let sample = Sample::new()
             .upgrade("beta", "eu-1", &[("workers", 3)])

@@ -107,6 +107,9 @@ fn difference(line: &Line, other: &Line) -> String {
     } else if line.pinned_at.is_empty() != other.pinned_at.is_empty() {
         let by = if line.pinned_at.is_empty() { "is not pinned" } else { "is pinned" };
         by.to_owned()
+    } else if line.may_lose_nodes() != other.may_lose_nodes() {
+        let may = if line.may_lose_nodes() { "may" } else { "may not" };
+        format!("{may} have fewer nodes than usual")
     } else {
         let missing = |of: &Line, from: &Line| {
             join(of.notes.iter().filter(|note| !from.notes.contains(note)), "; ")

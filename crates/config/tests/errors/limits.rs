@@ -234,3 +234,18 @@ fn a_pool_has_its_own_wait_or_that_of_its_cluster() {
     replace(&mut files, "clusters/a.toml", "[[node-pools]]", pool);
     assert_eq!(waits(&files), (Period::minutes(30), Period::minutes(120)));
 }
+
+#[test]
+fn a_deployment_does_not_complete() {
+    let workload = "[[provider.start.workloads]]\nname = \"web\"\nreplicas = 1\n\
+                    completes-after = \"5m\"\n\n[control-plane]";
+    assert_snapshot!(with("clusters/a.toml", "[control-plane]", workload), @r#"
+    error: a Deployment does not complete
+      --> clusters/a.toml:17:19
+       |
+    17 | completes-after = "5m"
+       |                   ^^^^
+       |
+       = help: remove `completes-after`, or write `kind = "Job"`
+    "#);
+}

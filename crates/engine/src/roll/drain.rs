@@ -49,13 +49,14 @@ impl Roll<'_> {
         }
         let evicts_all_at = after(current.since, self.wait_complete);
         let until = self.drained_until(memory, current);
+        let waited = Self::may_have_waited(memory, current);
         // A kubelet that has gone silent in the middle gets its time, too.
         let until = self.terminated_at(instance).map_or(until, |at| until.max(at));
         let wait = |what: String| -> Result<Decision, String> {
             if self.now >= until {
                 return Err(format!(
                     "the drain took longer than {}: it waited for {what}",
-                    self.drain_time()
+                    self.drain_time(waited)
                 ));
             }
             let step = match &current.node {
@@ -102,7 +103,7 @@ impl Roll<'_> {
                 if over || self.now >= last {
                     return Err(format!(
                         "the drain of {node} took longer than {}: {}",
-                        if over { self.drain_timeout.to_string() } else { self.drain_time() },
+                        self.drain_time(!over),
                         self.why_stuck(&evicted)
                     ));
                 }
@@ -162,9 +163,14 @@ impl Roll<'_> {
         after(begins, self.drain_timeout)
     }
 
-    /// Returns how long a drain may take, for a message.
-    fn drain_time(&self) -> String {
-        if self.wait_complete.is_zero() {
+    /// Returns whether the drain of a node may have waited for a pod to complete.
+    pub(super) fn may_have_waited(memory: &Memory, current: &Current) -> bool {
+        current.is_resumed || memory.completing_seen_at().is_some()
+    }
+
+    /// Returns how long a drain may take, for a message: `waited` if it waited for pods to complete.
+    pub(super) fn drain_time(&self, waited: bool) -> String {
+        if !waited || self.wait_complete.is_zero() {
             return self.drain_timeout.to_string();
         }
         format!(

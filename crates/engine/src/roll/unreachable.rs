@@ -105,7 +105,8 @@ impl Roll<'_> {
         if let Some(what) = self.etcd_missing(memory, current) {
             let (since, until) = (current.since, self.drained_until(memory, current));
             if self.now >= until {
-                return Self::give_up(format!("waited {} for {what}", self.drain_timeout));
+                let time = self.drain_time(Self::may_have_waited(memory, current));
+                return Self::give_up(format!("waited {time} for {what}"));
             }
             return Decision::wait(step, Wait { what, since, until });
         }

@@ -3,10 +3,7 @@
 
 use std::collections::BTreeMap;
 
-use refit_model::{
-    Cluster, ClusterState, Code, DoNotEvict, NodeState, Period, PodOwner, PodState, Severity,
-    WorkloadRef,
-};
+use refit_model::{Code, DoNotEvict, NodeName, Period, PodOwner, PodState, Severity, WorkloadRef};
 
 use super::Blocker;
 
@@ -27,11 +24,9 @@ struct Evicted {
 
 /// Returns a finding for each workload with pods on replaced nodes that run to completion or ask not to
 /// be evicted.
-pub(super) fn evicted(
-    cluster: &Cluster,
-    state: &ClusterState,
-    leaving: &[&PodState],
-) -> Vec<Blocker> {
+///
+/// `waits` says how long the drains of nodes wait for pods that run to completion, if they do.
+pub(super) fn evicted(leaving: &[&PodState], waits: &BTreeMap<&NodeName, Period>) -> Vec<Blocker> {
     let mut by_owner: BTreeMap<String, Evicted> = BTreeMap::new();
     for pod in leaving.iter().filter(|pod| !pod.terminating) {
         if !pod.runs_to_completion() && pod.do_not_evict.is_none() {
@@ -45,10 +40,9 @@ pub(super) fn evicted(
         };
         let found = by_owner.entry(part).or_default();
         if pod.runs_to_completion() {
-            let node = pod.node.as_ref().and_then(|name| state.nodes.get(name));
-            match node.map_or(Period::ZERO, |node| wait_complete(cluster, state, node)) {
-                Period::ZERO => found.at_once += 1,
-                wait => {
+            match pod.node.as_ref().and_then(|node| waits.get(node)) {
+                None => found.at_once += 1,
+                Some(&wait) => {
                     found.waited_for += 1;
                     let (least, most) = found.waits.unwrap_or((wait, wait));
                     found.waits = Some((least.min(wait), most.max(wait)));
@@ -77,21 +71,6 @@ fn part(owner: &WorkloadRef) -> String {
         }
         Some(_) | None => owner.to_string(),
     }
-}
-
-/// Returns how long the drain of a node waits for pods that run to completion.
-fn wait_complete(cluster: &Cluster, state: &ClusterState, node: &NodeState) -> Period {
-    if node.control_plane {
-        return cluster.control_plane.wait_complete;
-    }
-    let Some(instance) = &node.instance else { return Period::ZERO };
-    let groups = state.groups.iter();
-    let holds = groups
-        .filter(|(_, group)| group.instances.iter().any(|found| found.id == *instance))
-        .map(|(name, _)| name);
-    let pools =
-        holds.filter_map(|name| cluster.pools.iter().find(|pool| pool.groups.contains(name)));
-    pools.map(|pool| pool.wait_complete).next().unwrap_or(Period::ZERO)
 }
 
 impl Evicted {

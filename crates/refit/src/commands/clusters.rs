@@ -14,11 +14,11 @@ pub(crate) fn clusters(
     options: &Clusters,
     printer: &Printer,
 ) -> Result<Exit, Failure> {
-    let Clusters { snapshot, selecting, reaching, parallelism, format } = options;
+    let Clusters { selecting, observing, format } = options;
     let fleet = load(directory, printer)?;
     let selection = selected(&fleet, selecting)?;
     let names = refit_planner::needed(&fleet, &selection);
-    let seen = gather(directory, &fleet, &names, snapshot.as_deref(), reaching, *parallelism)?;
+    let seen = gather(directory, &fleet, &names, observing)?;
     // Neither times nor warnings are shown, so nothing of the state store is needed.
     let planning = Planning::default();
     let Made { plan, snapshot } = make(&fleet, seen, &planning, selection, FromState::default())?;

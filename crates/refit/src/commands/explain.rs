@@ -6,12 +6,12 @@ use refit_config::Loaded;
 use refit_model::{Fleet, Plan, SavedPlan};
 use refit_planner::{UnknownName, WhyUnknown};
 
-use super::plan::{Made, from_state, gather, make};
+use super::plan::{Made, make_from};
 use super::plan_failure;
 use crate::cli::{Explain, Format, Graph, GraphFormat, PlanSource};
 use crate::disk::{self, Disk};
 use crate::exit::{Exit, Failure};
-use crate::fleet::{load, selected, state_directory};
+use crate::fleet::load;
 use crate::output::Printer;
 
 /// A plan to look into, with the files that it was made from, if they are at hand.
@@ -73,13 +73,7 @@ fn asked(
         return Ok(Asked { plan, fleet });
     }
     let fleet = load(directory, printer)?;
-    let PlanSource { snapshot, planning, reaching, parallelism } = source;
-    let selection = selected(&fleet, &planning.selecting)?;
-    let names = refit_planner::needed(&fleet, &selection);
-    let saved = snapshot.as_deref();
-    let snapshot = gather(directory, &fleet, &names, saved, reaching, *parallelism)?;
-    let known = from_state(&state_directory(directory, &fleet), saved, printer);
-    let Made { plan, snapshot: _ } = make(&fleet, snapshot, planning, selection, known)?;
+    let Made { plan, snapshot: _ } = make_from(directory, &fleet, source, printer)?;
     Ok(Asked { plan, fleet: Some(fleet) })
 }
 

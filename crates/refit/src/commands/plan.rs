@@ -15,7 +15,7 @@ use refit_verifier::Note;
 use serde::Deserialize;
 
 use super::inspect::plan_of;
-use crate::cli::{Format, Observe, PlanOptions, Planning, Reaching};
+use crate::cli::{Format, Observe, Observing, PlanOptions, PlanSource, Planning, Reaching};
 use crate::disk::{self, Output};
 use crate::exit::{Exit, Failure};
 use crate::fleet::{downgraded, load, selected, state_directory};
@@ -66,13 +66,12 @@ pub(crate) fn gather(
     directory: &Path,
     fleet: &Fleet,
     names: &BTreeSet<ClusterName>,
-    saved: Option<&Path>,
-    reaching: &Reaching,
-    at_once: u32,
+    observing: &Observing,
 ) -> Result<Snapshot, Failure> {
-    match saved {
+    let Observing { snapshot, reaching, parallelism } = observing;
+    match snapshot {
         Some(path) => read_snapshot(path, fleet),
-        None => look(directory, fleet, names, reaching, at_once),
+        None => look(directory, fleet, names, reaching, *parallelism),
     }
 }
 
@@ -339,6 +338,25 @@ fn refused(notes: &[Note]) -> Failure {
     failure.hint("this is a defect of refit: please report it, with the output of `refit observe`")
 }
 
+/// Makes the plan that the options of a command ask for.
+///
+/// # Errors
+/// When a name of the selection is unknown, the clusters cannot be seen, or the plan breaks a rule.
+pub(crate) fn make_from(
+    directory: &Path,
+    fleet: &Fleet,
+    source: &PlanSource,
+    printer: &Printer,
+) -> Result<Made, Failure> {
+    let PlanSource { planning, observing } = source;
+    let selection = selected(fleet, &planning.selecting)?;
+    let names = refit_planner::needed(fleet, &selection);
+    let snapshot = gather(directory, fleet, &names, observing)?;
+    let state = state_directory(directory, fleet);
+    let known = from_state(&state, observing.snapshot.as_deref(), printer);
+    make(fleet, snapshot, planning, selection, known)
+}
+
 /// `refit plan`
 pub(crate) fn plan(
     directory: &Path,
@@ -346,14 +364,8 @@ pub(crate) fn plan(
     printer: &Printer,
 ) -> Result<Exit, Failure> {
     let fleet = load(directory, printer)?;
-    let selection = selected(&fleet, &options.planning.selecting)?;
     let output = options.output.as_deref().map(Output::of).transpose()?;
-    let names = refit_planner::needed(&fleet, &selection);
-    let saved = options.snapshot.as_deref();
-    let reaching = &options.reaching;
-    let snapshot = gather(directory, &fleet, &names, saved, reaching, options.parallelism)?;
-    let known = from_state(&state_directory(directory, &fleet), saved, printer);
-    let Made { plan, snapshot } = make(&fleet, snapshot, &options.planning, selection, known)?;
+    let Made { plan, snapshot } = make_from(directory, &fleet, &options.source, printer)?;
     let saved = SavedPlan::new(plan);
     if let Some(output) = &output {
         output.save(&saved.to_bytes())?;
@@ -373,7 +385,7 @@ pub(crate) fn plan(
     if let Some(path) = &options.output {
         printer.say(&format!("Saved. `refit apply {}` carries it out.", path.display()));
     }
-    if saved.plan.is_blocked() && options.snapshot.is_none() {
+    if saved.plan.is_blocked() && options.source.observing.snapshot.is_none() {
         hint_at_run(&state_directory(directory, &fleet), printer);
     }
     Ok(exit_of(&saved.plan, options.detailed_exitcode))
